@@ -1,0 +1,209 @@
+#include "ramp/autograd/node.h"
+
+#include <algorithm>
+#include <atomic>
+#include <mutex>
+
+#include "ramp/autograd/record.h"
+
+namespace ramp {
+namespace {
+
+// Each thread counts for itself (no shared cache line on the way of an op); live_nodes() adds up.
+struct NodeCounter {
+  std::atomic<int64_t> live{0};
+  NodeCounter();
+  ~NodeCounter();
+  void add(int64_t n) {
+    live.store(live.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
+  }
+};
+
+struct NodeCounters {
+  std::mutex mutex;
+  std::vector<NodeCounter*> all;
+  int64_t ended = 0;
+};
+NodeCounters& counters() {
+  static NodeCounters* c = new NodeCounters;
+  return *c;
+}
+
+NodeCounter::NodeCounter() {
+  const std::lock_guard lock(counters().mutex);
+  counters().all.push_back(this);
+}
+NodeCounter::~NodeCounter() {
+  const std::lock_guard lock(counters().mutex);
+  counters().ended += live;
+  std::erase(counters().all, this);
+}
+
+thread_local NodeCounter counter;
+constinit thread_local uint64_t last_id = 0;
+constinit thread_local bool recording = true;
+
+}  // namespace
+
+Node::Node() { counter.add(1); }
+
+Node::~Node() {
+  counter.add(-1);
+  delete hooks;
+  delete[] many_;
+}
+
+// A chain of a million nodes is released by this loop, not by recursion: a dying node puts those
+// inputs that it owned alone on the list.
+void destroy(Node* node) noexcept {
+  static thread_local std::vector<Node*>* dying = nullptr;
+  if (dying) {
+    dying->push_back(node);
+    return;
+  }
+  std::vector<Node*> list{node};
+  dying = &list;
+  while (!list.empty()) {
+    Node* n = list.back();
+    list.pop_back();
+    const size_t bytes = n->block_bytes;
+    n->~Node();
+    deallocate(n, bytes);
+  }
+  dying = nullptr;
+}
+void destroy(GradMeta* meta) noexcept { destroy(static_cast<Node*>(meta)); }
+
+int64_t live_nodes() {
+  const std::lock_guard lock(counters().mutex);
+  int64_t n = counters().ended;
+  for (const NodeCounter* c : counters().all) n += c->live.load(std::memory_order_relaxed);
+  return n;
+}
+
+bool grad_enabled() { return recording; }
+NoGrad::NoGrad() : before_(recording) { recording = false; }
+NoGrad::~NoGrad() { recording = before_; }
+
+void Saved::fail_version(const char* op, const char* name) const {
+  fail("backward through {}: {} {} was changed in place after the op saved it (version {}, now {}). "
+       "Hint: change a clone().",
+       op, name, value_.shape(), version_, value_.version());
+}
+
+// ---- record ----
+
+bool records(const Inputs& inputs) {
+  if (!recording) return false;
+  for (size_t i = 0; i < inputs.size; ++i)
+    if (inputs[i].meta()) return true;
+  return false;
+}
+
+void NodeInputs::connect(Node* node, const char* op, Tensor& y, const Inputs& inputs) {
+  node->op = op;
+  node->shape = y.shape();
+  node->dtype = y.dtype();
+  node->input_count = static_cast<uint32_t>(inputs.size);
+  if (inputs.size > Node::kInlineInputs) node->many_ = new Ref<Node>[inputs.size];
+  Ref<Node>* edges = node->inputs();
+  uint64_t id = last_id;
+  for (size_t i = 0; i < inputs.size; ++i) {
+    Node* input = node_of(inputs[i]);
+    if (input == nullptr) continue;
+    // A result made on another thread may have a higher id than this thread's last.
+    id = std::max(id, input->id);
+    input->refs.fetch_add(1, std::memory_order_relaxed);
+    edges[i] = Ref<Node>::adopt(input);
+  }
+  node->id = last_id = id + 1;
+  y.set_meta(Ref<GradMeta>::adopt(node));
+}
+
+// ---- the autograd part of Tensor ----
+
+namespace {
+
+struct Leaf final : Node {
+  void vjp(const Tensor&, Wants, Tensor*) override {}
+  void release_saved() override {}
+};
+
+Node& required_node(const Tensor& x, const char* op) {
+  if (!x.meta()) {
+    fail("{}: the tensor {} requires no gradient. Hint: x.requires_grad_() before it is used.", op,
+         x.shape());
+  }
+  return *node_of(x);
+}
+
+}  // namespace
+
+Tensor& Tensor::requires_grad_(bool on) {
+  check_defined("requires_grad_", "the tensor", *this);
+  if (!is_float(dtype_)) {
+    fail("requires_grad_: expected f32 or f64; got {} {}. Hint: x.to(f32).requires_grad_().", dtype_,
+         shape_);
+  }
+  if (meta_ && !node_of(*this)->is_leaf) {
+    if (on) return *this;
+    fail("requires_grad_(false): the tensor {} is a result of {}. Hint: x.detach().", shape_,
+         node_of(*this)->op);
+  }
+  if (!on) {
+    meta_ = {};
+  } else if (!meta_) {
+    Leaf* leaf = new (allocate(sizeof(Leaf))) Leaf;
+    leaf->block_bytes = sizeof(Leaf);
+    leaf->op = "leaf";
+    leaf->is_leaf = true;
+    leaf->id = ++last_id;
+    leaf->shape = shape_;
+    leaf->dtype = dtype_;
+    meta_ = Ref<GradMeta>::adopt(leaf);
+  }
+  return *this;
+}
+
+const Tensor& Tensor::grad() const {
+  static const Tensor none{};
+  return meta_ ? node_of(*this)->grad : none;
+}
+
+void Tensor::set_grad(Tensor grad) {
+  Node& node = required_node(*this, "set_grad");
+  if (grad.defined() && (!(grad.shape() == shape_) || grad.dtype() != dtype_)) {
+    fail("set_grad: the tensor is {} {}; got a gradient of {} {}.", dtype_, shape_, grad.dtype(),
+         grad.shape());
+  }
+  node.grad = grad.detach();
+}
+
+void Tensor::zero_grad() {
+  if (meta_) node_of(*this)->grad = {};
+}
+
+Tensor& Tensor::retain_grad() {
+  required_node(*this, "retain_grad").retains_grad = true;
+  return *this;
+}
+
+Tensor& Tensor::hook(std::function<Tensor(const Tensor&)> f) {
+  Node& node = required_node(*this, "hook");
+  if (!node.hooks) node.hooks = new std::vector<std::function<Tensor(const Tensor&)>>;
+  node.hooks->push_back(std::move(f));
+  return *this;
+}
+
+void Tensor::check_in_place(const char* op) const {
+  check_defined(op, "the target", *this);
+  if (!meta_ || !recording) return;
+  if (node_of(*this)->is_leaf) {
+    fail("{}: the target {} requires a gradient and recording is on. Hint: put NoGrad around it.",
+         op, shape_);
+  }
+  fail("{}: the target {} is a result of {} on the tape. Hint: y.detach().clone().", op, shape_,
+       node_of(*this)->op);
+}
+
+}  // namespace ramp

@@ -1,0 +1,95 @@
+// A node of the tape: what a tensor's gradient is, and how it reaches the inputs.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+#include "ramp/core/tensor.h"
+
+namespace ramp {
+
+/// Which inputs of an op want a gradient: `want[0]`.
+struct Wants {
+  const bool* flags;
+  bool operator[](int i) const { return flags[i]; }
+};
+
+/// One for each tensor that requires a gradient. A leaf has no inputs; a result has the rule (vjp)
+/// that takes its gradient dy to those of its inputs. The node does not hold the tensor's values.
+struct Node : GradMeta {
+  static constexpr int kInlineInputs = 4;
+
+  uint64_t id = 0;       // rises with creation: descending id is the backward order
+  const char* op = "";   // "leaf" for a leaf
+  bool is_leaf = false;
+  bool released = false;  // its saved values are gone
+  bool retains_grad = false;
+  DType dtype = f32;
+  uint32_t input_count = 0;
+  uint32_t block_bytes = 0;
+  Shape shape;
+  Tensor grad;       // of a leaf, or of a result that retains it
+  Tensor cotangent;  // what this pass has gathered so far
+  std::vector<std::function<Tensor(const Tensor&)>>* hooks = nullptr;
+
+  Ref<Node>* inputs() { return input_count <= kInlineInputs ? few_ : many_; }
+  const Ref<Node>* inputs() const { return input_count <= kInlineInputs ? few_ : many_; }
+
+  /// dx[i] = the gradient of input i, for the inputs that are wanted (undefined: none).
+  virtual void vjp(const Tensor& dy, Wants want, Tensor* dx) = 0;
+  /// Drops the saved values.
+  virtual void release_saved() = 0;
+
+  Node();
+  virtual ~Node();
+  Node(const Node&) = delete;
+  Node& operator=(const Node&) = delete;
+
+ protected:
+  friend struct NodeInputs;
+  Ref<Node> few_[kInlineInputs];
+  Ref<Node>* many_ = nullptr;
+};
+void destroy(Node* node) noexcept;
+
+/// The tape nodes alive now, on all threads (tests: none is left behind).
+int64_t live_nodes();
+
+/// The node of a tensor; null when it requires no gradient.
+inline Node* node_of(const Tensor& x) { return static_cast<Node*>(x.meta().get()); }
+
+/// The switch for recording; per thread.
+bool grad_enabled();
+/// While it lives, this thread records nothing: for evaluation and for updates in place.
+class NoGrad {
+ public:
+  NoGrad();
+  ~NoGrad();
+  NoGrad(const NoGrad&) = delete;
+  NoGrad& operator=(const NoGrad&) = delete;
+
+ private:
+  bool before_;
+};
+
+/// A value that a vjp needs later: without history, and with the version it had. A write in place
+/// in between is an error when the value is read.
+class Saved {
+ public:
+  Saved() = default;
+  Saved(const Tensor& x)  // NOLINT: implicit, for lambda captures
+      : value_(x.detach()), version_(value_.defined() ? value_.version() : 0) {}
+  /// Errors: "backward through mul: `a` [2, 3] was changed in place after it was saved ...".
+  const Tensor& get(const char* op, const char* name) const {
+    if (value_.defined() && value_.version() != version_) fail_version(op, name);
+    return value_;
+  }
+
+ private:
+  [[noreturn]] void fail_version(const char* op, const char* name) const;
+  Tensor value_;
+  uint32_t version_ = 0;
+};
+
+}  // namespace ramp

@@ -1,0 +1,84 @@
+#include "ramp/core/blas.h"
+
+#include <cstdlib>
+#include <mutex>
+#include <string_view>
+
+extern "C" {
+// Weak: absent when OpenBLAS is linked statically, built for one CPU, or is another BLAS.
+__attribute__((weak)) char* gotoblas_corename(void);
+__attribute__((weak)) char* openblas_get_corename(void);
+__attribute__((weak)) void gotoblas_dynamic_init(void);
+__attribute__((weak)) void gotoblas_dynamic_quit(void);
+__attribute__((weak)) void openblas_set_num_threads(int);
+}
+
+namespace ramp {
+namespace {
+
+// 3: AVX-512, 2: AVX2 + FMA, 1: older; 0: a name we do not know, left alone.
+int rank_of_core(std::string_view name) {
+  for (const char* s : {"SkylakeX", "Cooperlake", "SapphireRapids"}) {
+    if (name == s) return 3;
+  }
+  for (const char* s : {"Haswell", "Zen", "Excavator"}) {
+    if (name == s) return 2;
+  }
+  for (const char* s : {"Prescott", "Core2", "Penryn", "Dunnington", "Nehalem", "Westmere",
+                        "Sandybridge", "Atom", "Athlon", "Opteron", "Opteron_SSE3", "Barcelona",
+                        "Bobcat", "Bulldozer", "Piledriver", "Steamroller", "Nano", "Katmai",
+                        "Coppermine", "Northwood", "Banias"}) {
+    if (name == s) return 1;
+  }
+  return 0;
+}
+
+int rank_of_cpu() {
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+      __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
+      __builtin_cpu_supports("avx512cd")) {
+    return 3;
+  }
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return 2;
+#endif
+  return 1;
+}
+
+std::string core_name() {
+  if (gotoblas_corename) return gotoblas_corename();
+  if (openblas_get_corename) return openblas_get_corename();
+  return "unknown";
+}
+
+void choose_kernels() {
+  if (openblas_set_num_threads) openblas_set_num_threads(1);
+  if (!gotoblas_corename || !gotoblas_dynamic_quit || !gotoblas_dynamic_init) return;
+  if (std::getenv("OPENBLAS_CORETYPE")) return;
+  const int have = rank_of_core(core_name()), want = rank_of_cpu();
+  if (have == 0 || have >= want) return;
+  setenv("OPENBLAS_CORETYPE", want == 3 ? "SkylakeX" : "Haswell", 1);
+  gotoblas_dynamic_quit();
+  gotoblas_dynamic_init();
+  unsetenv("OPENBLAS_CORETYPE");
+  if (openblas_set_num_threads) openblas_set_num_threads(1);
+}
+
+}  // namespace
+
+void prepare_blas() {
+  static std::once_flag once;
+  std::call_once(once, choose_kernels);
+}
+
+BlasInfo blas_info() {
+  prepare_blas();
+  BlasInfo info;
+  info.core = core_name();
+  const int have = rank_of_core(info.core);
+  info.slow = have > 0 && have < rank_of_cpu();
+  return info;
+}
+
+}  // namespace ramp

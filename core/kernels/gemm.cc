@@ -1,0 +1,134 @@
+// The microkernel: an MR x NV block of vectors of C stays in registers while k runs.
+#include "ramp/core/kernels/kernels.h"
+#include "ramp/core/kernels/vec.h"
+
+namespace ramp {
+namespace {
+
+// c(i, j) (+)= sum_p a(i, p) b(p, j) for MR rows and NV vectors of columns; `first` of the last
+// vector's lanes are stored (0: all).
+template <typename T, int MR, int NV, bool kAccumulate>
+[[gnu::noinline]] void block(int64_t k, const T* a, int64_t a_row, int64_t a_col, const T* b,
+                             int64_t ldb, T* c, int64_t ldc, int64_t first) {
+  constexpr int W = kLanes<T>;
+  Vec<T> sum[MR][NV];
+#pragma GCC unroll 16
+  for (int i = 0; i < MR; ++i)
+#pragma GCC unroll 4
+    for (int j = 0; j < NV; ++j) sum[i][j] = Vec<T>{};
+  for (int64_t p = 0; p < k; ++p) {
+    Vec<T> row[NV];
+#pragma GCC unroll 4
+    for (int j = 0; j < NV; ++j) row[j] = load(b + j * W);
+#pragma GCC unroll 16
+    for (int i = 0; i < MR; ++i) {
+      const Vec<T> x = splat(a[i * a_row]);
+#pragma GCC unroll 4
+      for (int j = 0; j < NV; ++j) sum[i][j] += x * row[j];
+    }
+    a += a_col;
+    b += ldb;
+  }
+#pragma GCC unroll 16
+  for (int i = 0; i < MR; ++i)
+#pragma GCC unroll 4
+    for (int j = 0; j < NV; ++j) {
+      T* y = c + i * ldc + j * W;
+      if (first != 0 && j == NV - 1) {
+        const Vec<T> v = kAccumulate ? load_first(y, first) + sum[i][j] : sum[i][j];
+        store_first(y, v, first);
+      } else {
+        store(y, kAccumulate ? load(y) + sum[i][j] : sum[i][j]);
+      }
+    }
+}
+
+template <typename T, int MR, int NV, bool kAccumulate>
+void rows_of_blocks(int64_t m, int64_t k, const T* a, int64_t a_row, int64_t a_col, const T* b,
+                    int64_t ldb, T* c, int64_t ldc, int64_t first) {
+  int64_t i = 0;
+  for (; i + MR <= m; i += MR) {
+    block<T, MR, NV, kAccumulate>(k, a + i * a_row, a_row, a_col, b, ldb, c + i * ldc, ldc, first);
+  }
+  // The rows left over: the largest smaller blocks.
+  if constexpr (MR > 1) {
+    if (i < m) {
+      rows_of_blocks<T, (MR > 8 ? 6 : MR > 4 ? 4 : MR - 1), NV, kAccumulate>(
+          m - i, k, a + i * a_row, a_row, a_col, b, ldb, c + i * ldc, ldc, first);
+    }
+  }
+}
+
+// The rows a block holds for NV vectors: as many as the registers take (16 of them; AVX-512: 32).
+constexpr int rows_for(int nv) {
+  if (kVectorBytes == 64) return nv == 4 ? 6 : nv == 3 ? 8 : nv == 2 ? 12 : 14;
+  return nv == 2 ? 6 : 12;
+}
+
+template <typename T, bool kAccumulate>
+void panel(int64_t m, int64_t n, int64_t k, const T* a, int64_t a_row, int64_t a_col, const T* b,
+           int64_t ldb, T* c, int64_t ldc) {
+  constexpr int W = kLanes<T>;
+  const int64_t vectors = (n + W - 1) / W, first = n % W;
+  if (vectors == 1) {
+    rows_of_blocks<T, rows_for(1), 1, kAccumulate>(m, k, a, a_row, a_col, b, ldb, c, ldc, first);
+  } else if (vectors == 2) {
+    rows_of_blocks<T, rows_for(2), 2, kAccumulate>(m, k, a, a_row, a_col, b, ldb, c, ldc, first);
+  }
+  if constexpr (kVectorBytes == 64) {
+    if (vectors == 3) {
+      rows_of_blocks<T, rows_for(3), 3, kAccumulate>(m, k, a, a_row, a_col, b, ldb, c, ldc, first);
+    } else if (vectors == 4) {
+      rows_of_blocks<T, rows_for(4), 4, kAccumulate>(m, k, a, a_row, a_col, b, ldb, c, ldc, first);
+    }
+  }
+}
+
+template <typename T>
+void gemm_panel(int64_t m, int64_t n, int64_t k, const T* a, int64_t a_row, int64_t a_col,
+                const T* b, int64_t ldb, T* c, int64_t ldc, bool accumulate) {
+  if (accumulate) {
+    panel<T, true>(m, n, k, a, a_row, a_col, b, ldb, c, ldc);
+  } else {
+    panel<T, false>(m, n, k, a, a_row, a_col, b, ldb, c, ldc);
+  }
+}
+
+// In 8 x 8 blocks: both sides' cache lines are used whole.
+template <typename T>
+void transpose(int64_t rows, int64_t cols, const T* from, int64_t ld_from, T* to, int64_t ld_to) {
+  constexpr int64_t B = 8;
+  int64_t i = 0;
+  for (; i + B <= rows; i += B) {
+    int64_t j = 0;
+    for (; j + B <= cols; j += B) {
+      const T* x = from + i * ld_from + j;
+      T* y = to + j * ld_to + i;
+      T block[B][B];
+      for (int64_t r = 0; r < B; ++r)
+        for (int64_t s = 0; s < B; ++s) block[s][r] = x[r * ld_from + s];
+      for (int64_t s = 0; s < B; ++s)
+        for (int64_t r = 0; r < B; ++r) y[s * ld_to + r] = block[s][r];
+    }
+    for (; j < cols; ++j)
+      for (int64_t r = i; r < i + B; ++r) to[j * ld_to + r] = from[r * ld_from + j];
+  }
+  for (; i < rows; ++i)
+    for (int64_t j = 0; j < cols; ++j) to[j * ld_to + i] = from[i * ld_from + j];
+}
+
+template <typename T>
+void fill(Kernels<T>& k) {
+  k.gemm_panel = gemm_panel<T>;
+  k.gemm_panel_width = (kVectorBytes == 64 ? 4 : 2) * kLanes<T>;
+  k.transpose = transpose<T>;
+  k.lanes = kLanes<T>;
+}
+
+}  // namespace
+
+namespace RAMP_ISA {
+void fill_gemm(Kernels<float>& k) { fill(k); }
+void fill_gemm(Kernels<double>& k) { fill(k); }
+}  // namespace RAMP_ISA
+}  // namespace ramp

@@ -1,0 +1,64 @@
+// The table of raw-pointer loops. Each kernel file is compiled once for each ISA level; the CPU
+// picks the table at start (RAMP_ISA=base|v3|v4 forces one).
+#pragma once
+
+#include <cstdint>
+
+#include "ramp/core/kernels/elementwise_ops.h"
+
+namespace ramp {
+
+/// What one Adam or SGD step needs besides the four streams; see kernels/optimizer.cc.
+struct AdamStep {
+  double step_size, beta1, beta2, eps, bias2_sqrt, decay;
+};
+struct SgdStep {
+  double rate, momentum, dampening, decay;
+  bool nesterov, first;
+};
+
+template <typename T>
+struct Kernels {
+  // ---- elementwise.cc ----
+  // y[i] = op(x[i]); the ops are listed in elementwise_ops.h
+  void (*unary[kUnaryOps])(int64_t n, const T* x, T* y);
+  // dx[i] = dy[i] * op'(x[i], y[i])
+  void (*unary_vjp[kUnaryOps])(int64_t n, const T* x, const T* y, const T* dy, T* dx);
+  // y[i] = op(a[i * sa], b[i * sb]); the strides are 0 or 1
+  void (*binary[kBinaryOps])(int64_t n, const T* a, int64_t sa, const T* b, int64_t sb, T* y);
+  // y[i] += f * x[i]
+  void (*axpy)(int64_t n, T f, const T* x, T* y);
+
+  // ---- gemm.cc ----
+  // c (+)= a b for n <= gemm_panel_width columns: a(i, p) = a[i * a_row + p * a_col],
+  // b(p, j) = b[p * ldb + j], readable up to a multiple of `lanes` columns.
+  void (*gemm_panel)(int64_t m, int64_t n, int64_t k, const T* a, int64_t a_row, int64_t a_col,
+                     const T* b, int64_t ldb, T* c, int64_t ldc, bool accumulate);
+  int gemm_panel_width;
+  int lanes;  // of a vector
+  // to[j, i] = from[i, j] for rows x cols
+  void (*transpose)(int64_t rows, int64_t cols, const T* from, int64_t ld_from, T* to,
+                    int64_t ld_to);
+
+  // ---- softmax.cc ----
+  // y = softmax or log_softmax of each row of x [rows, n]
+  void (*softmax)(int64_t rows, int64_t n, const T* x, T* y);
+  void (*log_softmax)(int64_t rows, int64_t n, const T* x, T* y);
+  // dx = y * (dy - sum(dy * y)), dx = dy - exp(y) * sum(dy)
+  void (*softmax_vjp)(int64_t rows, int64_t n, const T* y, const T* dy, T* dx);
+  void (*log_softmax_vjp)(int64_t rows, int64_t n, const T* y, const T* dy, T* dx);
+  // p = softmax(x); returns the sum of -log p[i, label[i]]
+  double (*cross_entropy)(int64_t rows, int64_t n, const T* x, const int64_t* label, T* p);
+
+  // ---- optimizer.cc ----
+  void (*adam)(int64_t n, const AdamStep& step, const T* g, T* w, T* m, T* v);
+  void (*sgd)(int64_t n, const SgdStep& step, const T* g, T* w, T* velocity);
+};
+
+template <typename T>
+const Kernels<T>& kernels();
+
+/// "base", "v3" (AVX2, FMA) or "v4" (AVX-512): the level in use.
+const char* isa_level();
+
+}  // namespace ramp

@@ -1,0 +1,74 @@
+// SIMD by GCC vector extensions (g++ and clang), at the width of the ISA level a file is compiled
+// for. All in an anonymous namespace: each level has its own copy.
+#pragma once
+
+#include <cstdint>
+
+namespace ramp {
+namespace {
+
+#if defined(__AVX512F__)
+constexpr int kVectorBytes = 64;
+#elif defined(__AVX2__)
+constexpr int kVectorBytes = 32;
+#else
+constexpr int kVectorBytes = 16;
+#endif
+
+template <typename T>
+struct VecOf;
+template <>
+struct VecOf<float> {
+  typedef float type __attribute__((vector_size(kVectorBytes)));
+  typedef float unaligned __attribute__((vector_size(kVectorBytes), aligned(4), may_alias));
+  typedef int32_t mask __attribute__((vector_size(kVectorBytes)));
+};
+template <>
+struct VecOf<double> {
+  typedef double type __attribute__((vector_size(kVectorBytes)));
+  typedef double unaligned __attribute__((vector_size(kVectorBytes), aligned(8), may_alias));
+  typedef int64_t mask __attribute__((vector_size(kVectorBytes)));
+};
+template <typename T>
+using Vec = typename VecOf<T>::type;
+/// The result of a comparison: all bits of a lane set or none; also integers of the lane's width.
+template <typename T>
+using Mask = typename VecOf<T>::mask;
+
+template <typename T>
+constexpr int kLanes = kVectorBytes / static_cast<int>(sizeof(T));
+
+template <typename T>
+inline Vec<T> load(const T* p) {
+  return *reinterpret_cast<const typename VecOf<T>::unaligned*>(p);
+}
+template <typename T>
+inline void store(T* p, Vec<T> v) {
+  *reinterpret_cast<typename VecOf<T>::unaligned*>(p) = v;
+}
+/// One value in all lanes (a - 0 keeps NaN, inf and -0; `0 + a` would be slower and lose -0).
+template <typename T>
+inline Vec<T> splat(T a) {
+  return a - Vec<T>{};
+}
+/// The first n < kLanes values, the other lanes 0.
+template <typename T>
+inline Vec<T> load_first(const T* p, int64_t n) {
+  if (n == 1) return splat(*p);
+  Vec<T> v{};
+  for (int64_t i = 0; i < n; ++i) v[i] = p[i];
+  return v;
+}
+template <typename T>
+inline void store_first(T* p, Vec<T> v, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) p[i] = v[i];
+}
+template <typename T>
+inline T sum_lanes(Vec<T> v) {
+  T s = 0;
+  for (int i = 0; i < kLanes<T>; ++i) s += v[i];
+  return s;
+}
+
+}  // namespace
+}  // namespace ramp

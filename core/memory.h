@@ -1,0 +1,42 @@
+// The caching allocator: blocks are kept by size, so a training step takes nothing from the system
+// after the first one.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+#include "ramp/core/ref.h"
+
+namespace ramp {
+
+struct MemoryStats {
+  int64_t live_bytes;           // held by tensors and tape nodes now
+  int64_t peak_bytes;           // the most that was live (small blocks are counted when asked)
+  int64_t system_bytes;         // taken from the system, cached blocks included
+  int64_t system_allocations;   // how often memory was taken from the system
+};
+
+MemoryStats memory_stats();
+/// Starts peak_bytes anew at what is live.
+void reset_peak_memory();
+/// Returns the large cached blocks to the system.
+void release_cached_memory();
+
+/// 64-byte aligned memory of at least n bytes; `deallocate` takes the same n.
+/// Errors: Error when the system has no more.
+void* allocate(size_t n);
+void deallocate(void* p, size_t n) noexcept;
+
+/// A tensor's memory: this header of one cache line, then the elements.
+struct alignas(64) Storage {
+  std::atomic<uint32_t> refs{1};
+  std::atomic<uint32_t> version{0};  // rises with each announced write
+  size_t bytes = 0;                  // of the elements
+
+  void* data() { return this + 1; }
+  static Ref<Storage> make(size_t bytes);
+};
+void destroy(Storage* s) noexcept;
+
+}  // namespace ramp

@@ -1,0 +1,194 @@
+#include "ramp/core/parallel.h"
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdlib>
+#include <exception>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+#include "ramp/core/error.h"
+
+namespace ramp {
+namespace {
+
+constexpr int kMaxThreads = 256;
+// About 20 us of waiting before a thread sleeps. Longer spinning steals the core from others.
+constexpr int kSpins = 2000;
+
+thread_local bool in_parallel = false;
+
+void pause_briefly() {
+#if defined(__x86_64__)
+  _mm_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+// One job at a time. A worker that wakes late finds the job closed and is not waited for, so a
+// small job never costs more than doing it alone.
+class Pool {
+ public:
+  explicit Pool(int threads) {
+    for (int i = 1; i < threads; ++i) workers_.emplace_back([this] { work(); });
+  }
+  ~Pool() {
+    stop_ = true;
+    wake_all();
+    for (std::thread& t : workers_) t.join();
+  }
+
+  // False when another thread's job is running.
+  bool run(int64_t n, int64_t grain, FunctionRef<void(int64_t, int64_t)> f) {
+    const std::unique_lock one_job(run_mutex_, std::try_to_lock);
+    if (!one_job) return false;
+    n_ = n;
+    grain_ = grain;
+    f_ = &f;
+    next_.store(0, std::memory_order_relaxed);
+    open_.store(true);
+    wake_all();
+    take_pieces();
+    open_.store(false);
+    for (int i = 0; active_.load() > 0; ++i) {
+      if (i < kSpins) {
+        pause_briefly();
+      } else {
+        std::this_thread::yield();
+      }
+    }
+    if (error_) std::rethrow_exception(std::exchange(error_, nullptr));
+    return true;
+  }
+
+ private:
+  void wake_all() {
+    generation_.fetch_add(1);
+    if (sleeping_.load() == 0) return;
+    {
+      // Pairs with the check before a sleep, so no wake-up is lost.
+      const std::lock_guard lock(mutex_);
+    }
+    wake_.notify_all();
+  }
+
+  void take_pieces() {
+    in_parallel = true;
+    const int64_t pieces = (n_ + grain_ - 1) / grain_;
+    for (;;) {
+      const int64_t i = next_.fetch_add(1, std::memory_order_relaxed);
+      if (i >= pieces) break;
+      try {
+        (*f_)(i * grain_, i + 1 == pieces ? n_ : (i + 1) * grain_);
+      } catch (...) {
+        const std::lock_guard lock(mutex_);
+        if (!error_) error_ = std::current_exception();
+        next_.store(pieces, std::memory_order_relaxed);
+      }
+    }
+    in_parallel = false;
+  }
+
+  void work() {
+    uint64_t seen = 0;
+    while (!stop_) {
+      for (int i = 0; i < kSpins && generation_.load(std::memory_order_acquire) == seen; ++i) {
+        pause_briefly();
+      }
+      if (generation_.load() == seen) {
+        std::unique_lock lock(mutex_);
+        sleeping_.fetch_add(1);
+        wake_.wait(lock, [&] { return generation_.load() != seen; });
+        sleeping_.fetch_sub(1);
+      }
+      seen = generation_.load();
+      active_.fetch_add(1);
+      if (open_.load()) take_pieces();
+      active_.fetch_sub(1);
+    }
+  }
+
+  std::vector<std::thread> workers_;
+  std::mutex run_mutex_, mutex_;
+  std::condition_variable wake_;
+  std::atomic<int> sleeping_{0}, active_{0};
+  std::atomic<bool> open_{false}, stop_{false};
+  std::atomic<uint64_t> generation_{0};
+  alignas(64) std::atomic<int64_t> next_{0};
+  int64_t n_ = 0, grain_ = 1;
+  FunctionRef<void(int64_t, int64_t)>* f_ = nullptr;
+  std::exception_ptr error_;
+};
+
+int threads_at_start() {
+  if (const char* text = std::getenv("RAMP_NUM_THREADS"); text && *text) {
+    char* end = nullptr;
+    const long n = std::strtol(text, &end, 10);
+    if (*end != 0 || n < 1 || n > kMaxThreads) {
+      fail("RAMP_NUM_THREADS: expected a number from 1 to {}; got \"{}\".", kMaxThreads, text);
+    }
+    return static_cast<int>(n);
+  }
+  const int n = static_cast<int>(std::thread::hardware_concurrency());
+  return n < 1 ? 1 : n > kMaxThreads ? kMaxThreads : n;
+}
+
+struct Threads {
+  std::mutex mutex;
+  std::atomic<int> count{threads_at_start()};
+  std::shared_ptr<Pool> pool;
+};
+
+Threads& threads() {
+  static Threads t;
+  return t;
+}
+
+}  // namespace
+
+int num_threads() { return threads().count.load(std::memory_order_relaxed); }
+
+void set_num_threads(int n) {
+  if (n < 1 || n > kMaxThreads) {
+    fail("set_num_threads: expected a number from 1 to {}; got {}.", kMaxThreads, n);
+  }
+  if (in_parallel) fail("set_num_threads: called from inside parallel_for.");
+  Threads& t = threads();
+  const std::lock_guard lock(t.mutex);
+  if (n == t.count.load()) return;
+  t.count.store(n);
+  t.pool.reset();  // the next parallel_for starts a pool of the new size
+}
+
+void parallel_for(int64_t n, int64_t grain, FunctionRef<void(int64_t, int64_t)> f) {
+  if (n <= 0) return;
+  if (grain < 1) grain = 1;
+  if (n > grain && !in_parallel && num_threads() > 1) {
+    std::shared_ptr<Pool> pool;
+    {
+      Threads& t = threads();
+      const std::lock_guard lock(t.mutex);
+      if (!t.pool) t.pool = std::make_shared<Pool>(t.count.load());
+      pool = t.pool;
+    }
+    if (pool->run(n, grain, f)) return;
+  }
+  for (int64_t i = 0; i < n; i += grain) f(i, n - i < grain ? n : i + grain);
+}
+
+#if defined(__x86_64__)
+FlushDenormals::FlushDenormals() : saved_(_mm_getcsr()) { _mm_setcsr(saved_ | 0x8040); }
+FlushDenormals::~FlushDenormals() { _mm_setcsr(saved_); }
+#else
+FlushDenormals::FlushDenormals() = default;
+FlushDenormals::~FlushDenormals() = default;
+#endif
+
+}  // namespace ramp

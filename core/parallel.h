@@ -1,0 +1,52 @@
+// ramp's own small thread pool.
+#pragma once
+
+#include <cstdint>
+#include <type_traits>
+#include <utility>
+
+namespace ramp {
+
+/// A view of a callable: no allocation, valid while the callable lives.
+template <typename Signature>
+class FunctionRef;
+template <typename R, typename... Args>
+class FunctionRef<R(Args...)> {
+ public:
+  template <typename F>
+    requires(!std::is_same_v<std::remove_cvref_t<F>, FunctionRef>)
+  FunctionRef(F&& f)  // NOLINT: implicit on purpose
+      : object_(const_cast<void*>(static_cast<const void*>(&f))), call_([](void* o, Args... args) {
+          return (*static_cast<std::remove_reference_t<F>*>(o))(std::forward<Args>(args)...);
+        }) {}
+  R operator()(Args... args) const { return call_(object_, std::forward<Args>(args)...); }
+
+ private:
+  void* object_;
+  R (*call_)(void*, Args...);
+};
+
+/// The threads that work shares: RAMP_NUM_THREADS, else the machine's cores.
+int num_threads();
+/// Errors: fewer than 1 or more than 256; called from inside parallel_for.
+void set_num_threads(int n);
+
+/// Calls f(begin, end) for the pieces [0, grain), [grain, 2 grain), ... of [0, n), on all threads.
+/// The pieces depend on n and grain alone, so a result is bit-equal for any number of threads as
+/// long as each piece writes its own place. Nested calls run inline; the first exception reaches
+/// the caller after all threads have stopped.
+void parallel_for(int64_t n, int64_t grain, FunctionRef<void(int64_t begin, int64_t end)> f);
+
+/// While it lives, this thread computes tiny (denormal) numbers as 0, which is many times faster.
+class FlushDenormals {
+ public:
+  FlushDenormals();
+  ~FlushDenormals();
+  FlushDenormals(const FlushDenormals&) = delete;
+  FlushDenormals& operator=(const FlushDenormals&) = delete;
+
+ private:
+  unsigned saved_ = 0;
+};
+
+}  // namespace ramp

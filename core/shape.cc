@@ -1,0 +1,85 @@
+#include "ramp/core/shape.h"
+
+namespace ramp {
+
+Shape::Shape(const int64_t* dims, int rank) : rank_(rank) {
+  if (rank > kMaxRank) fail("shape: at most {} dimensions; got {}.", kMaxRank, rank);
+  int64_t n = 1;
+  bool empty = false, too_large = false;
+  for (int i = 0; i < rank; ++i) {
+    dims_[i] = dims[i];
+    if (dims[i] < 0) {
+      fail("shape: a dimension is at least 0; got {} at axis {}. Hint: reshape() takes one -1.",
+           dims[i], i);
+    }
+    empty |= dims[i] == 0;
+    too_large |= dims[i] > 0 && n > (int64_t{1} << 58) / dims[i];
+    if (dims[i] > 0 && !too_large) n *= dims[i];
+  }
+  if (too_large && !empty) fail("shape: at most 2^58 elements; got {}.", str());
+}
+
+Shape Shape::without(int axis) const {
+  Shape s;
+  for (int i = 0; i < rank_; ++i)
+    if (i != axis) s.dims_[s.rank_++] = dims_[i];
+  return s;
+}
+
+Shape Shape::with(int axis, int64_t dim) const {
+  if (rank_ == kMaxRank) fail("shape: at most {} dimensions; got {} more.", kMaxRank, 1);
+  Shape s;
+  for (int i = 0; i < axis; ++i) s.dims_[s.rank_++] = dims_[i];
+  s.dims_[s.rank_++] = dim;
+  for (int i = axis; i < rank_; ++i) s.dims_[s.rank_++] = dims_[i];
+  return s;
+}
+
+std::array<int64_t, Shape::kMaxRank> Shape::strides() const {
+  std::array<int64_t, kMaxRank> s{};
+  int64_t n = 1;
+  for (int i = rank_ - 1; i >= 0; --i) {
+    s[i] = n;
+    n *= dims_[i];
+  }
+  return s;
+}
+
+std::string Shape::str() const {
+  std::string s = "[";
+  for (int i = 0; i < rank_; ++i) {
+    if (i > 0) s += ", ";
+    s += std::to_string(dims_[i]);
+  }
+  return s + "]";
+}
+
+int normalize_axis(std::string_view op, int axis, int rank) {
+  if (axis < -rank || axis >= rank) {
+    fail("{}: axis must be in {}..{} for a tensor of rank {}; got {}.", op, -rank, rank - 1, rank,
+         axis);
+  }
+  return axis < 0 ? axis + rank : axis;
+}
+
+Shape broadcast(std::string_view op, const Shape& a, const Shape& b) {
+  if (a == b) return a;
+  const Shape& longer = a.rank() >= b.rank() ? a : b;
+  const Shape& shorter = a.rank() >= b.rank() ? b : a;
+  Shape y = longer;
+  const int offset = longer.rank() - shorter.rank();
+  for (int i = 0; i < shorter.rank(); ++i) {
+    const int64_t m = longer[i + offset], n = shorter[i];
+    if (m == n || n == 1) continue;
+    if (m != 1) {
+      fail("{}: a {} and b {} do not broadcast: the dimensions {} from the end are {} and {}; they "
+           "must be equal or one of them 1. Hint: reshape one side.",
+           op, a, b, shorter.rank() - i, a[a.rank() - shorter.rank() + i],
+           b[b.rank() - shorter.rank() + i]);
+    }
+    y[i + offset] = n;
+  }
+  return y;
+}
+
+}  // namespace ramp

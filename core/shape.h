@@ -1,0 +1,81 @@
+// The dimensions of a tensor, and NumPy's broadcasting rule.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <initializer_list>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "ramp/core/error.h"
+
+namespace ramp {
+
+/// Up to eight dimensions, held inline. Rank 0 is a scalar (numel 1).
+class Shape {
+ public:
+  static constexpr int kMaxRank = 8;
+
+  Shape() = default;
+  Shape(std::initializer_list<int64_t> dims)
+      : Shape(dims.begin(), static_cast<int>(dims.size())) {}
+  Shape(const std::vector<int64_t>& dims) : Shape(dims.data(), static_cast<int>(dims.size())) {}
+  /// Errors: more than eight dimensions, a negative one, or more than 2^62 elements.
+  Shape(const int64_t* dims, int rank);
+
+  int rank() const { return rank_; }
+  int64_t operator[](int axis) const { return dims_[axis]; }
+  int64_t& operator[](int axis) { return dims_[axis]; }
+  /// The last dimension; 1 for a scalar.
+  int64_t last() const { return rank_ == 0 ? 1 : dims_[rank_ - 1]; }
+  int64_t numel() const {
+    int64_t n = 1;
+    for (int i = 0; i < rank_; ++i) n *= dims_[i];
+    return n;
+  }
+  const int64_t* begin() const { return dims_; }
+  const int64_t* end() const { return dims_ + rank_; }
+
+  bool operator==(const Shape& other) const {
+    if (rank_ != other.rank_) return false;
+    for (int i = 0; i < rank_; ++i)
+      if (dims_[i] != other.dims_[i]) return false;
+    return true;
+  }
+
+  /// A copy without / with a dimension at `axis` (0 <= axis <= rank).
+  Shape without(int axis) const;
+  Shape with(int axis, int64_t dim) const;
+
+  /// The row-major stride of each dimension, in elements.
+  std::array<int64_t, kMaxRank> strides() const;
+
+  /// "[64, 784]"; a scalar is "[]".
+  std::string str() const;
+
+ private:
+  int64_t dims_[kMaxRank];
+  int rank_ = 0;
+};
+
+/// An axis that may count from the end (-1 is the last), as 0..rank-1.
+/// Errors: outside -rank..rank-1; the message starts with `op`.
+int normalize_axis(std::string_view op, int axis, int rank);
+
+/// NumPy's rule: shapes are aligned at the last axis; a dimension of 1 stretches.
+/// Errors: names the first pair of dimensions that fits neither way.
+Shape broadcast(std::string_view op, const Shape& a, const Shape& b);
+
+}  // namespace ramp
+
+template <>
+struct fmt::formatter<ramp::Shape> {
+  constexpr auto parse(fmt::format_parse_context& context) { return context.begin(); }
+  template <typename Context>
+  auto format(const ramp::Shape& s, Context& context) const {
+    const std::string text = s.str();
+    return std::copy(text.begin(), text.end(), context.out());
+  }
+};

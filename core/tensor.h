@@ -1,0 +1,153 @@
+// The tensor: a handle to shared, contiguous, row-major memory.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <initializer_list>
+#include <string_view>
+#include <vector>
+
+#include "ramp/core/dtype.h"
+#include "ramp/core/memory.h"
+#include "ramp/core/ref.h"
+#include "ramp/core/shape.h"
+
+namespace ramp {
+
+/// What autograd hangs on a tensor. Core only carries it (autograd/node.h defines what it is).
+struct GradMeta {
+  std::atomic<uint32_t> refs{1};
+};
+void destroy(GradMeta* meta) noexcept;
+
+/// A handle: copies share memory and gradient. Features are the last axis, everywhere.
+class Tensor {
+ public:
+  /// Undefined: holds nothing; reading it is an error.
+  Tensor() = default;
+  Tensor(const Tensor&) = default;
+  Tensor(Tensor&& other) noexcept
+      : storage_(std::move(other.storage_)),
+        meta_(std::move(other.meta_)),
+        data_(std::exchange(other.data_, nullptr)),
+        shape_(other.shape_),
+        dtype_(other.dtype_) {}
+  Tensor& operator=(const Tensor&) = default;
+  Tensor& operator=(Tensor&& other) noexcept {
+    storage_ = std::move(other.storage_);
+    meta_ = std::move(other.meta_);
+    data_ = std::exchange(other.data_, nullptr);
+    shape_ = other.shape_;
+    dtype_ = other.dtype_;
+    return *this;
+  }
+
+  /// Memory that is not set yet.
+  static Tensor empty(const Shape& shape, DType dtype = f32);
+  static Tensor zeros(const Shape& shape, DType dtype = f32);
+  static Tensor ones(const Shape& shape, DType dtype = f32);
+  static Tensor full(const Shape& shape, double value, DType dtype = f32);
+  static Tensor scalar(double value, DType dtype = f32) { return full({}, value, dtype); }
+  /// 0, 1, ... n-1.
+  static Tensor arange(int64_t n, DType dtype = i64);
+  /// A copy of the values; the dtype is that of T: `Tensor::of<float>({1, 2, 3, 4}, {2, 2})`.
+  /// Without a shape: one dimension. Errors: a count other than the shape's.
+  template <typename T>
+  static Tensor of(const std::vector<T>& values, const Shape& shape);
+  template <typename T>
+  static Tensor of(const std::vector<T>& values) {
+    return of(values, Shape{static_cast<int64_t>(values.size())});
+  }
+
+  bool defined() const { return data_ != nullptr; }
+  const Shape& shape() const { return shape_; }
+  int rank() const { return shape_.rank(); }
+  /// The size of an axis, which may count from the end (-1 is the last).
+  int64_t dim(int axis) const { return shape_[normalize_axis("dim", axis, rank())]; }
+  int64_t numel() const { return shape_.numel(); }
+  DType dtype() const { return dtype_; }
+
+  /// The elements. Errors: an undefined tensor, or a T that is not the dtype.
+  template <typename T>
+  const T* data() const {
+    check_data(dtype_of<T>());
+    return static_cast<const T*>(data_);
+  }
+  /// The elements to write to: announces a write, so that a backward pass which needs the old
+  /// values fails instead of being wrong.
+  template <typename T>
+  T* mutable_data() {
+    check_data(dtype_of<T>());
+    announce_write();
+    return static_cast<T*>(data_);
+  }
+  /// The value of a tensor of one element, whatever its dtype.
+  double item() const;
+  /// All values, row by row, whatever the dtype.
+  std::vector<double> values() const;
+
+  /// In place. Errors: shapes or dtypes that differ; a leaf that requires a gradient unless
+  /// recording is off (NoGrad); a result on the tape.
+  Tensor& copy_(const Tensor& source);
+  Tensor& fill_(double value);
+  Tensor& add_(const Tensor& other, double factor = 1);
+  Tensor& mul_(double factor);
+
+  /// A copy in new memory / in another dtype; both without history.
+  Tensor clone() const;
+  Tensor to(DType dtype) const;
+  /// Without copying: the same memory in another shape / rows [begin, end) of dim 0 / without
+  /// history. (reshape() and slice() are the ops that record.)
+  Tensor view(const Shape& shape) const;
+  Tensor rows(int64_t begin, int64_t end) const;
+  Tensor detach() const;
+
+  bool same_memory(const Tensor& other) const { return data_ == other.data_; }
+  bool unique() const { return storage_.unique(); }
+  uint32_t version() const { return storage_->version.load(std::memory_order_relaxed); }
+  void announce_write() {
+    std::atomic<uint32_t>& v = storage_->version;
+    v.store(v.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  }
+
+  // ---- autograd (defined in autograd/) ----
+
+  /// Asks for the gradient of this leaf. Errors: i64, or a tensor that is a result on the tape.
+  Tensor& requires_grad_(bool on = true);
+  bool requires_grad() const { return static_cast<bool>(meta_); }
+  /// The gradient that backward() accumulated; undefined where there is none yet.
+  const Tensor& grad() const;
+  void set_grad(Tensor grad);
+  void zero_grad();
+  /// Keeps the gradient of a result, which otherwise is dropped as the pass goes by.
+  Tensor& retain_grad();
+  /// Calls f with the gradient of this tensor in each pass; what it returns (if defined) replaces
+  /// the gradient.
+  Tensor& hook(std::function<Tensor(const Tensor& dy)> f);
+  /// See ramp::backward in autograd/backward.h.
+  void backward() const;
+
+  const Ref<GradMeta>& meta() const { return meta_; }
+  void set_meta(Ref<GradMeta> meta) { meta_ = std::move(meta); }
+
+ private:
+  void check_data(DType wanted) const {
+    if (data_ == nullptr || wanted != dtype_) fail_data(wanted);
+  }
+  [[noreturn]] void fail_data(DType wanted) const;
+  void check_in_place(const char* op) const;
+
+  Ref<Storage> storage_;
+  Ref<GradMeta> meta_;
+  void* data_ = nullptr;
+  Shape shape_;
+  DType dtype_ = f32;
+};
+
+/// Errors unless the tensor is defined: "relu: x is undefined (moved from, or never set)".
+void check_defined(std::string_view op, std::string_view name, const Tensor& x);
+/// Errors unless all are defined and of one dtype.
+void check_same_dtype(std::string_view op, std::string_view a_name, const Tensor& a,
+                      std::string_view b_name, const Tensor& b);
+
+}  // namespace ramp
