@@ -1,0 +1,116 @@
+#include "ramp/autograd/ops_loss.h"
+
+#include <random>
+
+#include "fixture.h"
+#include "ramp/autograd/backward.h"
+#include "ramp/autograd/gradcheck.h"
+#include "ramp/core/parallel.h"
+
+using namespace ramp;
+
+namespace {
+
+Tensor random(const Shape& shape, DType dtype, unsigned seed) {
+  std::mt19937 bits(seed);
+  std::normal_distribution<double> normal;
+  Tensor x = Tensor::empty(shape, f64);
+  for (int64_t i = 0; i < x.numel(); ++i) x.mutable_data<double>()[i] = normal(bits);
+  return x.to(dtype);
+}
+
+double tolerance(DType t) { return t == f32 ? 2e-6 : 1e-13; }
+
+}  // namespace
+
+TEST_CASE("cross_entropy is PyTorch's") {
+  int cases = 0;
+  for (const Fixture& f : read_fixtures("loss")) {
+    if (f.name.rfind("cross_entropy", 0) != 0) continue;
+    INFO(f.name);
+    ++cases;
+    const Tensor x = f.leaf("x");
+    const Tensor y = cross_entropy(x, f.tensor("labels"));
+    check_close(y, f.tensor("y"), tolerance(x.dtype()));
+    backward(y, Tensor::scalar(1.5, x.dtype()));
+    check_close(x.grad(), f.tensor("dx"), tolerance(x.dtype()));
+  }
+  CHECK(cases == 22);
+}
+
+TEST_CASE("cross_entropy: the derivative, and no node is left behind") {
+  const int64_t before = live_nodes();
+  const Tensor labels = Tensor::of<int64_t>({1, 3, 0, 3, 2});
+  const auto f = [&](const std::vector<Tensor>& x) { return cross_entropy(x[0], labels); };
+  CHECK(gradcheck(f, {random({5, 4}, f64, 1)}) == "");
+  CHECK(gradcheck(f, {random({5, 40}, f64, 2)}) == "");
+  CHECK(live_nodes() == before);
+}
+
+TEST_CASE("cross_entropy keeps its value where every probability but one underflows") {
+  const Tensor x = Tensor::of<float>({1e4f, -1e4f}, {1, 2}).requires_grad_();
+  CHECK(cross_entropy(x, Tensor::of<int64_t>({0})).item() == 0);
+  CHECK(cross_entropy(x, Tensor::of<int64_t>({1})).item() == 2e4);
+}
+
+TEST_CASE("cross_entropy: equal bits for 1 and 2 threads") {
+  const int before = num_threads();
+  for (const int64_t classes : {10, 300}) {
+    const Tensor labels = Tensor::full({5000}, 7, i64);
+    std::vector<double> loss, dx;
+    for (const int threads : {1, 2}) {
+      set_num_threads(threads);
+      const Tensor x = random({5000, classes}, f32, 3).requires_grad_();
+      const Tensor y = cross_entropy(x, labels);
+      backward(y);
+      if (threads == 1) {
+        loss = y.values();
+        dx = x.grad().values();
+      } else {
+        CHECK(y.values() == loss);
+        CHECK(x.grad().values() == dx);
+      }
+    }
+  }
+  set_num_threads(before);
+}
+
+TEST_CASE("cross_entropy: a user's mistakes") {
+  const Tensor x = Tensor::zeros({4, 10});
+  const auto labels = [](std::vector<int64_t> v) { return Tensor::of<int64_t>(v); };
+  CHECK_THROWS_WITH_AS(
+      cross_entropy(x, labels({1, 2, 3, 12})),
+      "cross_entropy: labels must be in 0..9; got 12 at row 3. Hint: logits [4, 10] have 10 "
+      "classes.",
+      Error);
+  CHECK_THROWS_WITH_AS(
+      cross_entropy(x, labels({1, -1, 3, 0})),
+      "cross_entropy: labels must be in 0..9; got -1 at row 1. Hint: logits [4, 10] have 10 "
+      "classes.",
+      Error);
+  CHECK_THROWS_WITH_AS(
+      cross_entropy(Tensor::zeros({0, 10}), labels({})),
+      "cross_entropy: expected at least one row and one class; got logits [0, 10]. Hint: leave out "
+      "empty batches.",
+      Error);
+  CHECK_THROWS_WITH_AS(
+      cross_entropy(x, labels({1, 2, 3})),
+      "cross_entropy: expected logits [n, classes] and labels [n]; got [4, 10] and [3]. Hint: "
+      "labels are class numbers, one for each row, not one-hot.",
+      Error);
+  CHECK_THROWS_WITH_AS(
+      cross_entropy(x, Tensor::zeros({4})),
+      "cross_entropy: labels must be class numbers, i64; got f32 [4]. Hint: labels.to(i64).",
+      Error);
+  CHECK_THROWS_WITH_AS(cross_entropy(Tensor::zeros({4, 10}, i64), labels({1, 2, 3, 0})),
+                       "cross_entropy: expected an f32 or f64 tensor; got i64. Hint: x.to(f32).",
+                       Error);
+  CHECK_THROWS_WITH_AS(
+      cross_entropy({}, labels({1})),
+      "cross_entropy: logits is undefined (moved from, or never set). Hint: give it a value first.",
+      Error);
+  CHECK_THROWS_WITH_AS(
+      cross_entropy(x, {}),
+      "cross_entropy: labels is undefined (moved from, or never set). Hint: give it a value first.",
+      Error);
+}
