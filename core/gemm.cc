@@ -1,0 +1,191 @@
+#include "ramp/core/gemm.h"
+
+#include <algorithm>
+#include <bit>
+#include <cstdlib>
+#include <cstring>
+#include <string_view>
+
+#include "ramp/core/blas.h"
+#include "ramp/core/error.h"
+#include "ramp/core/kernels/kernels.h"
+#include "ramp/core/memory.h"
+
+extern "C" {
+void cblas_sgemm(int order, int trans_a, int trans_b, int m, int n, int k, float alpha,
+                 const float* a, int lda, const float* b, int ldb, float beta, float* c, int ldc);
+void cblas_dgemm(int order, int trans_a, int trans_b, int m, int n, int k, double alpha,
+                 const double* a, int lda, const double* b, int ldb, double beta, double* c,
+                 int ldc);
+}
+
+namespace ramp {
+namespace {
+
+// Tiles of c are what threads share. They depend on the shape alone.
+constexpr int64_t kTileRows = 96;    // a multiple of the microkernel's 6, 8 and 12 rows
+constexpr int64_t kTilePanels = 8;
+constexpr int64_t kDepth = 256;      // k is cut so that a panel of b stays in the L1 cache
+constexpr int64_t kWorthATask = 1 << 18;  // multiply-adds; about 5 us
+
+int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+// Scratch memory from the caching allocator.
+template <typename T>
+class Scratch {
+ public:
+  explicit Scratch(int64_t n) : bytes_(static_cast<size_t>(n) * sizeof(T)) {
+    if (n > 0) p_ = static_cast<T*>(allocate(bytes_));
+  }
+  ~Scratch() {
+    if (p_) deallocate(p_, bytes_);
+  }
+  Scratch(const Scratch&) = delete;
+  Scratch& operator=(const Scratch&) = delete;
+  T* get() const { return p_; }
+
+ private:
+  size_t bytes_;
+  T* p_ = nullptr;
+};
+
+enum class Path { automatic, own, blas };
+Path path_at_start() {
+  const char* text = std::getenv("RAMP_GEMM");
+  if (text == nullptr || *text == 0 || std::string_view(text) == "auto") return Path::automatic;
+  if (std::string_view(text) == "own") return Path::own;
+  if (std::string_view(text) == "blas") return Path::blas;
+  fail("RAMP_GEMM: expected own, blas or auto; got \"{}\".", text);
+}
+
+void blas(int trans_a, int trans_b, int m, int n, int k, const float* a, int lda, const float* b,
+          int ldb, float beta, float* c, int ldc) {
+  cblas_sgemm(101, trans_a, trans_b, m, n, k, 1, a, lda, b, ldb, beta, c, ldc);
+}
+void blas(int trans_a, int trans_b, int m, int n, int k, const double* a, int lda, const double* b,
+          int ldb, double beta, double* c, int ldc) {
+  cblas_dgemm(101, trans_a, trans_b, m, n, k, 1, a, lda, b, ldb, beta, c, ldc);
+}
+
+// OpenBLAS on tiles of c; it never threads itself.
+template <typename T>
+void gemm_blas(Trans trans, int64_t m, int64_t n, int64_t k, const T* a, const T* b, T* c,
+               bool accumulate, const Epilogue* epilogue) {
+  prepare_blas();
+  const bool ta = transposes_a(trans), tb = transposes_b(trans);
+  // Long slices: OpenBLAS packs b again for each.
+  const bool by_rows = m >= n;
+  const int64_t whole = by_rows ? m : n;
+  const int64_t slice = std::max<int64_t>(divide_up(divide_up(whole, 4), 16) * 16, 64);
+  parallel_for(whole, slice, [&](int64_t begin, int64_t end) {
+    const int64_t i = by_rows ? begin : 0, rows = by_rows ? end - begin : m;
+    const int64_t j = by_rows ? 0 : begin, cols = by_rows ? n : end - begin;
+    const T* x = a + (ta ? i : i * k);
+    const T* w = b + (tb ? j * k : j);
+    blas(ta ? 112 : 111, tb ? 112 : 111, static_cast<int>(rows), static_cast<int>(cols),
+         static_cast<int>(k), x, static_cast<int>(ta ? m : k), w, static_cast<int>(tb ? k : n),
+         accumulate ? T(1) : T(0), c + i * n + j, static_cast<int>(n));
+    if (epilogue) (*epilogue)(i, rows, j, cols);
+  });
+}
+
+// A power-of-two stride maps a column's elements onto a few sets of the cache.
+bool bad_stride(int64_t bytes) { return bytes >= 2048 && bytes % 1024 == 0; }
+
+template <typename T>
+void gemm_own(Trans trans, int64_t m, int64_t n, int64_t k, const T* a, const T* b, T* c,
+              bool accumulate, const Epilogue* epilogue) {
+  const Kernels<T>& kernel = kernels<T>();
+  const int64_t width = kernel.gemm_panel_width, lanes = kernel.lanes;
+  const bool ta = transposes_a(trans), tb = transposes_b(trans);
+  const int64_t a_row = ta ? 1 : k, a_col = ta ? m : 1;
+  const int64_t panels = divide_up(n, width);
+
+  // b is copied into panels [k][width] where it is transposed, where its stride is bad for the
+  // cache, and (the last panel only) where n is no multiple of the vector.
+  const bool pack_all = tb || (m > 16 && bad_stride(n * int64_t{sizeof(T)}));
+  const int64_t first_packed = pack_all ? 0 : n % lanes == 0 ? panels : panels - 1;
+  const Scratch<T> packed((panels - first_packed) * width * k);
+  const auto panel_memory = [&](int64_t p) { return packed.get() + (p - first_packed) * width * k; };
+  parallel_for(panels - first_packed, std::max<int64_t>(1, (1 << 15) / (k * width)),
+               [&](int64_t begin, int64_t end) {
+    for (int64_t p = first_packed + begin; p < first_packed + end; ++p) {
+      const int64_t j = p * width, cols = std::min(width, n - j);
+      T* to = panel_memory(p);
+      if (tb) {
+        kernel.transpose(cols, k, b + j * k, k, to, width);
+      } else {
+        for (int64_t i = 0; i < k; ++i) {
+          std::memcpy(to + i * width, b + i * n + j, static_cast<size_t>(cols) * sizeof(T));
+        }
+      }
+      if (cols % lanes == 0) continue;
+      for (int64_t i = 0; i < k; ++i) {
+        std::memset(to + i * width + cols, 0, static_cast<size_t>(lanes - cols % lanes) * sizeof(T));
+      }
+    }
+  });
+
+  int64_t tile_rows = std::min(kTileRows, m), tile_panels = std::min(kTilePanels, panels);
+  const auto tiles = [&] { return divide_up(m, tile_rows) * divide_up(panels, tile_panels); };
+  const auto work = [&] { return tile_rows * tile_panels * width * k; };
+  while (tiles() < 8 && tile_panels > 1 && work() >= 2 * kWorthATask) {
+    tile_panels = divide_up(tile_panels, 2);
+  }
+  while (tiles() < 8 && tile_rows > 24 && work() >= 2 * kWorthATask) tile_rows /= 2;
+  const int64_t tiles_across = divide_up(panels, tile_panels);
+  const bool pack_a = ta && k > 32 && bad_stride(m * int64_t{sizeof(T)});
+
+  parallel_for(tiles(), std::max<int64_t>(1, kWorthATask / work()),
+               [&](int64_t begin, int64_t end) {
+    const Scratch<T> a_tile(pack_a ? std::min(kDepth, k) * tile_rows : 0);
+    for (int64_t tile = begin; tile < end; ++tile) {
+      const int64_t i = tile / tiles_across * tile_rows, rows = std::min(tile_rows, m - i);
+      const int64_t p0 = tile % tiles_across * tile_panels;
+      const int64_t p1 = std::min(p0 + tile_panels, panels);
+      for (int64_t d = 0; d == 0 || d < k; d += kDepth) {
+        const int64_t depth = std::min(kDepth, k - d);
+        const T* x = a + i * a_row + d * a_col;
+        int64_t x_row = a_row, x_col = a_col;
+        if (pack_a) {
+          for (int64_t p = 0; p < depth; ++p) {
+            std::memcpy(a_tile.get() + p * rows, x + p * a_col,
+                        static_cast<size_t>(rows) * sizeof(T));
+          }
+          x = a_tile.get();
+          x_col = rows;
+        }
+        for (int64_t p = p0; p < p1; ++p) {
+          const int64_t j = p * width;
+          const bool is_packed = p >= first_packed;
+          kernel.gemm_panel(rows, std::min(width, n - j), depth, x, x_row, x_col,
+                            is_packed ? panel_memory(p) + d * width : b + d * n + j,
+                            is_packed ? width : n, c + i * n + j, n, accumulate || d > 0);
+        }
+      }
+      const int64_t col = p0 * width;
+      if (epilogue) (*epilogue)(i, rows, col, std::min(p1 * width, n) - col);
+    }
+  });
+}
+
+}  // namespace
+
+template <typename T>
+void gemm(Trans trans, int64_t m, int64_t n, int64_t k, const T* a, const T* b, T* c,
+          bool accumulate, const Epilogue* epilogue) {
+  static const Path path = path_at_start();
+  if (m == 0 || n == 0) return;
+  if (path == Path::blas && k > 0) {
+    gemm_blas(trans, m, n, k, a, b, c, accumulate, epilogue);
+  } else {
+    gemm_own(trans, m, n, k, a, b, c, accumulate, epilogue);
+  }
+}
+
+template void gemm(Trans, int64_t, int64_t, int64_t, const float*, const float*, float*, bool,
+                   const Epilogue*);
+template void gemm(Trans, int64_t, int64_t, int64_t, const double*, const double*, double*, bool,
+                   const Epilogue*);
+
+}  // namespace ramp
