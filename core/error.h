@@ -3,7 +3,7 @@
 
 #include <fmt/core.h>
 
-#include <stdexcept>
+#include <exception>
 #include <string>
 #include <utility>
 
@@ -11,13 +11,24 @@ namespace ramp {
 
 /// Every error of the library. Its text reads
 /// `<op>: <expectation, names>; got <the caller's own shapes>. Hint: <one action>.`
-/// Inside a model the text starts with the layer's path: `2.conv1: matmul: ...`.
-class Error : public std::runtime_error {
+/// Inside a model the layer's path stands in front: `2.conv1: conv2d: ...`.
+class Error : public std::exception {
  public:
-  explicit Error(const std::string& message) : std::runtime_error(message) {}
+  explicit Error(std::string message) : text_(std::move(message)) {}
+  const char* what() const noexcept override { return text_.c_str(); }
 
-  /// The module whose forward threw first and has not been given a name yet (see Module).
+  /// Puts the name of an enclosing layer in front of the path ("conv1" -> "2.conv1").
+  void prepend_path(const std::string& name) {
+    text_.insert(0, name + (has_path_ ? "." : ": "));
+    has_path_ = true;
+  }
+
+  /// The innermost module that the error passed through and that has no name yet (see Module).
   const void* module = nullptr;
+
+ private:
+  std::string text_;
+  bool has_path_ = false;
 };
 
 template <typename... Args>

@@ -1,0 +1,23 @@
+#include "ramp/layers/dense.h"
+
+#include "ramp/autograd/ops_linear.h"
+#include "ramp/layers/init.h"
+
+namespace ramp {
+
+Dense::Dense(int64_t in, int64_t out, Activation f, DenseOptions options)
+    : activation(std::move(f)) {
+  if (in < 1 || out < 1) fail("Dense: expected in and out of at least 1; got {} and {}.", in, out);
+  weight = he_normal({in, out}, layer_rng(), activation).requires_grad_();
+  if (options.bias) bias = Tensor::zeros({out}).requires_grad_();
+}
+
+Tensor Dense::forward(const Tensor& x) { return linear(x, weight, bias, activation); }
+
+std::string Dense::describe() const {
+  return fmt::format("Dense({}, {}{}{})", weight.shape()[0], weight.shape()[1],
+                     activation.is_identity() ? "" : ", " + activation.name(),
+                     bias.defined() ? "" : ", no bias");
+}
+
+}  // namespace ramp

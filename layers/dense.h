@@ -1,0 +1,27 @@
+// The fully connected layer.
+#pragma once
+
+#include "ramp/autograd/activation.h"
+#include "ramp/layers/module.h"
+
+namespace ramp {
+
+struct DenseOptions {
+  bool bias = true;
+};
+
+/// y = f(x w + b): x [.., in] -> [.., out]. Starts with He-normal weights for the activation's gain
+/// (Identity: LeCun's, gain 1) and zero bias, drawn from layer_rng().
+/// Errors: in or out below 1; those of linear().
+struct Dense final : Module {
+  Tensor weight;  // [in, out]
+  Tensor bias;    // [out]; undefined without
+  Activation activation;
+
+  Dense(int64_t in, int64_t out, Activation f = Identity{}, DenseOptions options = {});
+  Tensor forward(const Tensor& x) override;
+  void fields(Fields& f) override { f.param("weight", weight).param("bias", bias); }
+  std::string describe() const override;
+};
+
+}  // namespace ramp

@@ -1,0 +1,99 @@
+// A module names its tensors and children in one place; all else is a visitor over it.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "ramp/core/tensor.h"
+
+namespace ramp {
+
+class Module;
+
+/// The visitor that Module::fields() is called with.
+class Fields {
+ public:
+  enum class Kind { parameter, buffer };
+
+  /// A tensor that is trained / that is only carried along (running statistics).
+  Fields& param(const std::string& name, Tensor& tensor) {
+    if (tensor.defined() && on_tensor) on_tensor(prefix_ + name, tensor, Kind::parameter);
+    return *this;
+  }
+  Fields& buffer(const std::string& name, Tensor& tensor) {
+    if (tensor.defined() && on_tensor) on_tensor(prefix_ + name, tensor, Kind::buffer);
+    return *this;
+  }
+  Fields& child(const std::string& name, Module& module);
+
+  std::function<void(const std::string& path, Tensor& tensor, Kind kind)> on_tensor;
+  std::function<void(const std::string& path, Module& module)> on_module;
+
+ private:
+  std::string prefix_;
+};
+
+struct NamedTensor {
+  std::string name;  // "0.weight"
+  Tensor tensor;     // shares memory and gradient with the module's
+};
+
+/// The base of all layers and models. A subclass overrides forward() and names what it holds in
+/// fields(). Copies share their tensors; clone() gives a model of its own.
+class Module {
+ public:
+  virtual ~Module() = default;
+
+  virtual Tensor forward(const Tensor& x) = 0;
+  /// Names the parameters, buffers and children, in order.
+  virtual void fields(Fields&) {}
+  /// "Dense(784, 128, relu)".
+  virtual std::string describe() const { return "Module"; }
+
+  /// forward(). An error on the way names the layer's path: "2.conv1: ...".
+  Tensor operator()(const Tensor& x);
+
+  /// The trained tensors with their paths / without.
+  std::vector<NamedTensor> named_parameters();
+  std::vector<Tensor> parameters();
+  /// Parameters and buffers: what a weights file holds.
+  std::vector<NamedTensor> state();
+  /// Copies values into the tensors of the same names, converting the dtype.
+  /// Errors: names each missing, extra or misshapen one, and then changes nothing.
+  void load_state(const std::vector<NamedTensor>& state);
+
+  /// Behaviour in training (dropout, batch norm) or in evaluation. NoGrad is another switch.
+  Module& train(bool on = true);
+  Module& eval() { return train(false); }
+  bool training() const { return training_; }
+  /// All floating tensors in another dtype.
+  Module& to(DType dtype);
+  /// No gradients for the parameters (or again).
+  Module& freeze(bool on = true);
+  void zero_grad();
+
+  /// A table of layers and parameters; with an input shape also of what comes out of each.
+  std::string summary();
+  std::string summary(const Shape& input);
+
+ private:
+  bool training_ = true;
+};
+
+/// A copy with tensors of its own.
+template <typename M>
+M clone(M& module) {
+  M copy = module;
+  Fields f;
+  f.on_tensor = [](const std::string&, Tensor& t, Fields::Kind) {
+    const bool trained = t.requires_grad();
+    t = t.clone();
+    if (trained) t.requires_grad_();
+  };
+  copy.fields(f);
+  return copy;
+}
+
+}  // namespace ramp
