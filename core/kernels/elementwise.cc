@@ -1,35 +1,125 @@
-// y = op(x) and y = op(a, b), element by element.
+// y = op(x), y = op(a, b) and their derivatives, element by element. NaN stays NaN.
 #include "ramp/core/kernels/kernels.h"
-#include "ramp/core/kernels/vec.h"
+#include "ramp/core/kernels/math.h"
 
 namespace ramp {
 namespace {
 
-template <typename T, typename F>
-inline void map_binary(int64_t n, const T* a, int64_t sa, const T* b, int64_t sb, T* y, F f) {
+// A source of vectors: an array, or one value for all i (stride 0).
+template <typename T>
+struct Stream {
+  const T* p;
+  bool moves;
+  Vec<T> same;
+  Stream(const T* x, int64_t stride) : p(x), moves(stride != 0), same(splat(*x)) {}
+  Vec<T> at(int64_t i) const { return moves ? load(p + i) : same; }
+  Vec<T> rest(int64_t i, int64_t n) const { return moves ? load_first(p + i, n) : same; }
+};
+
+// y[i] = f(x[i]...)
+template <typename T, typename F, typename... S>
+inline void map(int64_t n, T* y, F f, const S&... x) {
   constexpr int W = kLanes<T>;
-  const Vec<T> a0 = splat(*a), b0 = splat(*b);
   int64_t i = 0;
-  for (; i + W <= n; i += W) store(y + i, f(sa ? load(a + i) : a0, sb ? load(b + i) : b0));
-  if (i < n) {
-    store_first(y + i,
-                f(sa ? load_first(a + i, n - i) : a0, sb ? load_first(b + i, n - i) : b0), n - i);
-  }
+  for (; i + W <= n; i += W) store(y + i, f(x.at(i)...));
+  if (i < n) store_first(y + i, f(x.rest(i, n - i)...), n - i);
 }
 
+inline float power(float x, float p) { return __builtin_powf(x, p); }
+inline double power(double x, double p) { return __builtin_pow(x, p); }
+
 template <typename T>
-void add(int64_t n, const T* a, int64_t sa, const T* b, int64_t sb, T* y) {
-  map_binary(n, a, sa, b, sb, y, [](Vec<T> a, Vec<T> b) { return a + b; });
-}
-template <typename T>
-void mul(int64_t n, const T* a, int64_t sa, const T* b, int64_t sb, T* y) {
-  map_binary(n, a, sa, b, sb, y, [](Vec<T> a, Vec<T> b) { return a * b; });
+void pow(int64_t n, const T* a, int64_t sa, const T* b, int64_t sb, T* y) {
+  for (int64_t i = 0; i < n; ++i) y[i] = power(a[i * sa], b[i * sb]);
 }
 
 template <typename T>
 void fill(Kernels<T>& k) {
-  k.binary[static_cast<int>(Binary::add)] = add<T>;
-  k.binary[static_cast<int>(Binary::mul)] = mul<T>;
+  using V = Vec<T>;
+  using S = Stream<T>;
+  // f(x) and df(x, y, dy); both are rebuilt from their types inside the plain functions.
+  const auto unary = [&k]<typename F, typename D>(Unary op, F, D) {
+    k.unary[static_cast<int>(op)] = [](int64_t n, const T* x, T* y) { map(n, y, F{}, S(x, 1)); };
+    k.unary_vjp[static_cast<int>(op)] = [](int64_t n, const T* x, const T* y, const T* dy, T* dx) {
+      map(n, dx, D{}, S(x, 1), S(y, 1), S(dy, 1));
+    };
+  };
+  unary(
+      Unary::neg, [](V x) { return -x; }, [](V, V, V dy) { return -dy; });
+  unary(
+      Unary::exp, [](V x) { return vexp<T>(x); }, [](V, V y, V dy) { return dy * y; });
+  unary(
+      Unary::log, [](V x) { return vlog<T>(x); }, [](V x, V, V dy) { return dy / x; });
+  unary(
+      Unary::sqrt, [](V x) { return vsqrt<T>(x); }, [](V, V y, V dy) { return dy / (y + y); });
+  unary(
+      Unary::abs, [](V x) { return vabs<T>(x); },
+      [](V x, V, V dy) { return x > V{}   ? dy
+                                : x < V{} ? -dy
+                                          : x; });
+  unary(
+      Unary::relu, [](V x) { return x < V{} ? V{} : x; },
+      [](V, V y, V dy) { return y <= V{} ? V{} : dy; });
+  unary(
+      Unary::sigmoid, [](V x) { return vsigmoid<T>(x); },
+      [](V, V y, V dy) { return dy * (y * (T(1) - y)); });
+  unary(
+      Unary::tanh, [](V x) { return vtanh<T>(x); },
+      [](V, V y, V dy) { return dy * (T(1) - y * y); });
+
+  const auto binary = [&k]<typename F>(Binary op, F) {
+    k.binary[static_cast<int>(op)] = [](int64_t n, const T* a, int64_t sa, const T* b, int64_t sb,
+                                        T* y) { map(n, y, F{}, S(a, sa), S(b, sb)); };
+  };
+  binary(Binary::add, [](V a, V b) { return a + b; });
+  binary(Binary::sub, [](V a, V b) { return a - b; });
+  binary(Binary::mul, [](V a, V b) { return a * b; });
+  binary(Binary::div, [](V a, V b) { return a / b; });
+  binary(Binary::maximum, [](V a, V b) { return a > b ? a : a != a ? a : b; });
+  binary(Binary::minimum, [](V a, V b) { return a < b ? a : a != a ? a : b; });
+  binary(Binary::less, [](V a, V b) { return a < b ? splat(T(1)) : V{}; });
+  binary(Binary::less_equal, [](V a, V b) { return a <= b ? splat(T(1)) : V{}; });
+  binary(Binary::equal, [](V a, V b) { return a == b ? splat(T(1)) : V{}; });
+  binary(Binary::not_equal, [](V a, V b) { return a != b ? splat(T(1)) : V{}; });
+  binary(Binary::share, [](V a, V b) {
+    return a < b ? V{} : a == b ? splat(T(0.5)) : splat(T(1));
+  });
+  k.binary[static_cast<int>(Binary::pow)] = pow<T>;
+
+  k.where = [](int64_t n, const T* c, int64_t sc, const T* a, int64_t sa, const T* b, int64_t sb,
+               T* y) {
+    map(
+        n, y, [](V c, V a, V b) { return c != V{} ? a : b; }, S(c, sc), S(a, sa), S(b, sb));
+  };
+  k.leaky_relu = [](int64_t n, T slope, const T* x, T* y) {
+    map(
+        n, y, [slope](V x) { return x < V{} ? slope * x : x; }, S(x, 1));
+  };
+  k.leaky_relu_vjp = [](int64_t n, T slope, const T* x, const T* dy, T* dx) {
+    map(
+        n, dx, [slope](V x, V dy) { return x <= V{} ? slope * dy : dy; }, S(x, 1), S(dy, 1));
+  };
+  k.clamp = [](int64_t n, T lo, T hi, const T* x, T* y) {
+    const V low = splat(lo), high = splat(hi);
+    map(
+        n, y, [=](V x) { return x < low    ? low
+                                : x > high ? high
+                                           : x; }, S(x, 1));
+  };
+  k.clamp_vjp = [](int64_t n, T lo, T hi, const T* x, const T* dy, T* dx) {
+    const V low = splat(lo), high = splat(hi);
+    map(
+        n, dx,
+        [=](V x, V dy) {
+          const Mask<T> in = (x >= low) & (x <= high);
+          return in ? dy : V{};
+        },
+        S(x, 1), S(dy, 1));
+  };
+  k.axpy = [](int64_t n, T f, const T* x, T* y) {
+    map(
+        n, y, [f](V x, V y) { return y + f * x; }, S(x, 1), S(y, 1));
+  };
 }
 
 }  // namespace

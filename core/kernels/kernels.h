@@ -19,13 +19,23 @@ struct SgdStep {
 
 template <typename T>
 struct Kernels {
-  // ---- elementwise.cc ----
-  // y[i] = op(x[i]); the ops are listed in elementwise_ops.h
+  // ---- elementwise.cc; the ops are listed in elementwise_ops.h ----
+  // y[i] = op(x[i])
   void (*unary[kUnaryOps])(int64_t n, const T* x, T* y);
-  // dx[i] = dy[i] * op'(x[i], y[i])
+  // dx[i] = dy[i] * op'(x[i], y[i]). log and abs read x; exp, sqrt, relu, sigmoid and tanh read y;
+  // what is not read may be any array.
   void (*unary_vjp[kUnaryOps])(int64_t n, const T* x, const T* y, const T* dy, T* dx);
   // y[i] = op(a[i * sa], b[i * sb]); the strides are 0 or 1
   void (*binary[kBinaryOps])(int64_t n, const T* a, int64_t sa, const T* b, int64_t sb, T* y);
+  // y[i] = c[i * sc] != 0 ? a[i * sa] : b[i * sb]
+  void (*where)(int64_t n, const T* c, int64_t sc, const T* a, int64_t sa, const T* b, int64_t sb,
+                T* y);
+  // y = x < 0 ? slope x : x; its derivative is 1 above 0, else slope
+  void (*leaky_relu)(int64_t n, T slope, const T* x, T* y);
+  void (*leaky_relu_vjp)(int64_t n, T slope, const T* x, const T* dy, T* dx);
+  // y = min(max(x, lo), hi); its derivative is 1 in [lo, hi], else 0
+  void (*clamp)(int64_t n, T lo, T hi, const T* x, T* y);
+  void (*clamp_vjp)(int64_t n, T lo, T hi, const T* x, const T* dy, T* dx);
   // y[i] += f * x[i]
   void (*axpy)(int64_t n, T f, const T* x, T* y);
 

@@ -22,18 +22,23 @@ struct VecOf<float> {
   typedef float type __attribute__((vector_size(kVectorBytes)));
   typedef float unaligned __attribute__((vector_size(kVectorBytes), aligned(4), may_alias));
   typedef int32_t mask __attribute__((vector_size(kVectorBytes)));
+  typedef uint32_t bits __attribute__((vector_size(kVectorBytes)));
 };
 template <>
 struct VecOf<double> {
   typedef double type __attribute__((vector_size(kVectorBytes)));
   typedef double unaligned __attribute__((vector_size(kVectorBytes), aligned(8), may_alias));
   typedef int64_t mask __attribute__((vector_size(kVectorBytes)));
+  typedef uint64_t bits __attribute__((vector_size(kVectorBytes)));
 };
 template <typename T>
 using Vec = typename VecOf<T>::type;
 /// The result of a comparison: all bits of a lane set or none; also integers of the lane's width.
 template <typename T>
 using Mask = typename VecOf<T>::mask;
+/// The lanes as unsigned integers: `(Bits<T>)v` keeps the bits.
+template <typename T>
+using Bits = typename VecOf<T>::bits;
 
 template <typename T>
 constexpr int kLanes = kVectorBytes / static_cast<int>(sizeof(T));
