@@ -1,0 +1,20 @@
+# `cmake --install`, and find_package(ramp) for those who use it: target ramp::ramp.
+include(GNUInstallDirs)
+include(CMakePackageConfigHelpers)
+set(package ${CMAKE_INSTALL_LIBDIR}/cmake/ramp)
+
+install(TARGETS ramp EXPORT ramp ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR}
+        LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+foreach(folder core autograd layers optim data train io glass)
+  if(IS_DIRECTORY ${PROJECT_SOURCE_DIR}/${folder})
+    install(DIRECTORY ${PROJECT_SOURCE_DIR}/${folder} DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/ramp
+            FILES_MATCHING PATTERN "*.h" PATTERN kernels EXCLUDE PATTERN mnist EXCLUDE)
+  endif()
+endforeach()
+
+install(EXPORT ramp NAMESPACE ramp:: FILE ramp-targets.cmake DESTINATION ${package})
+configure_package_config_file(${CMAKE_CURRENT_LIST_DIR}/ramp-config.cmake.in
+                              ${PROJECT_BINARY_DIR}/ramp-config.cmake INSTALL_DESTINATION ${package})
+write_basic_package_version_file(${PROJECT_BINARY_DIR}/ramp-config-version.cmake COMPATIBILITY SameMinorVersion)
+install(FILES ${PROJECT_BINARY_DIR}/ramp-config.cmake ${PROJECT_BINARY_DIR}/ramp-config-version.cmake
+        DESTINATION ${package})
