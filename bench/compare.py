@@ -33,6 +33,14 @@ def torch_version(python):
     return r.stdout.strip() if r.returncode == 0 else None
 
 
+def commit():
+    try:
+        r = subprocess.run(["git", "-C", ROOT, "describe", "--always", "--dirty"], capture_output=True, text=True)
+    except OSError:
+        return "unknown"
+    return r.stdout.strip() or "unknown"
+
+
 def measure(command, threads):
     """The one JSON line of a run, or None if it failed."""
     env = dict(os.environ, OMP_PROC_BIND="true")
@@ -71,7 +79,7 @@ def main():
     p.add_argument("--works", default=WORKS, help=f"WORK:BATCH,...; inference is W6:W1 or W6:W3, by model (default {WORKS})")
     p.add_argument("--threads", default="1,2" if (os.cpu_count() or 1) > 1 else "1")
     p.add_argument("--rounds", type=int, default=3)
-    p.add_argument("--seconds", type=float, default=2, help="measured time of one run")
+    p.add_argument("--seconds", type=float, default=1, help="of each of the three windows of a run")
     p.add_argument("--python", default=os.environ.get("RAMP_TORCH_PYTHON", "python3"), help="an interpreter with PyTorch")
     p.add_argument("--bench", default=None, help="the ramp-bench to run (default: the newer of build/bench, build/release)")
     p.add_argument("--md", action="store_true", help="print Markdown")
@@ -118,9 +126,9 @@ def main():
     print("\r" + " " * 60 + "\r", end="", file=sys.stderr, flush=True)
 
     ramp = last.get("ramp", {})
-    facts = [f"CPU {ramp.get('cpu', '?')}", f"BLAS {ramp.get('blas', '?')}", f"commit {ramp.get('commit', '?')}"]
+    facts = [f"CPU {ramp.get('cpu', '?')}", f"BLAS {ramp.get('blas', '?')}", f"commit {commit()}"]
     facts.append(f"PyTorch {version}" if version else "no PyTorch found (--python PATH or RAMP_TORCH_PYTHON)")
-    facts.append(f"{a.rounds} rounds of {a.seconds:g} s, median")
+    facts.append(f"{a.rounds} rounds of three {a.seconds:g} s windows, medians")
     print(table(rows, a.md))
     print(("\n" if a.md else "") + ", ".join(facts))
     if a.raw:

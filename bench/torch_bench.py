@@ -182,7 +182,7 @@ def main():
     p.add_argument("--model", default="W1", help="for W6: the model that is called, W1 or W3")
     p.add_argument("--batch", type=int, default=64)
     p.add_argument("--threads", type=int, default=1)
-    p.add_argument("--seconds", type=float, default=2, help="measured time, three windows of a third each")
+    p.add_argument("--seconds", type=float, default=2, help="of each of the three windows")
     p.add_argument("--epochs", type=int, default=0, help="then train so many epochs and report test_accuracy")
     p.add_argument("--mode", choices=["eager", "best"], default="eager")
     p.add_argument("--data", default=os.path.join(here, "..", "data", "mnist"))
@@ -209,8 +209,8 @@ def main():
     t0 = time.perf_counter()
     bench.step()
     out["first_step_s"] = round(time.perf_counter() - t0, 4)
-    window(bench.step, max(0.2, a.seconds / 4))  # warm-up
-    rate = statistics.median(window(bench.step, a.seconds / 3) for _ in range(3))
+    window(bench.step, max(0.2, 0.3 * a.seconds))  # warm-up
+    rate = statistics.median(window(bench.step, a.seconds) for _ in range(3))
 
     if training:
         out["samples_per_s"] = round(rate * a.batch, 1)
