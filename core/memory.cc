@@ -7,6 +7,10 @@
 #include <new>
 #include <vector>
 
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
 #include "ramp/core/error.h"
 
 namespace ramp {
@@ -74,6 +78,13 @@ void* from_system(size_t n) {
     fail("memory: the system has no {} bytes more; {} bytes are live. Hint: a smaller batch.", n,
          memory_stats().live_bytes);
   }
+#if defined(__linux__)
+  // Huge pages: a first touch costs one fault for 2 MB instead of 512.
+  if (n >= size_t{4} << 20) {
+    const size_t skip = -reinterpret_cast<uintptr_t>(p) & 4095;
+    madvise(static_cast<char*>(p) + skip, n - skip, MADV_HUGEPAGE);
+  }
+#endif
   heap().system_bytes.fetch_add(static_cast<int64_t>(n), std::memory_order_relaxed);
   heap().system_allocations.fetch_add(1, std::memory_order_relaxed);
   return p;

@@ -29,7 +29,8 @@ constexpr std::array<uint32_t, 4> philox(std::array<uint32_t, 4> counter,
 /// A sequence of draws. Element i of a draw depends on the seed, the number of the draw and i only.
 class Rng {
  public:
-  explicit Rng(uint64_t seed) : seed_(seed) {}
+  /// `draw` is the number of the first draw: Rng(seed, rng.draw()) goes on where rng stands.
+  explicit Rng(uint64_t seed, uint64_t draw = 0) : seed_(seed), draw_(draw) {}
 
   /// y_i ~ U[lo, hi), f32 or f64; hi itself is never drawn (lo == hi gives lo).
   /// Errors: lo > hi, or either is not finite; i64.
@@ -44,8 +45,11 @@ class Rng {
   /// A generator of its own, independent of what this one draws from here on.
   Rng split() { return Rng(next()); }
 
+  uint64_t seed() const { return seed_; }
+  uint64_t draw() const { return draw_; }
+
  private:
-  uint64_t seed_, draw_ = 0;
+  uint64_t seed_, draw_;
 };
 
 }  // namespace ramp

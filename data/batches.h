@@ -1,0 +1,74 @@
+// A dataset in batches: shuffled anew for each epoch, gathered by index.
+#pragma once
+
+#include <cstdint>
+
+#include "ramp/core/random.h"
+#include "ramp/data/dataset.h"
+
+namespace ramp {
+
+struct BatchOptions {
+  int64_t size = 64;
+  bool shuffle = true;
+  uint64_t seed = 0;
+  bool drop_last = false;  // leaves out the last batch where it is smaller
+};
+
+/// ```
+/// Batches batches(data, {.size = 64, .seed = 1});
+/// for (int64_t e = 0; e < 10; ++e)
+///   for (auto [x, y] : batches.epoch(e)) step(x, y);
+/// ```
+/// The order of an epoch depends on the seed and its number alone, so training can go on from any.
+class Batches {
+ public:
+  /// Errors: an undefined or empty x or y, or of different length; a size < 1; no batch at all
+  /// (drop_last of fewer examples than one batch has).
+  Batches(Dataset data, const BatchOptions& options);
+
+  /// Batches in an epoch.
+  int64_t count() const { return count_; }
+  const Dataset& data() const { return data_; }
+
+  class Epoch;
+  Epoch epoch(int64_t number) const;
+
+ private:
+  Dataset data_;
+  BatchOptions options_;
+  int64_t count_;
+};
+
+/// The batches of one epoch, to be gone through once; each is copied out into tensors of its own.
+class Batches::Epoch {
+ public:
+  struct End {};
+  class Iterator {
+   public:
+    /// Batch i: rows order[i size .. (i + 1) size) of x and of y.
+    Dataset operator*() const { return epoch_->batch(i_); }
+    Iterator& operator++() {
+      ++i_;
+      return *this;
+    }
+    bool operator==(End) const { return i_ == epoch_->batches_.count(); }
+
+   private:
+    friend Epoch;
+    explicit Iterator(const Epoch* epoch) : epoch_(epoch) {}
+    const Epoch* epoch_;
+    int64_t i_ = 0;
+  };
+  Iterator begin() const { return Iterator(this); }
+  End end() const { return {}; }
+  Dataset batch(int64_t i) const;
+
+ private:
+  friend Batches;
+  Epoch(const Batches& batches, Tensor order) : batches_(batches), order_(std::move(order)) {}
+  Batches batches_;
+  Tensor order_;
+};
+
+}  // namespace ramp

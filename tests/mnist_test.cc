@@ -1,0 +1,143 @@
+#include "ramp/data/mnist.h"
+
+#include <doctest/doctest.h>
+#include <zlib.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+
+#include "ramp/core/parallel.h"
+#include "ramp/data/idx.h"
+#include "scratch.h"
+
+using namespace ramp;
+
+namespace {
+
+using Bytes = std::vector<uint8_t>;
+
+// IDX files of n images of 2 x 3 pixels, and of labels.
+Bytes images(uint8_t n) {
+  Bytes b = {0, 0, 8, 3, 0, 0, 0, n, 0, 0, 0, 2, 0, 0, 0, 3};
+  for (int i = 0; i < 6 * n; ++i) b.push_back(static_cast<uint8_t>(10 * i));
+  return b;
+}
+Bytes labels(const Bytes& y) {
+  Bytes b = {0, 0, 8, 1, 0, 0, 0, static_cast<uint8_t>(y.size())};
+  for (uint8_t label : y) b.push_back(label);
+  return b;
+}
+
+}  // namespace
+
+TEST_CASE("the files in the tree are MNIST's own, byte by byte") {
+  const struct {
+    const char* name;
+    Shape shape;
+    uLong crc;  // of the unpacked file: header and elements
+  } files[] = {{"train-images-idx3-ubyte.gz", {60000, 28, 28}, 0xe9f4d8b3},
+               {"train-labels-idx1-ubyte.gz", {60000}, 0xe0cb4ad2},
+               {"t10k-images-idx3-ubyte.gz", {10000, 28, 28}, 0x91373bdf},
+               {"t10k-labels-idx1-ubyte.gz", {10000}, 0x4ab9eff9}};
+  for (const auto& [name, shape, crc] : files) {
+    const IdxFile file = IdxFile::read(std::string(RAMP_DATA_DIR "/mnist/") + name);
+    CHECK(file.shape == shape);
+    Bytes header = {0, 0, 8, static_cast<uint8_t>(shape.rank())};
+    for (int64_t d : shape) {
+      for (int shift = 24; shift >= 0; shift -= 8)
+        header.push_back(static_cast<uint8_t>(d >> shift));
+    }
+    uLong got = crc32(0, header.data(), static_cast<uInt>(header.size()));
+    got = crc32(got, file.elements.data(), static_cast<uInt>(file.elements.size()));
+    CHECK(got == crc);
+  }
+}
+
+TEST_CASE("MNIST as a dataset") {
+  const auto [train, test] = load_mnist(RAMP_DATA_DIR "/mnist");
+  CHECK(train.x.shape() == Shape{60000, 28, 28, 1});
+  CHECK(train.x.dtype() == f32);
+  CHECK(train.y.shape() == Shape{60000});
+  CHECK(train.y.dtype() == i64);
+  CHECK(test.x.shape() == Shape{10000, 28, 28, 1});
+  CHECK(test.size() == 10000);
+  const float* x = train.x.data<float>();
+  const auto [least, most] = std::minmax_element(x, x + train.x.numel());
+  CHECK(*least == 0);
+  CHECK(*most == 1);
+  double sum = 0;
+  for (int64_t i = 0; i < train.x.numel(); ++i) sum += x[i];
+  CHECK(sum / static_cast<double>(train.x.numel()) == doctest::Approx(0.1306604762738429));
+  CHECK(train.y.rows(0, 5).values() == std::vector<double>{5, 0, 4, 1, 9});
+  CHECK(test.y.rows(0, 5).values() == std::vector<double>{7, 2, 1, 0, 4});
+  // One part alone is the same; so is "mnist" from any folder.
+  const Dataset again = load_mnist("mnist", Split::test);
+  CHECK(again.x.values() == test.x.values());
+  CHECK(again.y.values() == test.y.values());
+  const Dataset flat = test.flat();
+  CHECK(flat.x.shape() == Shape{10000, 784});
+  CHECK(flat.x.same_memory(test.x));
+  const Dataset some = test.rows(10, 15);
+  CHECK(some.x.shape() == Shape{5, 28, 28, 1});
+  CHECK(some.y.values() == test.y.rows(10, 15).values());
+}
+
+TEST_CASE("Fashion-MNIST, where it is installed") {
+  if (!std::filesystem::exists("/usr/share/datasets/fashion-mnist")) return;
+  const auto [train, test] = load_mnist("fashion");
+  CHECK(train.x.shape() == Shape{60000, 28, 28, 1});
+  CHECK(test.y.rows(0, 4).values() == std::vector<double>{9, 2, 1, 1});
+}
+
+TEST_CASE("both spellings, packed or not") {
+  for (std::string dot : {"-", "."}) {
+    for (std::string packed : {"", ".gz"}) {
+      const Scratch scratch;
+      const auto write = [&](const std::string& name, const Bytes& bytes) {
+        scratch.write(name + packed, packed.empty() ? bytes : gzip(bytes));
+      };
+      write("t10k-images" + dot + "idx3-ubyte", images(2));
+      write("t10k-labels" + dot + "idx1-ubyte", labels({9, 0}));
+      const Dataset data = load_mnist(scratch.path(""), Split::test);
+      CHECK(data.x.shape() == Shape{2, 2, 3, 1});
+      CHECK(data.x.data<float>()[11] == 110.0f / 255.0f);
+      CHECK(data.y.values() == std::vector<double>{9, 0});
+    }
+  }
+}
+
+TEST_CASE("folders that are wrong") {
+  const Scratch scratch;
+  const std::string folder = scratch.path("");
+  const auto check_error = [&](const std::string& expected) {
+    CHECK_THROWS_WITH_AS(load_mnist(folder, Split::train), expected.c_str(), Error);
+    CHECK_THROWS_WITH_AS(load_mnist(folder), expected.c_str(), Error);
+  };
+  const std::string images_path = folder + "/train-images-idx3-ubyte";
+  const std::string labels_path = folder + "/train-labels-idx1-ubyte";
+  const int before = num_threads();
+  set_num_threads(1);  // of two files that fail, the first
+  check_error(
+      "load_mnist: found none of train-images-idx3-ubyte, train-images-idx3-ubyte.gz, "
+      "train-images.idx3-ubyte, train-images.idx3-ubyte.gz in \"" +
+      folder + "\".");
+  scratch.write("t10k-images-idx3-ubyte", images(1));
+  scratch.write("t10k-labels-idx1-ubyte", labels({0}));
+  scratch.write("train-images-idx3-ubyte", images(3));
+  scratch.write("train-labels-idx1-ubyte", labels({0, 1}));
+  check_error("load_mnist: expected one label for each image; got 3 images in \"" + images_path +
+              "\" and 2 labels in \"" + labels_path + "\".");
+  scratch.write("train-labels-idx1-ubyte", labels({0, 1, 10}));
+  check_error("load_mnist: expected labels 0..9; got 10 at index 2 of \"" + labels_path + "\".");
+  scratch.write("train-labels-idx1-ubyte", images(3));
+  check_error("load_mnist: \"" + labels_path +
+              "\" must hold u8 elements in 1 dimension; got shape [3, 2, 3] and type 0x08.");
+  scratch.write("train-labels-idx1-ubyte", {0, 0, 9, 1, 0, 0, 0, 1, 7});
+  check_error("load_mnist: \"" + labels_path +
+              "\" must hold u8 elements in 1 dimension; got shape [1] and type 0x09.");
+  CHECK_THROWS_WITH_AS(
+      load_mnist(scratch.path("none")),
+      fmt::format("load_mnist: found no folder \"{}\".", scratch.path("none")).c_str(), Error);
+  set_num_threads(before);
+}
