@@ -85,7 +85,6 @@ void backward(const Tensor& y, const Tensor& dy, BackwardOptions options) {
   Queue queue;
   queue.push(std::move(root));
   std::vector<Tensor> dx;
-  std::vector<char> wants;
   while (!queue.heap.empty()) {
     const Ref<Node> node = queue.pop();
     Tensor dy_node = std::move(node->cotangent);
@@ -107,13 +106,11 @@ void backward(const Tensor& y, const Tensor& dy, BackwardOptions options) {
     Ref<Node>* inputs = node->inputs();
     const uint32_t n = node->input_count;
     dx.resize(n);
-    wants.resize(n);
-    for (uint32_t i = 0; i < n; ++i) wants[i] = static_cast<bool>(inputs[i]);
-    node->vjp(dy_node, Wants{reinterpret_cast<const bool*>(wants.data())}, dx.data());
+    node->vjp(dy_node, Wants{inputs}, dx.data());
     dy_node = {};
     for (uint32_t i = 0; i < n; ++i) {
       Tensor g = std::move(dx[i]);
-      if (!wants[i] || !g.defined()) continue;
+      if (!inputs[i] || !g.defined()) continue;
       Node* input = inputs[i].get();
       if (!(g.shape() == input->shape) || g.dtype() != input->dtype) {
         fail("backward through {}: input {} is {} {}; its derivative gave {} {}.", node->op, i,

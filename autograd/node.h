@@ -9,10 +9,13 @@
 
 namespace ramp {
 
-/// Which inputs of an op want a gradient: `want[0]`.
+struct Node;
+
+/// Which inputs of an op want a gradient, `want[0]`, and the shape of one that does.
 struct Wants {
-  const bool* flags;
-  bool operator[](int i) const { return flags[i]; }
+  const Ref<Node>* inputs;
+  bool operator[](int i) const { return static_cast<bool>(inputs[i]); }
+  inline const Shape& shape(int i) const;
 };
 
 /// One for each tensor that requires a gradient. A leaf has no inputs; a result has the rule (vjp)
@@ -52,6 +55,8 @@ struct Node : GradMeta {
   Ref<Node>* many_ = nullptr;
 };
 void destroy(Node* node) noexcept;
+
+const Shape& Wants::shape(int i) const { return inputs[i]->shape; }
 
 /// The tape nodes alive now, on all threads (tests: none is left behind).
 int64_t live_nodes();

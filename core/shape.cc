@@ -62,7 +62,8 @@ int normalize_axis(std::string_view op, int axis, int rank) {
   return axis < 0 ? axis + rank : axis;
 }
 
-Shape broadcast(std::string_view op, const Shape& a, const Shape& b) {
+Shape broadcast(std::string_view op, const Shape& a, const Shape& b, std::string_view a_name,
+                std::string_view b_name) {
   if (a == b) return a;
   const Shape& longer = a.rank() >= b.rank() ? a : b;
   const Shape& shorter = a.rank() >= b.rank() ? b : a;
@@ -72,9 +73,9 @@ Shape broadcast(std::string_view op, const Shape& a, const Shape& b) {
     const int64_t m = longer[i + offset], n = shorter[i];
     if (m == n || n == 1) continue;
     if (m != 1) {
-      fail("{}: a {} and b {} do not broadcast: the dimensions {} from the end are {} and {}; they "
-           "must be equal or one of them 1. Hint: reshape one side.",
-           op, a, b, shorter.rank() - i, a[a.rank() - shorter.rank() + i],
+      fail("{}: {} {} and {} {} do not broadcast: the dimensions {} from the end are {} and {}; "
+           "they must be equal or one of them 1. Hint: reshape one side.",
+           op, a_name, a, b_name, b, shorter.rank() - i, a[a.rank() - shorter.rank() + i],
            b[b.rank() - shorter.rank() + i]);
     }
     y[i + offset] = n;

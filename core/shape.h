@@ -19,8 +19,7 @@ class Shape {
   static constexpr int kMaxRank = 8;
 
   Shape() = default;
-  Shape(std::initializer_list<int64_t> dims)
-      : Shape(dims.begin(), static_cast<int>(dims.size())) {}
+  Shape(std::initializer_list<int64_t> dims) : Shape(dims.begin(), static_cast<int>(dims.size())) {}
   Shape(const std::vector<int64_t>& dims) : Shape(dims.data(), static_cast<int>(dims.size())) {}
   /// Errors: more than eight dimensions, a negative one, or more than 2^62 elements.
   Shape(const int64_t* dims, int rank);
@@ -66,7 +65,8 @@ int normalize_axis(std::string_view op, int axis, int rank);
 
 /// NumPy's rule: shapes are aligned at the last axis; a dimension of 1 stretches.
 /// Errors: names the first pair of dimensions that fits neither way.
-Shape broadcast(std::string_view op, const Shape& a, const Shape& b);
+Shape broadcast(std::string_view op, const Shape& a, const Shape& b, std::string_view a_name = "a",
+                std::string_view b_name = "b");
 
 }  // namespace ramp
 

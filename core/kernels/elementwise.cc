@@ -56,7 +56,7 @@ void fill(Kernels<T>& k) {
       Unary::abs, [](V x) { return vabs<T>(x); },
       [](V x, V, V dy) { return x > V{}   ? dy
                                 : x < V{} ? -dy
-                                          : x; });
+                                          : V{}; });
   unary(
       Unary::relu, [](V x) { return x < V{} ? V{} : x; },
       [](V, V y, V dy) { return y <= V{} ? V{} : dy; });
@@ -79,6 +79,8 @@ void fill(Kernels<T>& k) {
   binary(Binary::minimum, [](V a, V b) { return a < b ? a : a != a ? a : b; });
   binary(Binary::less, [](V a, V b) { return a < b ? splat(T(1)) : V{}; });
   binary(Binary::less_equal, [](V a, V b) { return a <= b ? splat(T(1)) : V{}; });
+  binary(Binary::greater, [](V a, V b) { return a > b ? splat(T(1)) : V{}; });
+  binary(Binary::greater_equal, [](V a, V b) { return a >= b ? splat(T(1)) : V{}; });
   binary(Binary::equal, [](V a, V b) { return a == b ? splat(T(1)) : V{}; });
   binary(Binary::not_equal, [](V a, V b) { return a != b ? splat(T(1)) : V{}; });
   binary(Binary::share, [](V a, V b) {

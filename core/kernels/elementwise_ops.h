@@ -3,7 +3,8 @@
 
 namespace ramp {
 
-enum class Unary { neg, exp, log, sqrt, abs, relu, sigmoid, tanh };
+// The last two take numbers and have kernels apart.
+enum class Unary { neg, exp, log, sqrt, abs, relu, sigmoid, tanh, leaky_relu, clamp };
 constexpr int kUnaryOps = 8;
 
 // Comparisons give 1 and 0. share(a, b) is the part of a in the derivative of max(a, b): 1 where it
@@ -18,10 +19,12 @@ enum class Binary {
   minimum,
   less,
   less_equal,
+  greater,
+  greater_equal,
   equal,
   not_equal,
   share
 };
-constexpr int kBinaryOps = 12;
+constexpr int kBinaryOps = 14;
 
 }  // namespace ramp

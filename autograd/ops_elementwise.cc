@@ -1,0 +1,421 @@
+#include "ramp/autograd/ops_elementwise.h"
+
+#include <array>
+#include <cmath>
+
+#include "ramp/autograd/record.h"
+#include "ramp/core/kernels/kernels.h"
+#include "ramp/core/parallel.h"
+
+namespace ramp {
+namespace {
+
+// Elements that one thread takes at a time.
+constexpr int64_t kGrain = 1 << 14;
+
+// How N tensors are read to make one of shape y: the axes of y, the innermost first, with each
+// tensor's stride (0 where it is stretched). Neighbouring axes that all of them walk alike are one,
+// so the strides of axis 0 are 0 or 1.
+template <int N>
+struct Broadcast {
+  int rank = 1;
+  int64_t size[Shape::kMaxRank] = {1}, stride[Shape::kMaxRank][N] = {};
+
+  Broadcast(const Shape& y, const std::array<const Shape*, N>& x) {
+    int64_t next[N];  // the stride of the next axis of each tensor
+    for (int64_t& s : next) s = 1;
+    bool first = true;
+    for (int axis = y.rank() - 1; axis >= 0; --axis) {
+      if (y[axis] == 1) continue;
+      int64_t here[N];
+      bool merges = !first;
+      for (int k = 0; k < N; ++k) {
+        const int at = axis - (y.rank() - x[k]->rank());
+        const int64_t d = at < 0 ? 1 : (*x[k])[at];
+        here[k] = d == 1 ? 0 : next[k];
+        next[k] *= d;
+        merges = merges && here[k] == stride[rank - 1][k] * size[rank - 1];
+      }
+      if (merges) {
+        size[rank - 1] *= y[axis];
+        continue;
+      }
+      if (!first) ++rank;
+      first = false;
+      size[rank - 1] = y[axis];
+      for (int k = 0; k < N; ++k) stride[rank - 1][k] = here[k];
+    }
+  }
+
+  // Calls f(at, n, offset) for the runs of y's elements [at, at + n) that make up [begin, end);
+  // offset[k] is where tensor k is read.
+  template <typename F>
+  void runs(int64_t begin, int64_t end, F f) const {
+    int64_t index[Shape::kMaxRank], offset[N] = {}, rest = begin;
+    for (int a = 0; a < rank; ++a) {
+      index[a] = rest % size[a];
+      rest /= size[a];
+      for (int k = 0; k < N; ++k) offset[k] += index[a] * stride[a][k];
+    }
+    while (begin < end) {
+      const int64_t n = std::min(size[0] - index[0], end - begin);
+      f(begin, n, offset);
+      begin += n;
+      index[0] += n;
+      for (int k = 0; k < N; ++k) offset[k] += n * stride[0][k];
+      for (int a = 0; a + 1 < rank && index[a] == size[a]; ++a) {
+        index[a] = 0;
+        ++index[a + 1];
+        for (int k = 0; k < N; ++k) offset[k] += stride[a + 1][k] - size[a] * stride[a][k];
+      }
+    }
+  }
+};
+
+// Calls f(begin, end) for pieces of [0, n): at once if there is only one.
+template <typename F>
+void in_pieces(int64_t n, F f) {
+  if (n <= kGrain) {
+    if (n > 0) f(int64_t{0}, n);
+  } else {
+    parallel_for(n, kGrain, f);
+  }
+}
+
+// Unsigned arithmetic wraps where signed would be undefined.
+int64_t apply(Binary op, int64_t a, int64_t b) {
+  const auto u = static_cast<uint64_t>(a), v = static_cast<uint64_t>(b);
+  switch (op) {
+    case Binary::add:
+      return static_cast<int64_t>(u + v);
+    case Binary::sub:
+      return static_cast<int64_t>(u - v);
+    case Binary::mul:
+      return static_cast<int64_t>(u * v);
+    case Binary::div:
+      if (b == 0) fail("div: a division by 0 in i64. Hint: a.to(f32) divides to inf or NaN.");
+      return b == -1 ? static_cast<int64_t>(-u) : a / b;
+    case Binary::maximum:
+      return std::max(a, b);
+    case Binary::minimum:
+      return std::min(a, b);
+    case Binary::less:
+      return a < b;
+    case Binary::less_equal:
+      return a <= b;
+    case Binary::greater:
+      return a > b;
+    case Binary::greater_equal:
+      return a >= b;
+    case Binary::equal:
+      return a == b;
+    case Binary::not_equal:
+      return a != b;
+    default:
+      fail("pow: expected f32 or f64 tensors; got i64. Hint: x.to(f32).");
+  }
+}
+
+template <typename T>
+void run(Binary op, int64_t n, const T* a, int64_t sa, const T* b, int64_t sb, T* y) {
+  if constexpr (std::is_same_v<T, int64_t>) {
+    for (int64_t i = 0; i < n; ++i) y[i] = apply(op, a[i * sa], b[i * sb]);
+  } else {
+    kernels<T>().binary[static_cast<int>(op)](n, a, sa, b, sb, y);
+  }
+}
+
+template <typename T>
+void run_where(int64_t n, const T* c, int64_t sc, const T* a, int64_t sa, const T* b, int64_t sb,
+               T* y) {
+  if constexpr (std::is_same_v<T, int64_t>) {
+    for (int64_t i = 0; i < n; ++i) y[i] = c[i * sc] != 0 ? a[i * sa] : b[i * sb];
+  } else {
+    kernels<T>().where(n, c, sc, a, sa, b, sb, y);
+  }
+}
+
+// y = cond ? a : b without history; cond has the dtype of a and b.
+Tensor select(const Tensor& cond, const Tensor& a, const Tensor& b) {
+  const Shape both = broadcast("where", a.shape(), b.shape());
+  Tensor y = Tensor::empty(broadcast("where", cond.shape(), both, "cond", "a and b"), a.dtype());
+  visit_dtype(y.dtype(), [&]<typename T>(T) {
+    const Broadcast<3> loop(y.shape(), {&cond.shape(), &a.shape(), &b.shape()});
+    const int64_t sc = loop.stride[0][0], sa = loop.stride[0][1], sb = loop.stride[0][2];
+    const T *pc = cond.data<T>(), *pa = a.data<T>(), *pb = b.data<T>();
+    T* py = y.mutable_data<T>();
+    in_pieces(y.numel(), [&](int64_t begin, int64_t end) {
+      loop.runs(begin, end, [&](int64_t at, int64_t n, const int64_t* x) {
+        run_where(n, pc + x[0], sc, pa + x[1], sa, pb + x[2], sb, py + at);
+      });
+    });
+  });
+  return y;
+}
+
+}  // namespace
+
+Tensor map(Binary op, const char* name, const Tensor& a, const Tensor& b) {
+  if (!a.defined() || !b.defined() || a.dtype() != b.dtype()) {
+    check_same_dtype(name, "a", a, "b", b);
+  }
+  Tensor y = Tensor::empty(
+      a.shape() == b.shape() ? a.shape() : broadcast(name, a.shape(), b.shape()), a.dtype());
+  visit_dtype(y.dtype(), [&]<typename T>(T) {
+    const T *pa = a.data<T>(), *pb = b.data<T>();
+    T* py = y.mutable_data<T>();
+    const int64_t n = y.numel(), na = a.numel(), nb = b.numel();
+    if ((na == n || na == 1) && (nb == n || nb == 1)) {
+      const int64_t sa = na == n, sb = nb == n;
+      in_pieces(n, [&](int64_t begin, int64_t end) {
+        run(op, end - begin, pa + sa * begin, sa, pb + sb * begin, sb, py + begin);
+      });
+      return;
+    }
+    const Broadcast<2> loop(y.shape(), {&a.shape(), &b.shape()});
+    const int64_t sa = loop.stride[0][0], sb = loop.stride[0][1];
+    in_pieces(n, [&](int64_t begin, int64_t end) {
+      loop.runs(begin, end, [&](int64_t at, int64_t n, const int64_t* x) {
+        run(op, n, pa + x[0], sa, pb + x[1], sb, py + at);
+      });
+    });
+  });
+  return y;
+}
+
+Tensor map(Unary op, const char* name, const Tensor& x, Numbers numbers) {
+  check_defined(name, "x", x);
+  Tensor y = Tensor::empty(x.shape(), x.dtype());
+  visit_float(name, x.dtype(), [&]<typename T>(T) {
+    const Kernels<T>& k = kernels<T>();
+    const T a = static_cast<T>(numbers.a), b = static_cast<T>(numbers.b), *px = x.data<T>();
+    T* py = y.mutable_data<T>();
+    in_pieces(x.numel(), [&](int64_t i, int64_t end) {
+      if (op == Unary::leaky_relu) return k.leaky_relu(end - i, a, px + i, py + i);
+      if (op == Unary::clamp) return k.clamp(end - i, a, b, px + i, py + i);
+      k.unary[static_cast<int>(op)](end - i, px + i, py + i);
+    });
+  });
+  return y;
+}
+
+Tensor map_vjp(Unary op, const char* name, const Tensor& x_or_y, const Tensor& dy,
+               Numbers numbers) {
+  Tensor dx = Tensor::empty(dy.shape(), dy.dtype());
+  visit_float(name, dy.dtype(), [&]<typename T>(T) {
+    const Kernels<T>& k = kernels<T>();
+    const T a = static_cast<T>(numbers.a), b = static_cast<T>(numbers.b);
+    const T *at = x_or_y.data<T>(), *g = dy.data<T>();
+    T* out = dx.mutable_data<T>();
+    in_pieces(dy.numel(), [&](int64_t i, int64_t end) {
+      const int64_t n = end - i;
+      if (op == Unary::leaky_relu) return k.leaky_relu_vjp(n, a, at + i, g + i, out + i);
+      if (op == Unary::clamp) return k.clamp_vjp(n, a, b, at + i, g + i, out + i);
+      k.unary_vjp[static_cast<int>(op)](n, at + i, at + i, g + i, out + i);
+    });
+  });
+  return dx;
+}
+
+Tensor sum_to(const Tensor& g, const Shape& shape) {
+  if (g.shape() == shape) return g;
+  Tensor s = Tensor::zeros(shape, g.dtype());
+  visit_float("sum_to", g.dtype(), [&]<typename T>(T) {
+    const Broadcast<1> loop(g.shape(), {&shape});
+    const T* from = g.data<T>();
+    T* to = s.mutable_data<T>();
+    loop.runs(0, g.numel(), [&](int64_t at, int64_t n, const int64_t* x) {
+      if (loop.stride[0][0] == 1) {
+        run(Binary::add, n, to + x[0], 1, from + at, 1, to + x[0]);
+      } else {
+        double sum = 0;
+        for (int64_t i = 0; i < n; ++i) sum += from[at + i];
+        to[x[0]] += static_cast<T>(sum);
+      }
+    });
+  });
+  return s;
+}
+
+Tensor scalar_like(double value, const Tensor& x) {
+  check_defined("arithmetic with a number", "the tensor", x);
+  if (x.dtype() == i64 && value != std::trunc(value)) {
+    fail("arithmetic with a number: an i64 tensor takes integers; got {}. Hint: x.to(f32).", value);
+  }
+  return Tensor::scalar(value, x.dtype());
+}
+
+Tensor add(const Tensor& a, const Tensor& b) {
+  return record("add", map(Binary::add, "add", a, b), {a, b}, [](const Tensor& dy, Wants want) {
+    return std::array{want[0] ? sum_to(dy, want.shape(0)) : Tensor{},
+                      want[1] ? sum_to(dy, want.shape(1)) : Tensor{}};
+  });
+}
+
+Tensor sub(const Tensor& a, const Tensor& b) {
+  return record("sub", map(Binary::sub, "sub", a, b), {a, b}, [](const Tensor& dy, Wants want) {
+    return std::array{want[0] ? sum_to(dy, want.shape(0)) : Tensor{},
+                      want[1] ? neg(sum_to(dy, want.shape(1))) : Tensor{}};
+  });
+}
+
+Tensor mul(const Tensor& a, const Tensor& b) {
+  Tensor y = map(Binary::mul, "mul", a, b);
+  if (!records({a, b})) return y;
+  const Saved for_db = b.requires_grad() ? a : Tensor{}, for_da = a.requires_grad() ? b : Tensor{};
+  return record(
+      "mul", std::move(y), {a, b}, [a = for_db, b = for_da](const Tensor& dy, Wants want) {
+        const auto times = [&](const Saved& other, const char* name, int i) {
+          return sum_to(map(Binary::mul, "mul", dy, other.get("mul", name)), want.shape(i));
+        };
+        return std::array{want[0] ? times(b, "b", 0) : Tensor{},
+                          want[1] ? times(a, "a", 1) : Tensor{}};
+      });
+}
+
+Tensor div(const Tensor& a, const Tensor& b) {
+  Tensor y = map(Binary::div, "div", a, b);
+  const Saved for_db = b.requires_grad() ? y : Tensor{};
+  return record("div", y, {a, b}, [y = for_db, b = Saved(b)](const Tensor& dy, Wants want) {
+    const Tensor da = map(Binary::div, "div", dy, b.get("div", "b"));
+    std::array<Tensor, 2> dx;
+    if (want[0]) dx[0] = sum_to(da, want.shape(0));
+    if (want[1]) {
+      dx[1] = neg(sum_to(map(Binary::mul, "div", da, y.get("div", "y")), want.shape(1)));
+    }
+    return dx;
+  });
+}
+
+Tensor neg(const Tensor& x) {
+  Tensor y =
+      x.dtype() == i64 ? map(Binary::sub, "neg", scalar_like(0, x), x) : map(Unary::neg, "neg", x);
+  return record("neg", y, {x},
+                [](const Tensor& dy, Wants) { return map_vjp(Unary::neg, "neg", dy, dy); });
+}
+
+Tensor pow(const Tensor& x, double p) {
+  // x^p without history.
+  static constexpr auto power = [](const Tensor& x, double p) {
+    if (p == 1) return x.clone();
+    if (p == 2) return map(Binary::mul, "pow", x, x);
+    return map(Binary::pow, "pow", x, scalar_like(p, x));
+  };
+  check_defined("pow", "x", x);
+  if (x.dtype() == i64) fail("pow: expected an f32 or f64 tensor; got i64. Hint: x.to(f32).");
+  return record("pow", power(x, p), {x}, [x = Saved(x), p](const Tensor& dy, Wants) {
+    if (p == 0) return Tensor::zeros(dy.shape(), dy.dtype());
+    return dy * (power(x.get("pow", "x"), p - 1) * p);
+  });
+}
+
+Tensor pow(const Tensor& x, const Tensor& p) {
+  Tensor y = map(Binary::pow, "pow", x, p);
+  return record(
+      "pow", y, {x, p}, [x = Saved(x), p = Saved(p), y = Saved(y)](const Tensor& dy, Wants want) {
+        const Tensor &a = x.get("pow", "x"), &b = p.get("pow", "p");
+        const Tensor zero = scalar_like(0, dy);
+        std::array<Tensor, 2> d;
+        if (want[0]) d[0] = sum_to(where(b == zero, zero, dy * b * pow(a, b - 1)), want.shape(0));
+        if (want[1]) {
+          const Tensor flat = (a == zero) * (b >= zero);
+          d[1] = sum_to(where(flat, zero, dy * y.get("pow", "y") * log(a)), want.shape(1));
+        }
+        return d;
+      });
+}
+
+Tensor exp(const Tensor& x) {
+  Tensor y = map(Unary::exp, "exp", x);
+  return record("exp", y, {x}, [y = Saved(y)](const Tensor& dy, Wants) {
+    return map_vjp(Unary::exp, "exp", y.get("exp", "y"), dy);
+  });
+}
+
+Tensor log(const Tensor& x) {
+  return record("log", map(Unary::log, "log", x), {x}, [x = Saved(x)](const Tensor& dy, Wants) {
+    return map_vjp(Unary::log, "log", x.get("log", "x"), dy);
+  });
+}
+
+Tensor sqrt(const Tensor& x) {
+  Tensor y = map(Unary::sqrt, "sqrt", x);
+  return record("sqrt", y, {x}, [y = Saved(y)](const Tensor& dy, Wants) {
+    return map_vjp(Unary::sqrt, "sqrt", y.get("sqrt", "y"), dy);
+  });
+}
+
+Tensor abs(const Tensor& x) {
+  Tensor y = x.dtype() == i64 ? map(Binary::maximum, "abs", x, neg(x)) : map(Unary::abs, "abs", x);
+  return record("abs", y, {x}, [x = Saved(x)](const Tensor& dy, Wants) {
+    return map_vjp(Unary::abs, "abs", x.get("abs", "x"), dy);
+  });
+}
+
+namespace {
+
+// maximum and minimum: share() takes the operands in the one and the other order.
+Tensor extremum(Binary op, const char* name, const Tensor& a, const Tensor& b) {
+  return record(name, map(op, name, a, b), {a, b},
+                [a = Saved(a), b = Saved(b), op, name](const Tensor& dy, Wants want) {
+                  const Tensor &x = a.get(name, "a"), &z = b.get(name, "b");
+                  const auto part = [&](int i, bool swap) {
+                    return sum_to(dy * map(Binary::share, name, swap ? z : x, swap ? x : z),
+                                  want.shape(i));
+                  };
+                  const bool is_min = op == Binary::minimum;
+                  return std::array{want[0] ? part(0, is_min) : Tensor{},
+                                    want[1] ? part(1, !is_min) : Tensor{}};
+                });
+}
+
+}  // namespace
+
+Tensor maximum(const Tensor& a, const Tensor& b) {
+  return extremum(Binary::maximum, "maximum", a, b);
+}
+Tensor minimum(const Tensor& a, const Tensor& b) {
+  return extremum(Binary::minimum, "minimum", a, b);
+}
+
+Tensor clamp(const Tensor& x, double lo, double hi) {
+  check_defined("clamp", "x", x);
+  if (!(lo <= hi)) fail("clamp: expected lo <= hi; got lo {} and hi {}.", lo, hi);
+  if (x.dtype() == i64) {
+    return map(Binary::minimum, "clamp", map(Binary::maximum, "clamp", x, scalar_like(lo, x)),
+               scalar_like(hi, x));
+  }
+  return record("clamp", map(Unary::clamp, "clamp", x, {lo, hi}), {x},
+                [x = Saved(x), lo, hi](const Tensor& dy, Wants) {
+                  return map_vjp(Unary::clamp, "clamp", x.get("clamp", "x"), dy, {lo, hi});
+                });
+}
+
+Tensor where(const Tensor& cond, const Tensor& a, const Tensor& b) {
+  check_defined("where", "cond", cond);
+  check_same_dtype("where", "a", a, "b", b);
+  // Tested in its own dtype first: in f32 a tiny f64 would become 0.
+  const Tensor c = cond.dtype() == a.dtype()
+                       ? cond.detach()
+                       : map(Binary::not_equal, "where", cond, scalar_like(0, cond)).to(a.dtype());
+  return record("where", select(c, a, b), {a, b}, [c = Saved(c)](const Tensor& dy, Wants want) {
+    const Tensor &cond = c.get("where", "cond"), zero = scalar_like(0, dy);
+    return std::array{want[0] ? sum_to(select(cond, dy, zero), want.shape(0)) : Tensor{},
+                      want[1] ? sum_to(select(cond, zero, dy), want.shape(1)) : Tensor{}};
+  });
+}
+
+Tensor less(const Tensor& a, const Tensor& b) { return map(Binary::less, "less", a, b); }
+Tensor less_equal(const Tensor& a, const Tensor& b) {
+  return map(Binary::less_equal, "less_equal", a, b);
+}
+Tensor greater(const Tensor& a, const Tensor& b) { return map(Binary::greater, "greater", a, b); }
+Tensor greater_equal(const Tensor& a, const Tensor& b) {
+  return map(Binary::greater_equal, "greater_equal", a, b);
+}
+Tensor equal(const Tensor& a, const Tensor& b) { return map(Binary::equal, "equal", a, b); }
+Tensor not_equal(const Tensor& a, const Tensor& b) {
+  return map(Binary::not_equal, "not_equal", a, b);
+}
+
+}  // namespace ramp

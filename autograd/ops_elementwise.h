@@ -1,0 +1,106 @@
+// Arithmetic, comparisons and selection, element by element, with NumPy's broadcasting.
+//
+// All of them: the tensors have one dtype (mixed ones are an error; a C++ number takes the dtype of
+// the tensor beside it) and their shapes broadcast to that of y. The gradient of an input that was
+// stretched is summed back to its own shape. i64 has no gradient; its sums and products wrap, its
+// division truncates as in C++.
+#pragma once
+
+#include "ramp/core/kernels/elementwise_ops.h"
+#include "ramp/core/tensor.h"
+
+namespace ramp {
+
+/// y = a + b; da = dy, db = dy.
+Tensor add(const Tensor& a, const Tensor& b);
+/// y = a - b; da = dy, db = -dy.
+Tensor sub(const Tensor& a, const Tensor& b);
+/// y = a b; da = dy b, db = dy a.
+Tensor mul(const Tensor& a, const Tensor& b);
+/// y = a / b; da = dy / b, db = -dy y / b. Errors: i64 and a 0 in b.
+Tensor div(const Tensor& a, const Tensor& b);
+/// y = -x; dx = -dy.
+Tensor neg(const Tensor& x);
+/// y = x^p; dx = dy p x^(p - 1), which is 0 for p = 0. f32, f64. As the C function pow: NaN for a
+/// negative x unless p is an integer.
+Tensor pow(const Tensor& x, double p);
+/// The same with a tensor of exponents; dp = dy y log(x), and 0 where x = 0 and p >= 0.
+Tensor pow(const Tensor& x, const Tensor& p);
+/// y = e^x; dx = dy y. f32, f64. Error < 1 ulp.
+Tensor exp(const Tensor& x);
+/// y = ln x, -inf at 0, NaN below; dx = dy / x. f32, f64. Error < 1 ulp.
+Tensor log(const Tensor& x);
+/// y = sqrt(x), NaN below 0; dx = dy / (2 y), which at 0 is inf. f32, f64.
+Tensor sqrt(const Tensor& x);
+/// y = |x|; dx = dy sign(x). At the kink x = 0 dx is 0; NaN stays NaN, with dx 0.
+Tensor abs(const Tensor& x);
+/// y = max(a, b); the greater one takes dy, at a tie each takes dy / 2. NaN if either is NaN, and
+/// then dy goes to both.
+Tensor maximum(const Tensor& a, const Tensor& b);
+/// y = min(a, b); as maximum.
+Tensor minimum(const Tensor& a, const Tensor& b);
+/// y = min(max(x, lo), hi); dx = dy inside and at the bounds, 0 outside. NaN stays NaN, with dx 0.
+/// Errors: lo > hi, or NaN.
+Tensor clamp(const Tensor& x, double lo, double hi);
+/// y = cond ? a : b, where cond (any dtype) is true unless 0. da = cond ? dy : 0, db = cond ? 0 :
+/// dy; cond has no gradient.
+Tensor where(const Tensor& cond, const Tensor& a, const Tensor& b);
+
+/// y = a < b ? 1 : 0 and so on, in the dtype of a and b (ramp has no bool). No gradient. As in
+/// IEEE 754, a comparison with NaN is 0, but for not_equal.
+Tensor less(const Tensor& a, const Tensor& b);
+Tensor less_equal(const Tensor& a, const Tensor& b);
+Tensor greater(const Tensor& a, const Tensor& b);
+Tensor greater_equal(const Tensor& a, const Tensor& b);
+Tensor equal(const Tensor& a, const Tensor& b);
+Tensor not_equal(const Tensor& a, const Tensor& b);
+
+// ---- the operators ----
+
+/// The number as a scalar of x's dtype. Errors: x is undefined, or it is i64 and the number is not
+/// an integer.
+Tensor scalar_like(double value, const Tensor& x);
+
+inline Tensor operator-(const Tensor& x) { return neg(x); }
+inline Tensor operator+(const Tensor& a, const Tensor& b) { return add(a, b); }
+inline Tensor operator-(const Tensor& a, const Tensor& b) { return sub(a, b); }
+inline Tensor operator*(const Tensor& a, const Tensor& b) { return mul(a, b); }
+inline Tensor operator/(const Tensor& a, const Tensor& b) { return div(a, b); }
+inline Tensor operator<(const Tensor& a, const Tensor& b) { return less(a, b); }
+inline Tensor operator<=(const Tensor& a, const Tensor& b) { return less_equal(a, b); }
+inline Tensor operator>(const Tensor& a, const Tensor& b) { return greater(a, b); }
+inline Tensor operator>=(const Tensor& a, const Tensor& b) { return greater_equal(a, b); }
+inline Tensor operator==(const Tensor& a, const Tensor& b) { return equal(a, b); }
+inline Tensor operator!=(const Tensor& a, const Tensor& b) { return not_equal(a, b); }
+
+inline Tensor operator+(const Tensor& a, double b) { return add(a, scalar_like(b, a)); }
+inline Tensor operator-(const Tensor& a, double b) { return sub(a, scalar_like(b, a)); }
+inline Tensor operator*(const Tensor& a, double b) { return mul(a, scalar_like(b, a)); }
+inline Tensor operator/(const Tensor& a, double b) { return div(a, scalar_like(b, a)); }
+inline Tensor operator+(double a, const Tensor& b) { return add(scalar_like(a, b), b); }
+inline Tensor operator-(double a, const Tensor& b) { return sub(scalar_like(a, b), b); }
+inline Tensor operator*(double a, const Tensor& b) { return mul(scalar_like(a, b), b); }
+inline Tensor operator/(double a, const Tensor& b) { return div(scalar_like(a, b), b); }
+inline Tensor operator<(const Tensor& a, double b) { return less(a, scalar_like(b, a)); }
+inline Tensor operator<=(const Tensor& a, double b) { return less_equal(a, scalar_like(b, a)); }
+inline Tensor operator>(const Tensor& a, double b) { return greater(a, scalar_like(b, a)); }
+inline Tensor operator>=(const Tensor& a, double b) { return greater_equal(a, scalar_like(b, a)); }
+inline Tensor operator==(const Tensor& a, double b) { return equal(a, scalar_like(b, a)); }
+inline Tensor operator!=(const Tensor& a, double b) { return not_equal(a, scalar_like(b, a)); }
+
+// ---- for ops: values without history ----
+
+/// g summed over the axes along which `shape` was stretched to g's shape.
+Tensor sum_to(const Tensor& g, const Shape& shape);
+/// y = op(a, b) with broadcasting; `name` starts the error text.
+Tensor map(Binary op, const char* name, const Tensor& a, const Tensor& b);
+/// y = op(x), and dx = dy op'(x or y), where the kernel reads one of both (see kernels.h). f32,
+/// f64.
+struct Numbers {
+  double a = 0, b = 0;  // the slope; lo and hi
+};
+Tensor map(Unary op, const char* name, const Tensor& x, Numbers numbers = {});
+Tensor map_vjp(Unary op, const char* name, const Tensor& x_or_y, const Tensor& dy,
+               Numbers numbers = {});
+
+}  // namespace ramp
