@@ -2,6 +2,7 @@
 
 #include "ramp/autograd/ops_elementwise.h"
 #include "ramp/autograd/record.h"
+#include "ramp/core/kernels/elementwise_ops.h"
 
 namespace ramp {
 

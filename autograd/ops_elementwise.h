@@ -6,7 +6,6 @@
 // division truncates as in C++.
 #pragma once
 
-#include "ramp/core/kernels/elementwise_ops.h"
 #include "ramp/core/tensor.h"
 
 namespace ramp {
@@ -89,6 +88,9 @@ inline Tensor operator==(const Tensor& a, double b) { return equal(a, scalar_lik
 inline Tensor operator!=(const Tensor& a, double b) { return not_equal(a, scalar_like(b, a)); }
 
 // ---- for ops: values without history ----
+
+enum class Unary;  // core/kernels/elementwise_ops.h
+enum class Binary;
 
 /// g summed over the axes along which `shape` was stretched to g's shape.
 Tensor sum_to(const Tensor& g, const Shape& shape);

@@ -1,7 +1,7 @@
 // A user's program: one include, one tensor, one line of output.
 #include <cstdio>
 
-#include "ramp/core/tensor.h"
+#include "ramp/ramp.h"
 
 int main() {
   const ramp::Tensor x = ramp::Tensor::of<float>({1, 2, 3, 4}, {2, 2});

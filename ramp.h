@@ -1,0 +1,22 @@
+// All of ramp, for programs: `#include "ramp/ramp.h"`. Libraries include the parts they use.
+#pragma once
+
+#include "ramp/autograd/activation.h"
+#include "ramp/autograd/backward.h"
+#include "ramp/autograd/gradcheck.h"
+#include "ramp/autograd/ops_activation.h"
+#include "ramp/autograd/ops_elementwise.h"
+#include "ramp/autograd/ops_linear.h"
+#include "ramp/autograd/ops_loss.h"
+#include "ramp/autograd/record.h"
+#include "ramp/core/memory.h"
+#include "ramp/core/parallel.h"
+#include "ramp/core/random.h"
+#include "ramp/core/tensor.h"
+#include "ramp/layers/activation.h"
+#include "ramp/layers/dense.h"
+#include "ramp/layers/init.h"
+#include "ramp/layers/module.h"
+#include "ramp/layers/sequential.h"
+#include "ramp/optim/adam.h"
+#include "ramp/optim/sgd.h"
