@@ -1,22 +1,17 @@
 #include "ramp/autograd/ops_loss.h"
 
-#include <random>
-
 #include "fixture.h"
 #include "ramp/autograd/backward.h"
 #include "ramp/autograd/gradcheck.h"
 #include "ramp/core/parallel.h"
+#include "ramp/core/random.h"
 
 using namespace ramp;
 
 namespace {
 
-Tensor random(const Shape& shape, DType dtype, unsigned seed) {
-  std::mt19937 bits(seed);
-  std::normal_distribution<double> normal;
-  Tensor x = Tensor::empty(shape, f64);
-  for (int64_t i = 0; i < x.numel(); ++i) x.mutable_data<double>()[i] = normal(bits);
-  return x.to(dtype);
+Tensor normal(const Shape& shape, uint64_t seed, DType dtype) {
+  return Rng(seed).normal(shape, 0, 1, dtype);
 }
 
 double tolerance(DType t) { return t == f32 ? 2e-6 : 1e-13; }
@@ -42,8 +37,8 @@ TEST_CASE("cross_entropy: the derivative, and no node is left behind") {
   const int64_t before = live_nodes();
   const Tensor labels = Tensor::of<int64_t>({1, 3, 0, 3, 2});
   const auto f = [&](const std::vector<Tensor>& x) { return cross_entropy(x[0], labels); };
-  CHECK(gradcheck(f, {random({5, 4}, f64, 1)}) == "");
-  CHECK(gradcheck(f, {random({5, 40}, f64, 2)}) == "");
+  CHECK(gradcheck(f, {normal({5, 4}, 1, f64)}) == "");
+  CHECK(gradcheck(f, {normal({5, 40}, 2, f64)}) == "");
   CHECK(live_nodes() == before);
 }
 
@@ -60,7 +55,7 @@ TEST_CASE("cross_entropy: equal bits for 1 and 2 threads") {
     std::vector<double> loss, dx;
     for (const int threads : {1, 2}) {
       set_num_threads(threads);
-      const Tensor x = random({5000, classes}, f32, 3).requires_grad_();
+      const Tensor x = normal({5000, classes}, 3, f32).requires_grad_();
       const Tensor y = cross_entropy(x, labels);
       backward(y);
       if (threads == 1) {

@@ -14,6 +14,8 @@ namespace ramp {
   void fill_elementwise(Kernels<double>&);     \
   void fill_gemm(Kernels<float>&);             \
   void fill_gemm(Kernels<double>&);            \
+  void fill_reduce(Kernels<float>&);           \
+  void fill_reduce(Kernels<double>&);          \
   void fill_softmax(Kernels<float>&);          \
   void fill_softmax(Kernels<double>&);         \
   void fill_optimizer(Kernels<float>&);        \
@@ -22,6 +24,7 @@ namespace ramp {
   void fill(Kernels<T>& k) {                   \
     fill_elementwise(k);                       \
     fill_gemm(k);                              \
+    fill_reduce(k);                            \
     fill_softmax(k);                           \
     fill_optimizer(k);                         \
   }                                            \

@@ -50,6 +50,18 @@ struct Kernels {
   void (*transpose)(int64_t rows, int64_t cols, const T* from, int64_t ld_from, T* to,
                     int64_t ld_to);
 
+  // ---- reduce.cc ----
+  // sum of x[i]; sum of (x[i] - about)^2
+  double (*sum)(int64_t n, const T* x);
+  double (*sum_squares)(int64_t n, const T* x, T about);
+  // the same of each column j of x [rows, n], whose rows lie ld apart: y[j], about[j]
+  void (*sum_cols)(int64_t rows, int64_t n, const T* x, int64_t ld, double* y);
+  void (*sum_squares_cols)(int64_t rows, int64_t n, const T* x, int64_t ld, const T* about,
+                           double* y);
+  // the first place of the minimum [0] or maximum [1], of NaN where there is one; n, rows >= 1
+  int64_t (*arg_extreme[2])(int64_t n, const T* x);
+  void (*arg_extreme_cols[2])(int64_t rows, int64_t n, const T* x, int64_t ld, int64_t* index);
+
   // ---- softmax.cc ----
   // y = softmax or log_softmax of each row of x [rows, n]
   void (*softmax)(int64_t rows, int64_t n, const T* x, T* y);

@@ -1,39 +1,12 @@
 // Softmax over rows, and what follows from it. Narrow rows (10 classes) are taken kLanes at a time,
 // one in each lane, so that nothing is ever added across lanes; wide ones by themselves.
 #include "ramp/core/kernels/kernels.h"
-#include "ramp/core/kernels/vec.h"
+#include "ramp/core/kernels/math.h"
 
 namespace ramp {
 namespace {
 
 constexpr int64_t kNarrow = 32;
-
-// exp(x) for x <= 0, within 2 ulp; below the smallest normal number: 0. NaN stays NaN.
-inline Vec<float> vexp(Vec<float> x) {
-  const Vec<float> a = x < -87.3f ? splat(-87.3f) : x;
-  Vec<float> t = a * 1.44269504f + 12582912.0f;
-  const Mask<float> n = (Mask<float>)t - (Mask<float>)splat(12582912.0f);
-  t -= 12582912.0f;
-  const Vec<float> r = (a - t * 0.693359375f) + t * 2.12194440e-4f;
-  Vec<float> p = r * 1.9875691500e-4f + 1.3981999507e-3f;
-  p = p * r + 8.3334519073e-3f;
-  p = p * r + 4.1665795894e-2f;
-  p = p * r + 1.6666665459e-1f;
-  p = p * r + 5.0000001201e-1f;
-  p = p * r * r + r + 1.0f;
-  return x < -87.3f ? Vec<float>{} : p * (Vec<float>)((n + 127) << 23);
-}
-inline Vec<double> vexp(Vec<double> x) {
-  Vec<double> y;
-  for (int i = 0; i < kLanes<double>; ++i) y[i] = __builtin_exp(x[i]);
-  return y;
-}
-template <typename T>
-inline Vec<T> vlog(Vec<T> x) {
-  Vec<T> y;
-  for (int i = 0; i < kLanes<T>; ++i) y[i] = static_cast<T>(__builtin_log(x[i]));
-  return y;
-}
 
 // How a row of n values lies in vectors. kAcross: the row is contiguous, and its last vector may be
 // cut. Otherwise each lane is a row, and vector j holds the values j of kLanes rows.
@@ -112,7 +85,7 @@ inline MaxAndSum<T> softmax_row(const R& row, const T* x, T* y) {
   const Vec<T> m = max_of(row, x);
   Vec<T> s{};
   for (int64_t j = 0; j < row.vectors(); ++j) {
-    const Vec<T> e = vexp(row.get(x, j, static_cast<T>(-__builtin_inf())) - m);
+    const Vec<T> e = vexp<T>(row.get(x, j, static_cast<T>(-__builtin_inf())) - m);
     row.put(y, j, e);
     s += e;
   }
@@ -138,7 +111,7 @@ void log_softmax(int64_t rows, int64_t n, const T* x, T* y) {
              const Vec<T> m = max_of(row, x);
              Vec<T> s{};
              for (int64_t j = 0; j < row.vectors(); ++j) {
-               s += vexp(row.get(x, j, static_cast<T>(-__builtin_inf())) - m);
+               s += vexp<T>(row.get(x, j, static_cast<T>(-__builtin_inf())) - m);
              }
              s = vlog<T>(row.sum(s));
              for (int64_t j = 0; j < row.vectors(); ++j) row.put(y, j, row.get(x, j) - m - s);
@@ -168,7 +141,7 @@ void log_softmax_vjp(int64_t rows, int64_t n, const T* y, const T* dy, T* dx) {
              for (int64_t j = 0; j < row.vectors(); ++j) s += row.get(dy, j);
              s = row.sum(s);
              for (int64_t j = 0; j < row.vectors(); ++j) {
-               row.put(dx, j, row.get(dy, j) - vexp(row.get(y, j)) * s);
+               row.put(dx, j, row.get(dy, j) - vexp<T>(row.get(y, j)) * s);
              }
            });
 }

@@ -1,0 +1,270 @@
+#include "ramp/autograd/ops_reduce.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "ramp/autograd/ops_shape.h"
+#include "ramp/autograd/record.h"
+#include "ramp/core/kernels/kernels.h"
+#include "ramp/core/parallel.h"
+
+namespace ramp {
+namespace {
+
+// x as [outer, n, inner], to be reduced over n. Where the axes do not lie side by side, x is a
+// (recorded) permutation of the caller's with those reduced over at the end.
+struct Plan {
+  Tensor x;
+  Shape y;  // with keepdims applied
+  int64_t outer = 1, n = 1, inner = 1;
+
+  Plan(const char* op, const Tensor& from, const Axes& axes, bool keepdims) : x(from) {
+    check_defined(op, "x", x);
+    if (!is_float(x.dtype())) {
+      fail("{}: expected an f32 or f64 tensor; got i64 {}. Hint: x.to(f32).", op, x.shape());
+    }
+    bool reduced[Shape::kMaxRank] = {};
+    for (const int a : axes.list) {
+      const int axis = normalize_axis(op, a, x.rank());
+      if (std::exchange(reduced[axis], true)) fail("{}: axis {} is named twice.", op, axis);
+    }
+    if (axes.list.empty()) std::fill_n(reduced, x.rank(), true);
+    std::vector<int> order, last;
+    std::vector<int64_t> dims;
+    bool split = false;  // in [outer, n, inner], a size of 1 fits anywhere
+    for (int i = 0; i < x.rank(); ++i) {
+      const int64_t size = x.shape()[i];
+      (reduced[i] ? last : order).push_back(i);
+      if (!reduced[i] || keepdims) dims.push_back(reduced[i] ? 1 : size);
+      if (reduced[i]) {
+        split |= size != 1 && inner != 1;
+        n *= size;
+      } else {
+        (n == 1 ? outer : inner) *= size;
+      }
+    }
+    y = dims;
+    if (split) {
+      order.insert(order.end(), last.begin(), last.end());
+      x = permute(x, order);
+      outer *= inner;
+      inner = 1;
+    }
+  }
+};
+
+constexpr int64_t kPiece = 1 << 15, kWidth = 1 << 10;
+
+// Cuts x into blocks of rows (of n) and columns (of inner), which depend on the shape alone:
+// `piece(o, i, rows, j, cols, part)` writes one value for each column of a block, and
+// `finish(o, j, cols, parts, count)` joins the `count` blocks below each other, in their order.
+template <typename Part, typename Piece, typename Finish>
+void reduce_blocks(const Plan& p, Piece piece, Finish finish) {
+  if (p.outer * p.inner == 0) return;
+  const int64_t width = std::min(p.inner, kWidth), height = kPiece / width,
+                across = (p.inner + width - 1) / width,
+                down = std::max<int64_t>(1, (p.n + height - 1) / height);
+  const auto columns = [&](int64_t c) { return std::min(width, p.inner - c * width); };
+  if (down == 1) {
+    const int64_t grain = std::max<int64_t>(1, kPiece / (std::max<int64_t>(p.n, 1) * width));
+    parallel_for(p.outer * across, grain, [&](int64_t begin, int64_t end) {
+      Part part[kWidth];
+      for (int64_t t = begin; t < end; ++t) {
+        const int64_t o = t / across, c = t % across;
+        piece(o, int64_t{0}, p.n, c * width, columns(c), part);
+        finish(o, c * width, columns(c), part, int64_t{1});
+      }
+    });
+    return;
+  }
+  Tensor scratch = Tensor::empty({p.outer * across * down * width}, dtype_of<Part>());
+  Part* parts = scratch.mutable_data<Part>();
+  parallel_for(p.outer * across * down, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t t = begin; t < end; ++t) {
+      const int64_t d = t % down, c = t / down % across, o = t / down / across;
+      piece(o, d * height, std::min(height, p.n - d * height), c * width, columns(c),
+            parts + (t - d) * width + d * columns(c));
+    }
+  });
+  for (int64_t t = 0; t < p.outer * across; ++t) {
+    const int64_t o = t / across, c = t % across;
+    finish(o, c * width, columns(c), parts + t * down * width, down);
+  }
+}
+
+// y = scale * sum of x, or of (x - about)^2 where `about` [outer, inner] is given.
+template <typename T>
+Tensor scaled_sum(const Plan& p, double scale, const T* about = nullptr) {
+  Tensor y = Tensor::empty(p.y, p.x.dtype());
+  const T* x = p.x.data<T>();
+  T* to = y.mutable_data<T>();
+  const Kernels<T>& k = kernels<T>();
+  reduce_blocks<double>(
+      p,
+      [&](int64_t o, int64_t i, int64_t rows, int64_t j, int64_t cols, double* part) {
+        const T* from = x + (o * p.n + i) * p.inner + j;
+        const int64_t at = o * p.inner + j;
+        if (p.inner == 1) {
+          *part = about ? k.sum_squares(rows, from, about[at]) : k.sum(rows, from);
+        } else if (about) {
+          k.sum_squares_cols(rows, cols, from, p.inner, about + at, part);
+        } else {
+          k.sum_cols(rows, cols, from, p.inner, part);
+        }
+      },
+      [&](int64_t o, int64_t j, int64_t cols, const double* parts, int64_t count) {
+        for (int64_t c = 0; c < cols; ++c) {
+          double total = parts[c];
+          for (int64_t d = 1; d < count; ++d) total += parts[d * cols + c];
+          to[o * p.inner + j + c] = static_cast<T>(total * scale);
+        }
+      });
+  return y;
+}
+
+// dx[o, i, j] = f(i-th element of dx, dy[o, j])
+template <typename T, typename F>
+void for_each_in(int64_t outer, int64_t n, int64_t inner, const T* dy, F f) {
+  parallel_for(outer * n, std::max<int64_t>(1, kPiece / std::max<int64_t>(inner, 1)),
+               [&](int64_t begin, int64_t end) {
+                 for (int64_t r = begin; r < end; ++r) {
+                   const T* g = dy + r / n * inner;
+                   for (int64_t j = 0; j < inner; ++j) f(r * inner + j, r / n * inner + j, g[j]);
+                 }
+               });
+}
+
+// dx = scale * dy, repeated over what was reduced.
+Tensor spread(const Tensor& dy, const Shape& shape, int64_t outer, int64_t n, int64_t inner,
+              double scale) {
+  return visit_float("sum", dy.dtype(), [&]<typename T>(T) {
+    Tensor dx = Tensor::empty(shape, dy.dtype());
+    T* to = dx.mutable_data<T>();
+    for_each_in(outer, n, inner, dy.data<T>(),
+                [to, f = static_cast<T>(scale)](int64_t i, int64_t, T g) { to[i] = f * g; });
+    return dx;
+  });
+}
+
+Tensor sum_or_mean(const char* op, const Plan& p, double scale) {
+  Tensor y = visit_float(op, p.x.dtype(), [&]<typename T>(T) { return scaled_sum<T>(p, scale); });
+  return record(op, y, {p.x},
+                [scale, shape = p.x.shape(), outer = p.outer, n = p.n, inner = p.inner](
+                    const Tensor& dy, Wants) { return spread(dy, shape, outer, n, inner, scale); });
+}
+
+}  // namespace
+
+Tensor sum(const Tensor& x, Axes axes, ReduceOptions options) {
+  return sum_or_mean("sum", Plan("sum", x, axes, options.keepdims), 1);
+}
+
+Tensor mean(const Tensor& x, Axes axes, ReduceOptions options) {
+  const Plan p("mean", x, axes, options.keepdims);
+  return sum_or_mean("mean", p, 1 / static_cast<double>(p.n));
+}
+
+Tensor var(const Tensor& x, Axes axes, VarOptions options) {
+  const Plan p("var", x, axes, options.keepdims);
+  const double n = static_cast<double>(p.n);
+  const double scale = 1 / std::max(0.0, n - options.correction);
+  return visit_float("var", p.x.dtype(), [&]<typename T>(T) {
+    const Tensor center = scaled_sum<T>(p, 1 / n);
+    Tensor y = scaled_sum<T>(p, scale, center.data<T>());
+    return record("var", y, {p.x},
+                  [x = Saved(p.x), center, scale, outer = p.outer, n = p.n, inner = p.inner](
+                      const Tensor& dy, Wants) {
+                    const Tensor& saved = x.get("var", "x");
+                    Tensor dx = Tensor::empty(saved.shape(), saved.dtype());
+                    const T *from = saved.data<T>(), *mean = center.data<T>();
+                    T* to = dx.mutable_data<T>();
+                    const T f = static_cast<T>(2 * scale);
+                    for_each_in(outer, n, inner, dy.data<T>(), [=](int64_t i, int64_t o, T g) {
+                      to[i] = f * g * (from[i] - mean[o]);
+                    });
+                    return dx;
+                  });
+  });
+}
+
+namespace {
+
+template <typename T>
+Tensor arg_extreme(const Plan& p, bool largest) {
+  Tensor y = Tensor::empty(p.y, i64);
+  const T* x = p.x.data<T>();
+  int64_t* to = y.mutable_data<int64_t>();
+  const auto beats = [largest](T v, T m) {
+    return (largest ? v > m : v < m) || (v != v && m == m);
+  };
+  reduce_blocks<int64_t>(
+      p,
+      [&](int64_t o, int64_t i, int64_t rows, int64_t j, int64_t cols, int64_t* part) {
+        const T* from = x + (o * p.n + i) * p.inner + j;
+        if (p.inner == 1) {
+          *part = kernels<T>().arg_extreme[largest](rows, from);
+        } else {
+          kernels<T>().arg_extreme_cols[largest](rows, cols, from, p.inner, part);
+        }
+        for (int64_t c = 0; c < cols; ++c) part[c] += i;
+      },
+      [&](int64_t o, int64_t j, int64_t cols, const int64_t* parts, int64_t count) {
+        for (int64_t c = 0; c < cols; ++c) {
+          const T* column = x + o * p.n * p.inner + j + c;
+          int64_t best = parts[c];
+          for (int64_t d = 1; d < count; ++d) {
+            const int64_t at = parts[d * cols + c];
+            if (beats(column[at * p.inner], column[best * p.inner])) best = at;
+          }
+          to[o * p.inner + j + c] = best;
+        }
+      });
+  return y;
+}
+
+Tensor places(const char* op, const Plan& p, bool largest) {
+  if (p.n == 0) {
+    fail("{}: expected at least one value to choose from; got x {}.", op, p.x.shape());
+  }
+  return visit_float(op, p.x.dtype(), [&]<typename T>(T) { return arg_extreme<T>(p, largest); });
+}
+
+Tensor extreme(const char* op, const Plan& p, bool largest) {
+  const Tensor at = places(op, p, largest);
+  return visit_float(op, p.x.dtype(), [&]<typename T>(T) {
+    // Result k of [outer, inner] was taken from here.
+    const auto from = [n = p.n, inner = p.inner](int64_t k, int64_t i) {
+      return (k / inner * n + i) * inner + k % inner;
+    };
+    Tensor y = Tensor::empty(p.y, p.x.dtype());
+    const int64_t* i = at.data<int64_t>();
+    const T* x = p.x.data<T>();
+    T* to = y.mutable_data<T>();
+    for (int64_t k = 0; k < y.numel(); ++k) to[k] = x[from(k, i[k])];
+    return record(op, y, {p.x}, [at, from, shape = p.x.shape()](const Tensor& dy, Wants) {
+      Tensor dx = Tensor::zeros(shape, dy.dtype());
+      const int64_t* i = at.data<int64_t>();
+      const T* g = dy.data<T>();
+      T* d = dx.mutable_data<T>();
+      for (int64_t k = 0; k < dy.numel(); ++k) d[from(k, i[k])] = g[k];
+      return dx;
+    });
+  });
+}
+
+}  // namespace
+
+Tensor max(const Tensor& x, Axes axes, ReduceOptions options) {
+  return extreme("max", Plan("max", x, axes, options.keepdims), true);
+}
+Tensor min(const Tensor& x, Axes axes, ReduceOptions options) {
+  return extreme("min", Plan("min", x, axes, options.keepdims), false);
+}
+Tensor argmax(const Tensor& x, Axes axes, ReduceOptions options) {
+  return places("argmax", Plan("argmax", x.detach(), axes, options.keepdims), true);
+}
+Tensor argmin(const Tensor& x, Axes axes, ReduceOptions options) {
+  return places("argmin", Plan("argmin", x.detach(), axes, options.keepdims), false);
+}
+
+}  // namespace ramp

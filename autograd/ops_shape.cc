@@ -1,0 +1,382 @@
+#include "ramp/autograd/ops_shape.h"
+
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cstring>
+#include <numeric>
+
+#include "ramp/autograd/ops_reduce.h"
+#include "ramp/autograd/record.h"
+#include "ramp/core/kernels/kernels.h"
+#include "ramp/core/parallel.h"
+#include "ramp/core/strided.h"
+
+namespace ramp {
+namespace {
+
+using Strides = std::array<int64_t, Shape::kMaxRank>;
+
+char* bytes_of(Tensor& x) {
+  return visit_dtype(x.dtype(),
+                     [&]<typename T>(T) { return reinterpret_cast<char*>(x.mutable_data<T>()); });
+}
+const char* bytes_of(const Tensor& x) {
+  return visit_dtype(x.dtype(),
+                     [&]<typename T>(T) { return reinterpret_cast<const char*>(x.data<T>()); });
+}
+
+// to[offset + i * stride] = from[offset + i * stride] for i in dims.
+void move(const Shape& dims, const Tensor& from, int64_t from_offset, const Strides& from_stride,
+          Tensor& to, int64_t to_offset, const Strides& to_stride) {
+  const size_t size = size_of(from.dtype());
+  copy_strided(dims, size, bytes_of(from) + static_cast<size_t>(from_offset) * size, from_stride,
+               bytes_of(to) + static_cast<size_t>(to_offset) * size, to_stride);
+}
+
+// x as [outer, n, inner] around an axis.
+struct Around {
+  int64_t outer = 1, n, inner = 1;
+  Around(const Shape& x, int axis) : n(x[axis]) {
+    for (int i = 0; i < axis; ++i) outer *= x[i];
+    for (int i = axis + 1; i < x.rank(); ++i) inner *= x[i];
+  }
+};
+
+void check_indices(const char* op, const Tensor& index, int64_t n) {
+  const int64_t* at = index.data<int64_t>();
+  for (int64_t k = 0; k < index.numel(); ++k) {
+    if (at[k] < 0 || at[k] >= n) {
+      fail("{}: indices must be in 0..{}; got {} at position {}.", op, n - 1, at[k], k);
+    }
+  }
+}
+
+void check_i64(const char* op, const char* name, const Tensor& index) {
+  check_defined(op, name, index);
+  if (index.dtype() != i64) {
+    fail("{}: {} must be i64; got {} {}. Hint: {}.to(i64).", op, name, index.dtype(), index.shape(),
+         name);
+  }
+}
+
+}  // namespace
+
+Tensor permute(const Tensor& x, const std::vector<int>& axes) {
+  check_defined("permute", "x", x);
+  std::vector<int> from, back(axes.size(), -1);
+  for (const int axis : axes) from.push_back(normalize_axis("permute", axis, x.rank()));
+  for (size_t k = 0; k < from.size() && from.size() == static_cast<size_t>(x.rank()); ++k) {
+    back[static_cast<size_t>(from[k])] = static_cast<int>(k);
+  }
+  if (axes.size() != static_cast<size_t>(x.rank()) ||
+      std::find(back.begin(), back.end(), -1) != back.end()) {
+    fail("permute: expected each of the {} axes of x {} once; got [{}].", x.rank(), x.shape(),
+         fmt::join(axes, ", "));
+  }
+  Shape shape = x.shape();
+  const Strides stride = x.shape().strides();
+  Strides from_stride{};
+  for (size_t k = 0; k < from.size(); ++k) {
+    shape[static_cast<int>(k)] = x.shape()[from[k]];
+    from_stride[k] = stride[static_cast<size_t>(from[k])];
+  }
+  Tensor y = Tensor::empty(shape, x.dtype());
+  move(shape, x, 0, from_stride, y, 0, shape.strides());
+  return record("permute", y, {x}, [back](const Tensor& dy, Wants) { return permute(dy, back); });
+}
+
+Tensor transpose(const Tensor& x, int a, int b) {
+  check_defined("transpose", "x", x);
+  std::vector<int> axes(static_cast<size_t>(x.rank()));
+  std::iota(axes.begin(), axes.end(), 0);
+  std::swap(axes[static_cast<size_t>(normalize_axis("transpose", a, x.rank()))],
+            axes[static_cast<size_t>(normalize_axis("transpose", b, x.rank()))]);
+  return permute(x, axes);
+}
+
+Tensor reshape(const Tensor& x, const std::vector<int64_t>& shape) {
+  check_defined("reshape", "x", x);
+  std::vector<int64_t> dims = shape;
+  int64_t known = 1, open = 0;
+  for (const int64_t n : dims) (n == -1 ? open : known) *= n == -1 ? 1 : n;
+  open = std::count(dims.begin(), dims.end(), -1);
+  const bool negative = std::any_of(dims.begin(), dims.end(), [](int64_t n) { return n < -1; });
+  if (open == 1 && known > 0 && x.numel() % known == 0) {
+    *std::find(dims.begin(), dims.end(), -1) = x.numel() / known;
+    known = x.numel();
+    open = 0;
+  }
+  if (open > 0 || negative || known != x.numel()) {
+    fail("reshape: x {} has {} elements and does not fit [{}]. Hint: {}.", x.shape(), x.numel(),
+         fmt::join(shape, ", "),
+         open > 1 ? "only one dimension may be -1" : "one dimension may be -1, which computes it");
+  }
+  return record("reshape", x.view(dims), {x},
+                [from = x.shape()](const Tensor& dy, Wants) { return dy.view(from); });
+}
+
+Tensor flatten(const Tensor& x, int from) {
+  check_defined("flatten", "x", x);
+  const int axis = normalize_axis("flatten", from, x.rank());
+  std::vector<int64_t> shape(x.shape().begin(), x.shape().begin() + axis);
+  shape.push_back(1);
+  for (int i = axis; i < x.rank(); ++i) shape.back() *= x.shape()[i];
+  return reshape(x, shape);
+}
+
+Tensor squeeze(const Tensor& x, int axis) {
+  check_defined("squeeze", "x", x);
+  axis = normalize_axis("squeeze", axis, x.rank());
+  if (x.shape()[axis] != 1) {
+    fail("squeeze: expected axis {} to be of size 1; got x {}.", axis, x.shape());
+  }
+  const Shape shape = x.shape().without(axis);
+  return reshape(x, {shape.begin(), shape.end()});
+}
+
+Tensor unsqueeze(const Tensor& x, int axis) {
+  check_defined("unsqueeze", "x", x);
+  const Shape shape = x.shape().with(normalize_axis("unsqueeze", axis, x.rank() + 1), 1);
+  return reshape(x, {shape.begin(), shape.end()});
+}
+
+Tensor broadcast_to(const Tensor& x, const Shape& shape) {
+  check_defined("broadcast_to", "x", x);
+  const int offset = shape.rank() - x.rank();
+  const Strides stride = x.shape().strides();
+  Strides from{};
+  std::vector<int> repeated;
+  bool fits = offset >= 0;
+  for (int i = 0; fits && i < shape.rank(); ++i) {
+    if (i >= offset && x.shape()[i - offset] == shape[i]) {
+      from[static_cast<size_t>(i)] = stride[static_cast<size_t>(i - offset)];
+    } else {
+      fits = i < offset || x.shape()[i - offset] == 1;
+      repeated.push_back(i);
+    }
+  }
+  if (!fits) {
+    fail(
+        "broadcast_to: x {} does not broadcast to {}: aligned at the last axis, its dimensions "
+        "must be equal or 1.",
+        x.shape(), shape);
+  }
+  Tensor y = Tensor::empty(shape, x.dtype());
+  move(shape, x, 0, from, y, 0, shape.strides());
+  return record("broadcast_to", y, {x}, [repeated, from = x.shape()](const Tensor& dy, Wants) {
+    return (repeated.empty() ? dy : sum(dy, repeated)).view(from);
+  });
+}
+
+Tensor slice(const Tensor& x, int axis, int64_t begin, int64_t end, int64_t step) {
+  check_defined("slice", "x", x);
+  axis = normalize_axis("slice", axis, x.rank());
+  const int64_t n = x.shape()[axis], first = begin < 0 ? begin + n : begin,
+                last = end < 0 ? end + n : end;
+  if (first < 0 || last > n || first > last || step < 1) {
+    fail(
+        "slice: expected 0 <= begin <= end <= {} (or counted from the end) and step >= 1 along "
+        "axis {} of x {}; got begin {}, end {}, step {}.",
+        n, axis, x.shape(), begin, end, step);
+  }
+  const size_t k = static_cast<size_t>(axis);
+  Shape shape = x.shape();
+  shape[axis] = (last - first + step - 1) / step;
+  Strides stride = x.shape().strides();
+  const int64_t offset = first * stride[k];
+  stride[k] *= step;
+  Tensor y;
+  if (axis == 0 && step == 1) {
+    y = x.rows(first, last);
+  } else {
+    y = Tensor::empty(shape, x.dtype());
+    move(shape, x, offset, stride, y, 0, shape.strides());
+  }
+  return record("slice", y, {x}, [offset, stride, from = x.shape()](const Tensor& dy, Wants) {
+    Tensor dx = Tensor::zeros(from, dy.dtype());
+    move(dy.shape(), dy, 0, dy.shape().strides(), dx, offset, stride);
+    return dx;
+  });
+}
+
+Tensor concat(const std::vector<Tensor>& x, int axis) {
+  if (x.empty()) fail("concat: expected at least one tensor; got none.");
+  check_defined("concat", "x[0]", x[0]);
+  axis = normalize_axis("concat", axis, x[0].rank());
+  Shape shape = x[0].shape();
+  std::vector<int64_t> sizes{shape[axis]};
+  for (size_t i = 1; i < x.size(); ++i) {
+    const std::string name = fmt::format("x[{}]", i);
+    check_same_dtype("concat", "x[0]", x[0], name, x[i]);
+    if (x[i].rank() != shape.rank() ||
+        !(x[i].shape().without(axis) == x[0].shape().without(axis))) {
+      fail("concat: shapes must be equal except at axis {}; got x[0] {} and {} {}.", axis,
+           x[0].shape(), name, x[i].shape());
+    }
+    sizes.push_back(x[i].shape()[axis]);
+    shape[axis] += sizes.back();
+  }
+  Tensor y = Tensor::empty(shape, x[0].dtype());
+  const Strides stride = shape.strides();
+  int64_t offset = 0;
+  for (const Tensor& part : x) {
+    move(part.shape(), part, 0, part.shape().strides(), y, offset, stride);
+    offset += part.shape()[axis] * stride[static_cast<size_t>(axis)];
+  }
+  return record("concat", y, x, [sizes, axis](const Tensor& dy, Wants want) {
+    std::vector<Tensor> dx(sizes.size());
+    int64_t begin = 0;
+    for (size_t i = 0; i < sizes.size(); begin += sizes[i++]) {
+      if (want[static_cast<int>(i)]) dx[i] = slice(dy, axis, begin, begin + sizes[i]);
+    }
+    return dx;
+  });
+}
+
+Tensor stack(const std::vector<Tensor>& x, int axis) {
+  if (x.empty()) fail("stack: expected at least one tensor; got none.");
+  std::vector<Tensor> parts;
+  for (size_t i = 0; i < x.size(); ++i) {
+    check_defined("stack", fmt::format("x[{}]", i), x[i]);
+    if (!(x[i].shape() == x[0].shape())) {
+      fail("stack: shapes must be equal; got x[0] {} and x[{}] {}.", x[0].shape(), i, x[i].shape());
+    }
+    parts.push_back(unsqueeze(x[i], axis));
+  }
+  return concat(parts, normalize_axis("stack", axis, x[0].rank() + 1));
+}
+
+Tensor pad(const Tensor& x, const std::vector<std::pair<int64_t, int64_t>>& around, double value) {
+  check_defined("pad", "x", x);
+  if (around.size() != static_cast<size_t>(x.rank())) {
+    fail("pad: expected a pair {{before, after}} for each axis of x {}; got {}.", x.shape(),
+         around.size());
+  }
+  Shape shape = x.shape();
+  for (int k = 0; k < x.rank(); ++k) {
+    const auto [before, after] = around[static_cast<size_t>(k)];
+    if (before < 0 || after < 0) {
+      fail(
+          "pad: expected numbers of at least 0; got {{{}, {}}} at axis {}. Hint: slice() takes "
+          "values away.",
+          before, after, k);
+    }
+    shape[k] += before + after;
+  }
+  Tensor y = Tensor::full(shape, value, x.dtype());
+  const Strides stride = shape.strides();
+  int64_t offset = 0;
+  for (size_t k = 0; k < around.size(); ++k) offset += around[k].first * stride[k];
+  move(x.shape(), x, 0, x.shape().strides(), y, offset, stride);
+  return record("pad", y, {x}, [offset, stride, from = x.shape()](const Tensor& dy, Wants) {
+    Tensor dx = Tensor::empty(from, dy.dtype());
+    move(from, dy, offset, stride, dx, 0, from.strides());
+    return dx;
+  });
+}
+
+Tensor take(const Tensor& x, const Tensor& indices, int axis) {
+  check_defined("take", "x", x);
+  check_i64("take", "indices", indices);
+  axis = normalize_axis("take", axis, x.rank());
+  const Around p(x.shape(), axis);
+  check_indices("take", indices, p.n);
+  std::vector<int64_t> dims(x.shape().begin(), x.shape().begin() + axis);
+  dims.insert(dims.end(), indices.shape().begin(), indices.shape().end());
+  dims.insert(dims.end(), x.shape().begin() + axis + 1, x.shape().end());
+  Tensor y = Tensor::empty(dims, x.dtype());
+  const int64_t m = indices.numel();
+  const size_t row = static_cast<size_t>(p.inner) * size_of(x.dtype());
+  const char* from = bytes_of(x);
+  char* to = bytes_of(y);
+  const int64_t* at = indices.data<int64_t>();
+  constexpr size_t kPieceBytes = 1 << 16;
+  parallel_for(p.outer * m, static_cast<int64_t>(kPieceBytes / std::max<size_t>(row, 1)),
+               [&](int64_t begin, int64_t end) {
+                 for (int64_t i = begin; i < end; ++i) {
+                   const int64_t source = i / m * p.n + at[i % m];
+                   std::memcpy(to + static_cast<size_t>(i) * row,
+                               from + static_cast<size_t>(source) * row, row);
+                 }
+               });
+  // Each column of dx gets its gradients in the order of the indices, whichever thread it is on.
+  return record("take", y, {x},
+                [indices = Saved(indices), p, shape = x.shape()](const Tensor& dy, Wants) {
+                  const Tensor& index = indices.get("take", "indices");
+                  const int64_t* at = index.data<int64_t>();
+                  const int64_t m = index.numel();
+                  Tensor dx = Tensor::zeros(shape, dy.dtype());
+                  visit_float("take", dy.dtype(), [&]<typename T>(T) {
+                    const T* g = dy.data<T>();
+                    T* d = dx.mutable_data<T>();
+                    constexpr int64_t kColumns = 1024;
+                    const int64_t strips = (p.inner + kColumns - 1) / kColumns;
+                    parallel_for(p.outer * strips, 1, [&](int64_t begin, int64_t end) {
+                      for (int64_t i = begin; i < end; ++i) {
+                        const int64_t o = i / strips, j = i % strips * kColumns,
+                                      n = std::min(kColumns, p.inner - j);
+                        for (int64_t k = 0; k < m; ++k) {
+                          kernels<T>().axpy(n, 1, g + (o * m + k) * p.inner + j,
+                                            d + (o * p.n + at[k]) * p.inner + j);
+                        }
+                      }
+                    });
+                  });
+                  return dx;
+                });
+}
+
+namespace {
+
+// Calls f(i, place of y[i] in x) for gather, in the order of y.
+template <typename F>
+void for_gathered(const Shape& x, int axis, const Tensor& index, F f) {
+  const Shape& y = index.shape();
+  const Strides stride = x.strides();
+  const int64_t* at = index.data<int64_t>();
+  for (int64_t i = 0; i < y.numel(); ++i) {
+    int64_t rest = i, place = 0;
+    for (int k = y.rank() - 1; k >= 0; --k) {
+      place += (k == axis ? at[i] : rest % y[k]) * stride[static_cast<size_t>(k)];
+      rest /= y[k];
+    }
+    f(i, place);
+  }
+}
+
+}  // namespace
+
+Tensor gather(const Tensor& x, int axis, const Tensor& index) {
+  check_defined("gather", "x", x);
+  check_i64("gather", "index", index);
+  axis = normalize_axis("gather", axis, x.rank());
+  bool fits = index.rank() == x.rank();
+  for (int k = 0; fits && k < x.rank(); ++k) fits = k == axis || index.shape()[k] <= x.shape()[k];
+  if (!fits) {
+    fail(
+        "gather: index must have x's rank and, except at axis {}, be no larger; got x {} and "
+        "index {}.",
+        axis, x.shape(), index.shape());
+  }
+  check_indices("gather", index, x.shape()[axis]);
+  Tensor y = Tensor::empty(index.shape(), x.dtype());
+  visit_dtype(x.dtype(), [&]<typename T>(T) {
+    const T* from = x.data<T>();
+    T* to = y.mutable_data<T>();
+    for_gathered(x.shape(), axis, index, [&](int64_t i, int64_t place) { to[i] = from[place]; });
+  });
+  return record("gather", y, {x},
+                [index = Saved(index), axis, shape = x.shape()](const Tensor& dy, Wants) {
+                  Tensor dx = Tensor::zeros(shape, dy.dtype());
+                  visit_float("gather", dy.dtype(), [&]<typename T>(T) {
+                    const T* g = dy.data<T>();
+                    T* d = dx.mutable_data<T>();
+                    for_gathered(shape, axis, index.get("gather", "index"),
+                                 [&](int64_t i, int64_t place) { d[place] += g[i]; });
+                  });
+                  return dx;
+                });
+}
+
+}  // namespace ramp

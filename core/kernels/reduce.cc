@@ -1,0 +1,236 @@
+// Sums, sums of squares and the places of extremes, of a row and of columns. An f32 sum runs in f32
+// over short blocks and in f64 over the blocks, so its error does not grow with n.
+#include "ramp/core/kernels/kernels.h"
+#include "ramp/core/kernels/vec.h"
+
+namespace ramp {
+namespace {
+
+// Values a lane adds in T before the sum goes on in double.
+constexpr int64_t kBlock = 16;
+
+// y[i] += v[i] for the lanes of v.
+inline void add_in_double(Vec<double> v, double* y) { store(y, load(y) + v); }
+inline void add_in_double(Vec<float> v, double* y) {
+  typedef float Half __attribute__((vector_size(kVectorBytes / 2)));
+  Half half[2];
+  __builtin_memcpy(half, &v, sizeof v);
+  add_in_double(__builtin_convertvector(half[0], Vec<double>), y);
+  add_in_double(__builtin_convertvector(half[1], Vec<double>), y + kLanes<double>);
+}
+
+// sum of f(x[i])
+template <typename T, typename F>
+inline double sum_of(int64_t n, const T* x, F f) {
+  constexpr int W = kLanes<T>;
+  double lanes[W] = {};
+  while (n >= 4 * W) {
+    const int64_t steps = n / (4 * W) < kBlock ? n / (4 * W) : kBlock;
+    Vec<T> a{}, b{}, c{}, d{};
+    for (int64_t i = 0; i < steps; ++i, x += 4 * W) {
+      a += f(load(x));
+      b += f(load(x + W));
+      c += f(load(x + 2 * W));
+      d += f(load(x + 3 * W));
+    }
+    add_in_double((a + b) + (c + d), lanes);
+    n -= steps * 4 * W;
+  }
+  double total = 0;
+  for (int i = 0; i < W; ++i) total += lanes[i];
+  for (int64_t i = 0; i < n; ++i) total += f(x[i]);
+  return total;
+}
+
+template <typename T>
+double sum(int64_t n, const T* x) {
+  return sum_of(n, x, [](auto v) { return v; });
+}
+template <typename T>
+double sum_squares(int64_t n, const T* x, T about) {
+  return sum_of(n, x, [about](auto v) { return (v - about) * (v - about); });
+}
+
+// The vector at p. A cut one is read whole where that stays inside x (before `end`): the lanes that
+// belong to the next row are not used.
+template <typename T, bool kCut>
+inline Vec<T> get(const T* p, const T* end, int64_t first) {
+  return !kCut || p + kLanes<T> <= end ? load(p) : load_first(p, first);
+}
+
+// y[j] = sum over rows of x[i, j], or of (x[i, j] - about[j])^2, for NV vectors of columns; of the
+// last vector the `first` lanes count if kCut. 8 / NV rows are added at a time.
+template <typename T, int NV, bool kCut, bool kSquares>
+void sum_panel(int64_t rows, const T* x, int64_t ld, int64_t first, const T* about, double* y) {
+  constexpr int W = kLanes<T>, U = 8 / NV;
+  const int64_t cols = kCut ? (NV - 1) * W + first : NV * W;
+  const T* end = x + (rows - 1) * ld + cols;
+  Vec<T> center[NV];
+  for (int v = 0; v < NV; ++v) center[v] = Vec<T>{};
+  if (kSquares) {
+    for (int v = 0; v < NV; ++v) {
+      center[v] = kCut && v == NV - 1 ? load_first(about + v * W, first) : load(about + v * W);
+    }
+  }
+  for (int64_t j = 0; j < cols; ++j) y[j] = 0;
+  for (int64_t i = 0; i < rows;) {
+    const int64_t stop = rows - i < U * kBlock ? rows : i + U * kBlock;
+    Vec<T> a[U][NV];
+#pragma GCC unroll 8
+    for (int u = 0; u < U; ++u)
+#pragma GCC unroll 4
+      for (int v = 0; v < NV; ++v) a[u][v] = Vec<T>{};
+    const auto add = [&](Vec<T>(&to)[NV], const T* row) {
+#pragma GCC unroll 4
+      for (int v = 0; v < NV; ++v) {
+        const Vec<T> d = (v == NV - 1 ? get<T, kCut>(row + v * W, end, first) : load(row + v * W));
+        to[v] += kSquares ? (d - center[v]) * (d - center[v]) : d;
+      }
+    };
+    for (; i + U <= stop; i += U) {
+#pragma GCC unroll 8
+      for (int u = 0; u < U; ++u) add(a[u], x + (i + u) * ld);
+    }
+    for (; i < stop; ++i) add(a[0], x + i * ld);
+#pragma GCC unroll 4
+    for (int v = 0; v < NV; ++v) {
+#pragma GCC unroll 8
+      for (int u = 1; u < U; ++u) a[0][v] += a[u][v];
+      if (kCut && v == NV - 1) {
+        for (int64_t l = 0; l < first; ++l) y[v * W + l] += a[0][v][l];
+      } else {
+        add_in_double(a[0][v], y + v * W);
+      }
+    }
+  }
+}
+
+template <typename T, bool kSquares>
+void sum_cols_of(int64_t rows, int64_t n, const T* x, int64_t ld, const T* about, double* y) {
+  constexpr int W = kLanes<T>;
+  int64_t j = 0;
+  if (rows == 0) {
+    for (; j < n; ++j) y[j] = 0;
+    return;
+  }
+  const auto at = [&](int64_t j) { return kSquares ? about + j : nullptr; };
+  for (; j + 4 * W <= n; j += 4 * W) {
+    sum_panel<T, 4, false, kSquares>(rows, x + j, ld, 0, at(j), y + j);
+  }
+  if (j + 2 * W <= n) {
+    sum_panel<T, 2, false, kSquares>(rows, x + j, ld, 0, at(j), y + j);
+    j += 2 * W;
+  }
+  if (n - j > W) {
+    sum_panel<T, 2, true, kSquares>(rows, x + j, ld, n - j - W, at(j), y + j);
+  } else if (n - j == W) {
+    sum_panel<T, 1, false, kSquares>(rows, x + j, ld, 0, at(j), y + j);
+  } else if (n > j) {
+    sum_panel<T, 1, true, kSquares>(rows, x + j, ld, n - j, at(j), y + j);
+  }
+}
+template <typename T>
+void sum_cols(int64_t rows, int64_t n, const T* x, int64_t ld, double* y) {
+  sum_cols_of<T, false>(rows, n, x, ld, nullptr, y);
+}
+template <typename T>
+void sum_squares_cols(int64_t rows, int64_t n, const T* x, int64_t ld, const T* about, double* y) {
+  sum_cols_of<T, true>(rows, n, x, ld, about, y);
+}
+
+// v takes the place of m: more extreme, or the first NaN.
+template <bool kMax, typename V>
+inline auto beats(V v, V m) {
+  return (kMax ? v > m : v < m) | ((v != v) & (m == m));
+}
+
+// The first place of the extreme (or of NaN) among n >= 1 values: the best block of 64 vectors,
+// then the place in it.
+template <typename T, bool kMax>
+int64_t arg_extreme(int64_t n, const T* x) {
+  constexpr int W = kLanes<T>;
+  constexpr int64_t kStep = 64 * W;
+  T best = x[0];
+  int64_t from = 0;
+  for (int64_t b = 0; b < n; b += kStep) {
+    const int64_t stop = n - b < kStep ? n : b + kStep;
+    T of_block = x[b];
+    int64_t i = b;
+    if (stop - b >= 2 * W) {
+      Vec<T> m = load(x + b), k = load(x + b + W);
+      for (i = b + 2 * W; i + 2 * W <= stop; i += 2 * W) {
+        const Vec<T> v = load(x + i), w = load(x + i + W);
+        m = beats<kMax>(v, m) ? v : m;
+        k = beats<kMax>(w, k) ? w : k;
+      }
+      m = beats<kMax>(k, m) ? k : m;
+      for (int l = 0; l < W; ++l) of_block = beats<kMax>(T{m[l]}, of_block) ? m[l] : of_block;
+    }
+    for (; i < stop; ++i) of_block = beats<kMax>(x[i], of_block) ? x[i] : of_block;
+    if (beats<kMax>(of_block, best)) {
+      best = of_block;
+      from = b;
+    }
+    if (best != best) break;
+  }
+  int64_t i = from;
+  if (best != best) {
+    while (x[i] == x[i]) ++i;
+  } else {
+    while (x[i] != best) ++i;
+  }
+  return i;
+}
+
+template <typename T, bool kMax, int NV, bool kCut>
+void arg_panel(int64_t rows, const T* x, int64_t ld, int64_t first, int64_t* index) {
+  constexpr int W = kLanes<T>;
+  const T* end = x + (rows - 1) * ld + (kCut ? first : NV * W);
+  Vec<T> m[NV];
+  Mask<T> at[NV];
+  for (int v = 0; v < NV; ++v) {
+    m[v] = get<T, kCut>(x + v * W, end, first);
+    at[v] = Mask<T>{};
+  }
+  for (int64_t i = 1; i < rows; ++i) {
+#pragma GCC unroll 4
+    for (int v = 0; v < NV; ++v) {
+      const Vec<T> d = get<T, kCut>(x + i * ld + v * W, end, first);
+      const Mask<T> better = beats<kMax>(d, m[v]);
+      m[v] = better ? d : m[v];
+      // A place fits a lane: no more than 2^31 rows for f32.
+      at[v] = better ? Mask<T>{} + static_cast<decltype(at[v][0] + 0)>(i) : at[v];
+    }
+  }
+  for (int v = 0; v < NV; ++v)
+    for (int64_t l = 0; l < (kCut ? first : W); ++l) index[v * W + l] = at[v][l];
+}
+
+template <typename T, bool kMax>
+void arg_extreme_cols(int64_t rows, int64_t n, const T* x, int64_t ld, int64_t* index) {
+  constexpr int W = kLanes<T>;
+  int64_t j = 0;
+  for (; j + 2 * W <= n; j += 2 * W) arg_panel<T, kMax, 2, false>(rows, x + j, ld, 0, index + j);
+  for (; j + W <= n; j += W) arg_panel<T, kMax, 1, false>(rows, x + j, ld, 0, index + j);
+  if (j < n) arg_panel<T, kMax, 1, true>(rows, x + j, ld, n - j, index + j);
+}
+
+template <typename T>
+void fill(Kernels<T>& k) {
+  k.sum = sum<T>;
+  k.sum_squares = sum_squares<T>;
+  k.sum_cols = sum_cols<T>;
+  k.sum_squares_cols = sum_squares_cols<T>;
+  k.arg_extreme[0] = arg_extreme<T, false>;
+  k.arg_extreme[1] = arg_extreme<T, true>;
+  k.arg_extreme_cols[0] = arg_extreme_cols<T, false>;
+  k.arg_extreme_cols[1] = arg_extreme_cols<T, true>;
+}
+
+}  // namespace
+
+namespace RAMP_ISA {
+void fill_reduce(Kernels<float>& k) { fill(k); }
+void fill_reduce(Kernels<double>& k) { fill(k); }
+}  // namespace RAMP_ISA
+}  // namespace ramp

@@ -1,0 +1,98 @@
+#include "ramp/core/strided.h"
+
+#include <cstring>
+
+#include "ramp/core/kernels/kernels.h"
+#include "ramp/core/parallel.h"
+
+namespace ramp {
+namespace {
+
+constexpr int64_t kPieceBytes = 1 << 17;
+
+struct Axis {
+  int64_t n, from, to;
+};
+
+// y[i * to] = x[i * from]
+template <typename T>
+void copy_axis(const Axis& a, const T* x, T* y) {
+  if (a.from == 1 && a.to == 1) {
+    std::memcpy(y, x, static_cast<size_t>(a.n) * sizeof(T));
+  } else {
+    for (int64_t i = 0; i < a.n; ++i) y[i * a.to] = x[i * a.from];
+  }
+}
+
+// T is float or double for 4 and 8 bytes, whatever the values are: they are only moved.
+template <typename T>
+void copy(Axis* axes, int rank, const T* x, T* y) {
+  // The axis with stride 1 in y goes last; if another one has stride 1 in x, the two are
+  // transposed.
+  for (int i = 0; i < rank; ++i)
+    if (axes[i].to == 1) std::swap(axes[i], axes[rank - 1]);
+  int across = -1;
+  if (axes[rank - 1].to == 1 && axes[rank - 1].from != 1) {
+    for (int i = 0; i < rank - 1; ++i)
+      if (axes[i].from == 1) across = i;
+  }
+  Axis outer{1, 0, 0};
+  if (across >= 0) {
+    outer = axes[across];
+    std::swap(axes[across], axes[rank - 2]);
+  }
+  const Axis inner = axes[rank - 1];
+  const int loops = across >= 0 ? rank - 2 : rank - 1;
+  // A transposition is cut in strips, so that one matrix is enough for all threads.
+  constexpr int64_t kStrip = 64;
+  const int64_t strips = (outer.n + kStrip - 1) / kStrip;
+  int64_t steps = strips;
+  for (int i = 0; i < loops; ++i) steps *= axes[i].n;
+  const int64_t bytes = inner.n * (across >= 0 ? kStrip : 1) * static_cast<int64_t>(sizeof(T));
+  parallel_for(steps, kPieceBytes / bytes, [&](int64_t begin, int64_t end) {
+    for (int64_t step = begin; step < end; ++step) {
+      const int64_t j = step % strips * kStrip;
+      int64_t rest = step / strips, from = j * outer.from, to = j * outer.to;
+      for (int i = loops - 1; i >= 0; --i) {
+        const int64_t at = rest % axes[i].n;
+        rest /= axes[i].n;
+        from += at * axes[i].from;
+        to += at * axes[i].to;
+      }
+      if (across >= 0) {
+        const int64_t n = outer.n - j < kStrip ? outer.n - j : kStrip;
+        kernels<T>().transpose(inner.n, n, x + from, inner.from, y + to, outer.to);
+      } else {
+        copy_axis(inner, x + from, y + to);
+      }
+    }
+  });
+}
+
+}  // namespace
+
+void copy_strided(Shape dims, size_t element, const void* from,
+                  std::array<int64_t, Shape::kMaxRank> from_stride, void* to,
+                  std::array<int64_t, Shape::kMaxRank> to_stride) {
+  if (dims.numel() == 0) return;
+  // Without axes of 1; neighbours that continue each other on both sides become one.
+  Axis axes[Shape::kMaxRank];
+  int rank = 0;
+  for (int i = 0; i < dims.rank(); ++i) {
+    if (dims[i] == 1) continue;
+    const Axis a{dims[i], from_stride[i], to_stride[i]};
+    if (rank > 0 && axes[rank - 1].from == a.n * a.from && axes[rank - 1].to == a.n * a.to) {
+      axes[rank - 1] = {axes[rank - 1].n * a.n, a.from, a.to};
+    } else {
+      axes[rank++] = a;
+    }
+  }
+  if (rank == 0) axes[rank++] = {1, 1, 1};
+  if (element == 4) {
+    copy(axes, rank, static_cast<const float*>(from), static_cast<float*>(to));
+  } else {
+    copy(axes, rank, static_cast<const double*>(from), static_cast<double*>(to));
+  }
+}
+
+}  // namespace ramp

@@ -1,0 +1,254 @@
+#include "ramp/autograd/ops_reduce.h"
+
+#include <cmath>
+#include <limits>
+
+#include "fixture.h"
+#include "ramp/autograd/backward.h"
+#include "ramp/autograd/gradcheck.h"
+#include "ramp/core/parallel.h"
+#include "ramp/core/random.h"
+
+using namespace ramp;
+
+namespace {
+
+Tensor normal(const Shape& shape, uint64_t seed, DType dtype = f32) {
+  return Rng(seed).normal(shape, 0, 1, dtype);
+}
+
+constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
+
+Tensor reduce(const std::string& op, const Tensor& x, const Axes& axes, bool keepdims) {
+  if (op == "sum") return sum(x, axes, {.keepdims = keepdims});
+  if (op == "mean") return mean(x, axes, {.keepdims = keepdims});
+  if (op == "var") return var(x, axes, {.keepdims = keepdims});
+  if (op == "var0") return var(x, axes, {.correction = 0, .keepdims = keepdims});
+  if (op == "max") return max(x, axes, {.keepdims = keepdims});
+  if (op == "min") return min(x, axes, {.keepdims = keepdims});
+  if (op == "argmax") return argmax(x, axes, {.keepdims = keepdims});
+  if (op == "argmin") return argmin(x, axes, {.keepdims = keepdims});
+  fail("no reduction {}", op);
+}
+const std::vector<std::string> kOps{"sum", "mean", "var", "var0", "max", "min", "argmax", "argmin"};
+
+// Different values without order, some of them equal in pairs.
+Tensor scrambled(const Shape& shape, DType dtype) {
+  Tensor x = Tensor::empty(shape, f64);
+  for (int64_t i = 0; i < x.numel(); ++i) {
+    x.mutable_data<double>()[i] = std::sin(static_cast<double>(i / 2 * 2 % 7919));
+  }
+  return x.to(dtype);
+}
+
+// A reduction over the middle of [outer, n, inner], one value after another.
+std::vector<double> naive(const std::string& op, const std::vector<double>& x, int64_t outer,
+                          int64_t n, int64_t inner) {
+  std::vector<double> y;
+  for (int64_t o = 0; o < outer; ++o) {
+    for (int64_t j = 0; j < inner; ++j) {
+      const auto at = [&](int64_t i) { return x[static_cast<size_t>((o * n + i) * inner + j)]; };
+      double total = 0, squares = 0;
+      int64_t high = 0, low = 0;
+      for (int64_t i = 0; i < n; ++i) {
+        total += at(i);
+        if (at(i) > at(high)) high = i;
+        if (at(i) < at(low)) low = i;
+      }
+      const double count = static_cast<double>(n), mean = total / count;
+      for (int64_t i = 0; i < n; ++i) squares += (at(i) - mean) * (at(i) - mean);
+      y.push_back(op == "sum"      ? total
+                  : op == "mean"   ? mean
+                  : op == "var"    ? squares / (count - 1)
+                  : op == "var0"   ? squares / count
+                  : op == "max"    ? at(high)
+                  : op == "min"    ? at(low)
+                  : op == "argmax" ? static_cast<double>(high)
+                                   : static_cast<double>(low));
+    }
+  }
+  return y;
+}
+
+}  // namespace
+
+TEST_CASE("reductions are PyTorch's") {
+  int cases = 0;
+  for (const Fixture& f : read_fixtures("reduce")) {
+    INFO(f.name);
+    ++cases;
+    const Tensor x = f.leaf("x");
+    const double tolerance = x.dtype() == f32 ? 2e-6 : 1e-14;
+    Axes axes;
+    for (int i = 0; f.has("axis" + std::to_string(i)); ++i) {
+      axes.list.push_back(static_cast<int>(f.number("axis" + std::to_string(i))));
+    }
+    const Tensor y = reduce(f.name.substr(0, f.name.find(' ')), x, axes, f.number("keepdims") != 0);
+    check_close(y, f.tensor("y"), tolerance);
+    if (!f.has("dy")) {
+      CHECK(y.dtype() == i64);
+      CHECK(!y.requires_grad());
+      continue;
+    }
+    backward(y, f.tensor("dy"));
+    check_close(x.grad(), f.tensor("dx"), tolerance);
+  }
+  CHECK(cases == 190);
+}
+
+TEST_CASE("reductions of all forms agree with one value after another") {
+  for (const auto& [outer, n, inner] : std::vector<std::array<int64_t, 3>>{{1, 1000, 1},
+                                                                           {3, 257, 1},
+                                                                           {1, 70000, 1},
+                                                                           {2, 40000, 1},
+                                                                           {1, 700, 7},
+                                                                           {1, 129, 8},
+                                                                           {1, 64, 10},
+                                                                           {2, 3, 33},
+                                                                           {1, 2000, 40},
+                                                                           {1, 4, 2500},
+                                                                           {1, 70, 2100},
+                                                                           {700, 5, 3},
+                                                                           {1, 1, 100},
+                                                                           {1, 5000, 9},
+                                                                           {1, 513, 31}}) {
+    for (const DType dtype : {f32, f64}) {
+      const Tensor x = scrambled({outer, n, inner}, dtype);
+      const std::vector<double> values = x.values();
+      for (const std::string& op : kOps) {
+        if (n == 1 && op == "var") continue;
+        INFO(op << " [" << outer << ", " << n << ", " << inner << "] " << name_of(dtype));
+        const std::vector<double> y = naive(op, values, outer, n, inner);
+        const Tensor expected =
+            Tensor::of<double>(y, {outer, inner}).to(op[0] == 'a' ? i64 : dtype);
+        // A sum of many values near 0 is small beside what was added.
+        check_close(reduce(op, x, 1, false), expected,
+                    (dtype == f32 ? 2e-7 : 1e-15) * (op == "sum" ? std::sqrt(double(n)) + 10 : 10));
+      }
+    }
+  }
+}
+
+TEST_CASE("reductions: the derivatives, and no node is left behind") {
+  const int64_t before = live_nodes();
+  for (const std::string op : {"sum", "mean", "var", "var0", "max", "min"}) {
+    for (const Axes& axes : {Axes{}, Axes{0}, Axes{1}, Axes{-1}, Axes{0, 2}, Axes{1, 2}}) {
+      INFO(op);
+      const auto f = [&](const std::vector<Tensor>& x) { return reduce(op, x[0], axes, false); };
+      CHECK(gradcheck(f, {normal({3, 4, 2}, 1, f64)}) == "");
+    }
+  }
+  CHECK(live_nodes() == before);
+}
+
+TEST_CASE("max and min: the gradient goes to the first of equal values, and to the first NaN") {
+  const auto gradient = [](Tensor (*op)(const Tensor&, Axes, ReduceOptions),
+                           std::vector<double> values) {
+    const Tensor x = Tensor::of<double>(values).requires_grad_();
+    backward(op(x, {}, {}));
+    return x.grad().values();
+  };
+  CHECK(gradient(max, {1, 3, 3, 2}) == std::vector<double>{0, 1, 0, 0});
+  CHECK(gradient(min, {2, 1, 3, 1}) == std::vector<double>{0, 1, 0, 0});
+  CHECK(gradient(max, {1, kNaN, 3, kNaN}) == std::vector<double>{0, 1, 0, 0});
+}
+
+TEST_CASE("extremes: NaN and inf, wherever they are in long rows and columns") {
+  for (const DType dtype : {f32, f64}) {
+    for (const int64_t at : {0, 5, 63, 700, 1029}) {
+      for (const int64_t inner : {1, 3, 40}) {
+        Tensor x64 = scrambled({1030, inner}, f64);
+        for (const int64_t i : {at, int64_t{1029}}) x64.mutable_data<double>()[i * inner] = kNaN;
+        const Tensor x = x64.to(dtype);
+        CHECK(argmax(x, 0).values()[0] == at);
+        CHECK(argmin(x, 0).values()[0] == at);
+        CHECK(std::isnan(max(x, 0).values()[0]));
+        CHECK(std::isnan(min(x).item()));
+        x64.mutable_data<double>()[at * inner] = HUGE_VAL;
+        x64.mutable_data<double>()[1029 * inner] = at == 1029 ? HUGE_VAL : 0;
+        CHECK(argmax(x64.to(dtype), 0).values()[0] == at);
+        CHECK(max(x64.to(dtype)).item() == HUGE_VAL);
+      }
+    }
+  }
+}
+
+TEST_CASE("reductions of nothing, and of one value") {
+  const Tensor none = Tensor::zeros({0, 3}, f64), one = Tensor::full({1, 1}, 7, f64);
+  CHECK(sum(none, 0).values() == std::vector<double>{0, 0, 0});
+  CHECK(sum(none).item() == 0);
+  CHECK(sum(none, 1).shape() == Shape{0});
+  CHECK(sum(none, 0, {.keepdims = true}).shape() == Shape{1, 3});
+  CHECK(std::isnan(mean(none).item()));
+  CHECK(std::isnan(mean(none, 0).values()[2]));
+  CHECK(std::isnan(var(none).item()));
+  CHECK(max(none, 1).shape() == Shape{0});
+  CHECK_THROWS_WITH_AS(max(none, 0),
+                       "max: expected at least one value to choose from; got x [0, 3].", Error);
+  CHECK_THROWS_WITH_AS(argmin(none),
+                       "argmin: expected at least one value to choose from; got x [0, 3].", Error);
+  for (const std::string op : {"sum", "mean", "max", "min"}) {
+    CHECK(reduce(op, one, {}, false).item() == 7);
+    CHECK(reduce(op, Tensor::scalar(7), {}, true).shape() == Shape{});
+  }
+  CHECK(std::isnan(var(one).item()));
+  CHECK(var(one, {}, {.correction = 0}).item() == 0);
+  CHECK(argmax(one).item() == 0);
+  // Gradients of empty tensors are empty.
+  Tensor x = none.clone().requires_grad_();
+  backward(sum(x));
+  CHECK(x.grad().shape() == Shape{0, 3});
+}
+
+TEST_CASE("an f32 sum of ten million values keeps its digits") {
+  // In plain f32, one after another, the sum stops growing at 2^24 * 0.1 = 1677721.6.
+  const Tensor x = Tensor::full({10'000'000}, 0.1f);
+  const double exact = 1e7 * static_cast<double>(0.1f);
+  CHECK(std::fabs(sum(x).item() / exact - 1) < 3e-7);
+  CHECK(std::fabs(sum(x.view({5'000'000, 2}), 0).values()[1] / exact - 0.5) < 3e-7);
+  CHECK(std::fabs(mean(x).item() - 0.1f) < 3e-8);
+  // The variance is of two passes: the mean may be large.
+  Tensor y = Tensor::full({1000}, 1e4f);
+  for (int i = 0; i < 1000; ++i) y.mutable_data<float>()[i] += i % 2 == 0 ? 1.0f : -1.0f;
+  CHECK(var(y, {}, {.correction = 0}).item() == 1);
+}
+
+TEST_CASE("reductions: equal bits for 1 and 2 threads") {
+  const int before = num_threads();
+  for (const Shape& shape : {Shape{300, 1000}, Shape{40, 5000}, Shape{1'000'000}}) {
+    const Tensor x = normal(shape, 3);
+    for (const std::string& op : kOps) {
+      for (int axis = 0; axis < shape.rank(); ++axis) {
+        INFO(op << " over " << axis << " of " << shape.str());
+        set_num_threads(1);
+        const std::vector<double> y = reduce(op, x, axis, false).values();
+        set_num_threads(2);
+        CHECK(reduce(op, x, axis, false).values() == y);
+      }
+    }
+  }
+  set_num_threads(before);
+}
+
+TEST_CASE("reductions: a user's mistakes") {
+  const Tensor x = Tensor::zeros({2, 3});
+  CHECK_THROWS_WITH_AS(sum(x, 2), "sum: axis must be in -2..1 for a tensor of rank 2; got 2.",
+                       Error);
+  CHECK_THROWS_WITH_AS(mean(x, {1, -1}), "mean: axis 1 is named twice.", Error);
+  CHECK_THROWS_WITH_AS(max(x.to(i64)),
+                       "max: expected an f32 or f64 tensor; got i64 [2, 3]. Hint: x.to(f32).",
+                       Error);
+  CHECK_THROWS_WITH_AS(
+      var({}), "var: x is undefined (moved from, or never set). Hint: give it a value first.",
+      Error);
+  Tensor z = Tensor::ones({4}).requires_grad_();
+  const Tensor square = var(z);
+  {
+    const NoGrad no_grad;
+    z.mul_(2);
+  }
+  CHECK_THROWS_WITH_AS(backward(square),
+                       "backward through var: x [4] was changed in place after the op saved it "
+                       "(version 0, now 1). Hint: change a clone().",
+                       Error);
+}

@@ -1,0 +1,307 @@
+#include "ramp/autograd/ops_shape.h"
+
+#include <algorithm>
+#include <numeric>
+
+#include "fixture.h"
+#include "ramp/autograd/backward.h"
+#include "ramp/autograd/gradcheck.h"
+#include "ramp/autograd/ops_reduce.h"
+#include "ramp/core/parallel.h"
+#include "ramp/core/random.h"
+
+using namespace ramp;
+
+namespace {
+
+Tensor at(std::vector<int64_t> values, const Shape& shape) {
+  return Tensor::of<int64_t>(values, shape);
+}
+Tensor at(std::vector<int64_t> values) { return Tensor::of<int64_t>(values); }
+
+using Call = std::function<Tensor(const std::vector<Tensor>&)>;
+// By the names of fixtures/make_shape.py.
+const std::map<std::string, Call> kCalls{
+    {"permute 2 0 1",
+     [](const auto& x) {
+       return permute(x[0], {2, 0, 1});
+     }},
+    {"permute 0 3 1 2",
+     [](const auto& x) {
+       return permute(x[0], {0, -1, 1, 2});
+     }},
+    {"permute 2 1 0",
+     [](const auto& x) {
+       return permute(x[0], {2, 1, 0});
+     }},
+    {"transpose", [](const auto& x) { return transpose(x[0]); }},
+    {"transpose 0 1", [](const auto& x) { return transpose(x[0], 0, 1); }},
+    {"reshape 4 -1",
+     [](const auto& x) {
+       return reshape(x[0], {4, -1});
+     }},
+    {"broadcast_to 2 3 4",
+     [](const auto& x) {
+       return broadcast_to(x[0], {2, 3, 4});
+     }},
+    {"broadcast_to 5 3",
+     [](const auto& x) {
+       return broadcast_to(x[0], {5, 3});
+     }},
+    {"slice 0 1 4", [](const auto& x) { return slice(x[0], 0, 1, 4); }},
+    {"slice -1 1 -1", [](const auto& x) { return slice(x[0], -1, 1, -1); }},
+    {"slice 1 0 7 3", [](const auto& x) { return slice(x[0], 1, 0, 7, 3); }},
+    {"slice 0 1 5 2", [](const auto& x) { return slice(x[0], 0, 1, 5, 2); }},
+    {"concat 0", [](const auto& x) { return concat(x); }},
+    {"concat -1", [](const auto& x) { return concat(x, -1); }},
+    {"stack 0", [](const auto& x) { return stack(x); }},
+    {"stack -1", [](const auto& x) { return stack(x, -1); }},
+    {"pad",
+     [](const auto& x) {
+       return pad(x[0], {{0, 0}, {2, 0}, {0, 1}}, 1.5);
+     }},
+    {"take 0",
+     [](const auto& x) {
+       return take(x[0], at({3, 0, 3, 3}));
+     }},
+    {"take 1",
+     [](const auto& x) {
+       return take(x[0], at({2, 2, 0}), 1);
+     }},
+    {"take matrix",
+     [](const auto& x) {
+       return take(x[0], at({1, 0, 1, 1, 2, 0}, {3, 2}));
+     }},
+    {"gather 1",
+     [](const auto& x) {
+       return gather(x[0], 1, at({0, 0, 3, 2, 1, 2}, {2, 3}));
+     }},
+    {"gather 0",
+     [](const auto& x) {
+       return gather(x[0], 0, at({2, 0}, {1, 2}));
+     }},
+};
+
+std::vector<Tensor> inputs(const Fixture& f, const std::string& prefix) {
+  std::vector<Tensor> x;
+  for (int i = 0; f.has(prefix + std::to_string(i)); ++i) {
+    x.push_back(f.tensor(prefix + std::to_string(i)));
+  }
+  return x;
+}
+
+}  // namespace
+
+TEST_CASE("ops that move values: PyTorch's to the bit, right derivatives, no node left behind") {
+  const int64_t before = live_nodes();
+  size_t cases = 0;
+  for (const Fixture& f : read_fixtures("shape")) {
+    INFO(f.name);
+    ++cases;
+    const Call& call = kCalls.at(f.name);
+    std::vector<Tensor> x = inputs(f, "x");
+    const std::vector<Tensor> expected = inputs(f, "dx");
+    for (Tensor& t : x) t.requires_grad_();
+    const Tensor y = call(x);
+    check_close(y, f.tensor("y"), 0);
+    backward(y, f.tensor("dy"));
+    for (size_t i = 0; i < x.size(); ++i) {
+      check_close(x[i].grad(), expected[i], y.dtype() == f32 ? 1e-6 : 1e-15);
+    }
+    if (y.dtype() == f64) CHECK(gradcheck(call, x) == "");
+    // The same values as integers move to the same places.
+    std::vector<Tensor> integers;
+    for (const Tensor& t : x) integers.push_back(Tensor::arange(t.numel()).view(t.shape()));
+    std::vector<Tensor> floats;
+    for (const Tensor& t : integers) floats.push_back(t.to(f64));
+    if (f.name != "pad") CHECK(call(integers).values() == call(floats).values());
+  }
+  CHECK(cases == 2 * kCalls.size());
+  CHECK(live_nodes() == before);
+}
+
+TEST_CASE("permute: every order of four axes, small and large") {
+  for (const Shape& shape : {Shape{2, 3, 1, 5}, Shape{2, 70, 3, 65}, Shape{3, 2, 130, 1}}) {
+    const Tensor x = Tensor::arange(shape.numel());
+    std::vector<int> axes{0, 1, 2, 3};
+    do {
+      const Tensor y = permute(x.view(shape), axes);
+      const auto strides = shape.strides();
+      bool equal = true;
+      int64_t i = 0;
+      const auto step = [&](int k) { return strides[static_cast<size_t>(axes[k])]; };
+      for (int64_t a = 0; a < y.dim(0); ++a)
+        for (int64_t b = 0; b < y.dim(1); ++b)
+          for (int64_t c = 0; c < y.dim(2); ++c)
+            for (int64_t d = 0; d < y.dim(3); ++d, ++i) {
+              equal &=
+                  y.data<int64_t>()[i] == a * step(0) + b * step(1) + c * step(2) + d * step(3);
+            }
+      CHECK(equal);
+      CHECK(y.to(f32).values() == permute(x.view(shape).to(f32), axes).values());
+    } while (std::next_permutation(axes.begin(), axes.end()));
+  }
+}
+
+TEST_CASE("take gathers batches, repeated and out of order, and adds their gradients in order") {
+  const int before = num_threads();
+  const Tensor images = Rng(1).normal({500, 784});
+  const Tensor rows = at({3, 499, 0, 3, 3, 42});
+  const Tensor y = take(images, rows);
+  for (int64_t k = 0; k < 6; ++k) {
+    const int64_t i = rows.data<int64_t>()[k];
+    CHECK(y.rows(k, k + 1).values() == images.rows(i, i + 1).values());
+  }
+  std::vector<int64_t> many(4000);
+  for (size_t k = 0; k < many.size(); ++k) many[k] = static_cast<int64_t>(k * k % 7);
+  const Tensor dy = Rng(2).normal({4000, 1500});
+  std::vector<double> dx;
+  for (const int threads : {1, 2}) {
+    set_num_threads(threads);
+    Tensor x = Tensor::zeros({7, 1500}).requires_grad_();
+    backward(take(x, at(many)), dy);
+    if (threads == 1) {
+      dx = x.grad().values();
+    } else {
+      CHECK(x.grad().values() == dx);
+    }
+  }
+  set_num_threads(before);
+  CHECK(take(images, at({})).shape() == Shape{0, 784});
+  CHECK(take(images, at({2}).view({})).shape() == Shape{784});
+}
+
+TEST_CASE("reshape, flatten, rows: no copy") {
+  const Tensor x = Tensor::zeros({2, 3, 4});
+  CHECK(reshape(x, {-1}).same_memory(x));
+  CHECK(reshape(x, {3, -1, 2}).shape() == Shape{3, 4, 2});
+  CHECK(flatten(x).shape() == Shape{2, 12});
+  CHECK(flatten(x, 0).shape() == Shape{24});
+  CHECK(flatten(x, -1).shape() == Shape{2, 3, 4});
+  CHECK(unsqueeze(x, -1).shape() == Shape{2, 3, 4, 1});
+  CHECK(unsqueeze(x, 0).shape() == Shape{1, 2, 3, 4});
+  CHECK(squeeze(unsqueeze(x, 1), 1).shape() == Shape{2, 3, 4});
+  CHECK(slice(x, 0, 0, 2).same_memory(x));
+}
+
+TEST_CASE("ops that move values: nothing to move") {
+  Tensor none = Tensor::zeros({0, 3}).requires_grad_();
+  for (const Call& f : std::vector<Call>{
+           [](const auto& x) { return transpose(x[0]); },
+           [](const auto& x) {
+             return reshape(x[0], {3, 0});
+           },
+           [](const auto& x) { return slice(x[0], 1, 1, 3); },
+           [](const auto& x) { return slice(x[0], 1, 2, 2); },
+           [](const auto& x) {
+             return concat({x[0], x[0]});
+           },
+           [](const auto& x) {
+             return take(x[0], at({2, 0}), 1);
+           },
+           [](const auto& x) {
+             return broadcast_to(x[0], {2, 0, 3});
+           },
+           [](const auto& x) {
+             return pad(x[0], {{1, 0}, {0, 0}});
+           },
+       }) {
+    none.zero_grad();
+    const Tensor y = f({none});
+    backward(y, Tensor::ones(y.shape()));
+    CHECK(none.grad().shape() == none.shape());
+  }
+}
+
+TEST_CASE("ops that move values: a user's mistakes") {
+  const Tensor x = Tensor::zeros({2, 3}), y = Tensor::zeros({2, 4});
+  const auto message = [](auto f) -> std::string {
+    try {
+      f();
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return "no error";
+  };
+  CHECK(message([&] { permute(x, {0}); }) ==
+        "permute: expected each of the 2 axes of x [2, 3] once; got [0].");
+  CHECK(message([&] {
+          permute(x, {1, -1});
+        }) == "permute: expected each of the 2 axes of x [2, 3] once; got [1, -1].");
+  CHECK(message([&] { transpose(x, 0, 2); }) ==
+        "transpose: axis must be in -2..1 for a tensor of rank 2; got 2.");
+  CHECK(message([&] {
+          reshape(x, {4, 2});
+        }) ==
+        "reshape: x [2, 3] has 6 elements and does not fit [4, 2]. Hint: one dimension may be -1, "
+        "which computes it.");
+  CHECK(message([&] {
+          reshape(x, {4, -1});
+        }) ==
+        "reshape: x [2, 3] has 6 elements and does not fit [4, -1]. Hint: one dimension may be -1, "
+        "which computes it.");
+  CHECK(message([&] {
+          reshape(x, {-1, -1});
+        }) ==
+        "reshape: x [2, 3] has 6 elements and does not fit [-1, -1]. Hint: only one dimension may "
+        "be -1.");
+  CHECK(message([&] { reshape(x, {-2, -3}); }).rfind("reshape: x [2, 3] has 6 elements", 0) == 0);
+  CHECK(message([&] {
+          reshape(Tensor::zeros({0, 3}), {0, -1});
+        }).rfind("reshape: x [0, 3] has 0 elements", 0) == 0);
+  CHECK(message([&] { squeeze(x, 1); }) ==
+        "squeeze: expected axis 1 to be of size 1; got x [2, 3].");
+  CHECK(message([&] {
+          broadcast_to(x, {3, 3});
+        }) ==
+        "broadcast_to: x [2, 3] does not broadcast to [3, 3]: aligned at the last axis, its "
+        "dimensions must be equal or 1.");
+  CHECK(message([&] { broadcast_to(x, {3}); }).rfind("broadcast_to: x [2, 3] does not", 0) == 0);
+  for (const auto& [begin, end, step] :
+       std::vector<std::array<int64_t, 3>>{{0, 4, 1}, {-4, 2, 1}, {2, 1, 1}, {0, 2, 0}}) {
+    CHECK(message([&] { slice(x, 1, begin, end, step); }) ==
+          fmt::format("slice: expected 0 <= begin <= end <= 3 (or counted from the end) and step "
+                      ">= 1 along axis 1 of x [2, 3]; got begin {}, end {}, step {}.",
+                      begin, end, step));
+  }
+  CHECK(message([&] { concat({}); }) == "concat: expected at least one tensor; got none.");
+  CHECK(message([&] {
+          concat({x, y});
+        }) == "concat: shapes must be equal except at axis 0; got x[0] [2, 3] and x[1] [2, 4].");
+  CHECK(message([&] {
+          concat({x, x.to(f64)});
+        }) ==
+        "concat: x[0] and x[1] must have one dtype; got f32 [2, 3] and f64 [2, 3]. Hint: "
+        "x[1].to(f32).");
+  CHECK(message([&] {
+          stack({x, y});
+        }) == "stack: shapes must be equal; got x[0] [2, 3] and x[1] [2, 4].");
+  CHECK(message([&] {
+          pad(x, {{1, 1}});
+        }) == "pad: expected a pair {before, after} for each axis of x [2, 3]; got 1.");
+  CHECK(message([&] {
+          pad(x, {{1, 1}, {0, -1}});
+        }) ==
+        "pad: expected numbers of at least 0; got {0, -1} at axis 1. Hint: slice() takes values "
+        "away.");
+  CHECK(message([&] {
+          take(x, at({0, 1, 2}));
+        }) == "take: indices must be in 0..1; got 2 at position 2.");
+  CHECK(message([&] {
+          take(x, at({0, -1}));
+        }) == "take: indices must be in 0..1; got -1 at position 1.");
+  CHECK(message([&] { take(x, Tensor::zeros({2})); }) ==
+        "take: indices must be i64; got f32 [2]. Hint: indices.to(i64).");
+  CHECK(message([&] {
+          gather(x, 1, at({0, 0, 3}, {1, 3}));
+        }) == "gather: indices must be in 0..2; got 3 at position 2.");
+  CHECK(message([&] {
+          gather(x, 1, at({0, 0, 0}, {3, 1}));
+        }) ==
+        "gather: index must have x's rank and, except at axis 1, be no larger; got x [2, 3] and "
+        "index [3, 1].");
+  CHECK(message([&] { gather(x, 1, at({0})); }).rfind("gather: index must have x's rank and", 0) ==
+        0);
+  CHECK(message([&] { transpose({}); }) ==
+        "transpose: x is undefined (moved from, or never set). Hint: give it a value first.");
+}
