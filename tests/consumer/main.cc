@@ -1,9 +1,12 @@
-// A user's program: one include, one tensor, one line of output.
+// A user's program: a layer, a loss, a gradient. It links the BLAS and the kernels, not only the headers.
 #include <cstdio>
 
 #include "ramp/ramp.h"
 
 int main() {
-  const ramp::Tensor x = ramp::Tensor::of<float>({1, 2, 3, 4}, {2, 2});
-  std::printf("%lld elements, the last is %g\n", static_cast<long long>(x.numel()), x.values().back());
+  ramp::Dense dense(3, 2, ramp::ReLU{});
+  const ramp::Tensor x = ramp::Tensor::ones({4, 3});
+  const ramp::Tensor loss = ramp::cross_entropy(dense(x), ramp::Tensor::zeros({4}, ramp::i64));
+  loss.backward();
+  std::printf("the gradient has %lld elements\n", static_cast<long long>(dense.weight.grad().numel()));
 }
