@@ -5,18 +5,17 @@ namespace ramp {
 Shape::Shape(const int64_t* dims, int rank) : rank_(rank) {
   if (rank > kMaxRank) fail("shape: at most {} dimensions; got {}.", kMaxRank, rank);
   int64_t n = 1;
-  bool empty = false, too_large = false;
+  bool too_large = false;  // zero or not: strides() and numel() multiply the others too
   for (int i = 0; i < rank; ++i) {
     dims_[i] = dims[i];
     if (dims[i] < 0) {
       fail("shape: a dimension is at least 0; got {} at axis {}. Hint: reshape() takes one -1.",
            dims[i], i);
     }
-    empty |= dims[i] == 0;
     too_large |= dims[i] > 0 && n > (int64_t{1} << 58) / dims[i];
     if (dims[i] > 0 && !too_large) n *= dims[i];
   }
-  if (too_large && !empty) fail("shape: at most 2^58 elements; got {}.", str());
+  if (too_large) fail("shape: at most 2^58 elements; got {}.", str());
 }
 
 Shape Shape::without(int axis) const {

@@ -86,8 +86,6 @@ TEST_CASE("every rank, and empty tensors") {
     CHECK(x.values().back() == static_cast<double>(n - 1));
   }
   CHECK(read_idx(scratch.write("x", header(8, {0, 28, 28}))).shape() == Shape{0, 28, 28});
-  CHECK(read_idx(scratch.write("x", header(8, {0xffffffff, 0xffffffff, 0xffffffff, 0}))).numel() ==
-        0);
 }
 
 TEST_CASE("a packed file of several members, and one packed more than 16 to 1") {
@@ -156,6 +154,9 @@ TEST_CASE("a header that lies about its size takes no memory") {
   check_error(scratch, header(8, std::vector<uint32_t>(4, 0xffffffff)) + Bytes(100),
               "read_idx: \"{}\": the header says [4294967295, 4294967295, 4294967295, 4294967295], "
               "which is more than any file holds.");
+  check_error(scratch, header(8, {0xffffffff, 0xffffffff, 0xffffffff, 0}),
+              "read_idx: \"{}\": the header says [4294967295, 4294967295, 4294967295, 0], which is "
+              "more than any file holds.");
   // A stream longer than the header says is not unpacked to its end.
   check_error(scratch, header(8, {1}) + Bytes(1 << 22),
               "read_idx: \"{}\": the header says [1], which is 1 bytes of elements; got more.");
