@@ -136,15 +136,17 @@ void gemm_own(Trans trans, int64_t m, int64_t n, int64_t k, const T* a, const T*
   const int64_t tiles_across = divide_up(panels, tile_panels);
   const bool pack_a = ta && k > 32 && bad_stride(m * int64_t{sizeof(T)});
 
+  const int64_t slice = divide_up(k, divide_up(std::max<int64_t>(k, 1), kDepth));
+
   parallel_for(tiles(), std::max<int64_t>(1, kWorthATask / work()),
                [&](int64_t begin, int64_t end) {
-    const Scratch<T> a_tile(pack_a ? std::min(kDepth, k) * tile_rows : 0);
+    const Scratch<T> a_tile(pack_a ? slice * tile_rows : 0);
     for (int64_t tile = begin; tile < end; ++tile) {
       const int64_t i = tile / tiles_across * tile_rows, rows = std::min(tile_rows, m - i);
       const int64_t p0 = tile % tiles_across * tile_panels;
       const int64_t p1 = std::min(p0 + tile_panels, panels);
-      for (int64_t d = 0; d == 0 || d < k; d += kDepth) {
-        const int64_t depth = std::min(kDepth, k - d);
+      for (int64_t d = 0; d == 0 || d < k; d += std::max<int64_t>(slice, 1)) {
+        const int64_t depth = std::min(slice, k - d);
         const T* x = a + i * a_row + d * a_col;
         int64_t x_row = a_row, x_col = a_col;
         if (pack_a) {
