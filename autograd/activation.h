@@ -19,7 +19,8 @@ namespace ramp {
 ///   template <typename T> T derivative_from_y(T y) const;    // or ..._from_x(T x), where y is
 ///                                                            // not enough
 /// and, if it has them, `std::vector<double> kinks() const`. NaN should stay NaN.
-/// A struct may bring block forms `f_block(n, x, y)` and `vjp_block(n, x_or_y, dy, dx)` of its own.
+/// A struct may bring vectorised block forms of its own: `f_block(n, x, y)` and
+/// `vjp_block(n, x_or_y, dy, dx)`, for float and double.
 template <typename A>
 concept DerivesFromY = requires(const A& a) {
   { a.derivative_from_y(1.0) } -> std::convertible_to<double>;
@@ -63,6 +64,10 @@ struct ReLU {
   T derivative_from_y(T y) const {
     return y <= 0 ? T(0) : T(1);
   }
+  template <typename T>
+  void f_block(int64_t n, const T* x, T* y) const;
+  template <typename T>
+  void vjp_block(int64_t n, const T* y, const T* dy, T* dx) const;
 };
 
 /// y = x for x > 0, slope x otherwise. At x = 0 the derivative is the slope; NaN stays NaN.
@@ -81,6 +86,10 @@ struct LeakyReLU {
   T derivative_from_x(T x) const {
     return x <= 0 ? static_cast<T>(slope) : T(1);
   }
+  template <typename T>
+  void f_block(int64_t n, const T* x, T* y) const;
+  template <typename T>
+  void vjp_block(int64_t n, const T* x, const T* dy, T* dx) const;
 };
 
 /// Any activation, erased by block of elements (never by element).
@@ -178,5 +187,9 @@ class Activation {
 /// y = f(x), element by element, for any activation. dx = dy f'.
 /// Errors: i64.
 Tensor activate(const Tensor& x, const Activation& activation);
+
+/// dx = dy f'(at) in one streaming pass, not recorded: the rule that fused layers share. `at` is x
+/// or y, as derives_from_x() says.
+Tensor activation_vjp(const Activation& activation, const Tensor& at, const Tensor& dy);
 
 }  // namespace ramp

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "ramp/autograd/ops_elementwise.h"
+#include "ramp/autograd/ops_shape.h"
 #include "ramp/autograd/record.h"
 #include "ramp/core/kernels/kernels.h"
 
@@ -11,14 +13,50 @@ namespace {
 // Elements that one thread takes at a time in the passes that only stream.
 constexpr int64_t kGrain = 1 << 14;
 
-// op(a) op(b) for matrices, without recording.
+// The sizes of op(a) op(b), from the last two axes.
+struct Sizes {
+  int64_t m, n, k, k_of_b;
+  Sizes(const Tensor& a, const Tensor& b, Trans trans)
+      : m(a.dim(transposes_a(trans) ? -1 : -2)),
+        n(b.dim(transposes_b(trans) ? -2 : -1)),
+        k(a.dim(transposes_a(trans) ? -2 : -1)),
+        k_of_b(b.dim(transposes_b(trans) ? -1 : -2)) {}
+};
+
+Shape leading(const Tensor& x) { return Shape(x.shape().begin(), x.rank() - 2); }
+
+// op(a) op(b) without recording or checks; leading axes broadcast.
 Tensor product(const Tensor& a, const Tensor& b, Trans trans) {
-  const int64_t m = transposes_a(trans) ? a.shape()[1] : a.shape()[0];
-  const int64_t k = transposes_a(trans) ? a.shape()[0] : a.shape()[1];
-  const int64_t n = transposes_b(trans) ? b.shape()[0] : b.shape()[1];
-  Tensor y = Tensor::empty({m, n}, a.dtype());
+  const Sizes s(a, b, trans);
+  const Shape batch = broadcast("matmul", leading(a), leading(b));
+  const int r = batch.rank();
+  Tensor y = Tensor::empty(batch.with(r, s.m).with(r + 1, s.n), a.dtype());
+  // Where a matrix of a or b stays the same along an axis, its step there is 0.
+  const auto steps = [&](const Shape& lead) {
+    std::array<int64_t, Shape::kMaxRank> own = lead.strides(), step{};
+    for (int i = 0; i < lead.rank(); ++i)
+      if (lead[i] != 1) step[i + r - lead.rank()] = own[i];
+    return step;
+  };
+  const auto step_a = steps(leading(a)), step_b = steps(leading(b));
   visit_float("matmul", a.dtype(), [&]<typename T>(T) {
-    gemm(trans, m, n, k, a.data<T>(), b.data<T>(), y.mutable_data<T>());
+    const T *x = a.data<T>(), *w = b.data<T>();
+    T* out = y.mutable_data<T>();
+    const int64_t count = batch.numel();
+    // Small matrices are shared out whole; a large one is shared out by gemm.
+    const int64_t grain = s.m * s.n * s.k > (1 << 18) ? count : (1 << 18) / (s.m * s.n * s.k + 1) + 1;
+    parallel_for(count, grain, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        int64_t at_a = 0, at_b = 0, rest = i;
+        for (int axis = r - 1; axis >= 0; --axis) {
+          const int64_t index = rest % batch[axis];
+          rest /= batch[axis];
+          at_a += index * step_a[axis];
+          at_b += index * step_b[axis];
+        }
+        gemm(trans, s.m, s.n, s.k, x + at_a * s.m * s.k, w + at_b * s.k * s.n, out + i * s.m * s.n);
+      }
+    });
   });
   return y;
 }
@@ -43,20 +81,58 @@ Tensor sum_of_rows(const Tensor& z) {
 
 Tensor as_matrix(const Tensor& x) { return x.view({x.numel() / std::max<int64_t>(x.shape().last(), 1), x.shape().last()}); }
 
-// dz = dy f'(at) in one streaming pass.
-Tensor activation_vjp(const Activation& f, const Tensor& at, const Tensor& dy) {
-  Tensor dz = Tensor::empty(dy.shape(), dy.dtype());
-  visit_float("activate", dy.dtype(), [&]<typename T>(T) {
-    const T *p = at.data<T>(), *g = dy.data<T>();
-    T* out = dz.mutable_data<T>();
-    parallel_for(dy.numel(), kGrain, [&](int64_t begin, int64_t end) {
-      f.vjp_block(end - begin, p + begin, g + begin, out + begin);
-    });
-  });
-  return dz;
-}
-
 }  // namespace
+
+Tensor matmul(const Tensor& a, const Tensor& b, Trans trans) {
+  check_same_dtype("matmul", "a", a, "b", b);
+  if (!is_float(a.dtype())) fail("matmul: expected f32 or f64; got i64. Hint: a.to(f32).");
+  if (a.rank() < 2 || b.rank() < 2) {
+    fail("matmul: a {} and b {} must have at least two axes. Hint: reshape a vector to [1, n] or "
+         "[n, 1].",
+         a.shape(), b.shape());
+  }
+  const bool ta = transposes_a(trans), tb = transposes_b(trans);
+  if (const Sizes s(a, b, trans); s.k != s.k_of_b) {
+    const bool transposed_fits = s.k == s.n;
+    fail("matmul: a {} and b {} do not fit: a's {} dimension ({}) must equal b's {} ({}).{}",
+         a.shape(), b.shape(), ta ? "second to last" : "last", s.k, tb ? "last" : "first", s.k_of_b,
+         !transposed_fits ? " Hint: reshape one of them."
+         : ta             ? (tb ? " Hint: Trans::a." : " Hint: matmul(a, b, Trans::both).")
+         : tb             ? " Hint: matmul(a, b)."
+                          : " Hint: matmul(a, b, Trans::b).");
+  }
+  // Rows of a higher-rank a times one matrix are one product.
+  if (b.rank() == 2 && a.rank() > 2 && !ta) {
+    Shape shape = a.shape();
+    shape[a.rank() - 1] = b.dim(tb ? 0 : 1);
+    return reshape(matmul(reshape(a, {-1, a.dim(-1)}), b, trans), shape);
+  }
+  return record("matmul", product(a, b, trans), {a, b},
+                [a = Saved(a), b = Saved(b), trans](const Tensor& dy, Wants want) {
+    const Tensor &x = a.get("matmul", "a"), &w = b.get("matmul", "b");
+    // With every factor's own transposition: da = dy op(b)^T, or its transpose op(b) dy^T.
+    const auto da = [&] {
+      switch (trans) {
+        case Trans::none: return product(dy, w, Trans::b);
+        case Trans::b: return product(dy, w, Trans::none);
+        case Trans::a: return product(w, dy, Trans::b);
+        default: return product(w, dy, Trans::both);
+      }
+    };
+    const auto db = [&] {
+      switch (trans) {
+        case Trans::none: return product(x, dy, Trans::a);
+        case Trans::a: return product(x, dy, Trans::none);
+        case Trans::b: return product(dy, x, Trans::a);
+        default: return product(dy, x, Trans::both);
+      }
+    };
+    std::array<Tensor, 2> dx;
+    if (want[0]) dx[0] = sum_to(da(), x.shape());
+    if (want[1]) dx[1] = sum_to(db(), w.shape());
+    return dx;
+  });
+}
 
 Tensor linear(const Tensor& x, const Tensor& w, const Tensor& b, const Activation& activation) {
   check_same_dtype("linear", "x", x, "w", w);
@@ -108,22 +184,6 @@ Tensor linear(const Tensor& x, const Tensor& w, const Tensor& b, const Activatio
     if (want[1]) dx[1] = product(as_matrix(x.get("linear", "x")), dz, Trans::a);
     if (want[2]) dx[2] = sum_of_rows(dz);
     return dx;
-  });
-}
-
-Tensor activate(const Tensor& x, const Activation& activation) {
-  check_defined("activate", "x", x);
-  Tensor y = Tensor::empty(x.shape(), x.dtype());
-  visit_float("activate", x.dtype(), [&]<typename T>(T) {
-    const T* p = x.data<T>();
-    T* out = y.mutable_data<T>();
-    parallel_for(x.numel(), kGrain, [&](int64_t begin, int64_t end) {
-      activation.f_block(end - begin, p + begin, out + begin);
-    });
-  });
-  const Saved at = activation.derives_from_x() ? x : y;
-  return record("activate", std::move(y), {x}, [at, f = activation](const Tensor& dy, Wants) {
-    return activation_vjp(f, at.get("activate", f.derives_from_x() ? "x" : "y"), dy);
   });
 }
 

@@ -68,6 +68,12 @@ std::vector<Tensor> Module::parameters() {
   return list;
 }
 
+int64_t Module::parameter_count() {
+  int64_t n = 0;
+  for (const Tensor& t : parameters()) n += t.numel();
+  return n;
+}
+
 std::vector<NamedTensor> Module::state() {
   std::vector<NamedTensor> list;
   Fields f = on_each_tensor(
@@ -117,6 +123,21 @@ Module& Module::train(bool on) {
   return *this;
 }
 
+EvalMode::EvalMode(Module& module) {
+  const auto visit = [this](Module& m) {
+    if (m.training_) were_training_.push_back(&m);
+    m.training_ = false;
+  };
+  visit(module);
+  Fields f;
+  f.on_module = [&](const std::string&, Module& m) { visit(m); };
+  module.fields(f);
+}
+
+EvalMode::~EvalMode() {
+  for (Module* m : were_training_) m->training_ = true;
+}
+
 Module& Module::to(DType dtype) {
   if (!is_float(dtype)) fail("to: a model is f32 or f64; got {}.", dtype);
   Fields f = on_each_tensor([dtype](const std::string&, Tensor& t, Fields::Kind) {
@@ -148,15 +169,10 @@ std::string table(Module& model, const std::map<const Module*, Shape>* shapes) {
     std::string path, what, shape;
     int64_t parameters;
   };
-  const auto count = [](Module& m) {
-    int64_t n = 0;
-    for (const Tensor& t : m.parameters()) n += t.numel();
-    return n;
-  };
   const auto row = [&](const std::string& path, Module& m) {
     std::string shape;
     if (shapes && shapes->contains(&m)) shape = shapes->at(&m).str();
-    return Row{path, m.describe(), shape, count(m)};
+    return Row{path, m.describe(), shape, m.parameter_count()};
   };
   std::vector<Row> rows;
   Fields f;
@@ -188,17 +204,11 @@ std::string Module::summary(const Shape& input) {
   const std::vector<Tensor> own = parameters();
   std::map<const Module*, Shape> shapes;
   const NoGrad no_grad;
-  const bool was_training = training_;
-  eval();
+  const EvalMode eval(*this);
   struct Restore {
-    Module* m;
-    bool training;
-    std::map<const Module*, Shape>* before;
-    ~Restore() {
-      traced = before;
-      if (training) m->train();
-    }
-  } const restore{this, was_training, traced};
+    std::map<const Module*, Shape>* before = traced;
+    ~Restore() { traced = before; }
+  } const restore;
   traced = &shapes;
   (*this)(Tensor::zeros(input, own.empty() ? f32 : own[0].dtype()));
   return table(*this, &shapes);

@@ -58,6 +58,8 @@ class Module {
   /// The trained tensors with their paths / without.
   std::vector<NamedTensor> named_parameters();
   std::vector<Tensor> parameters();
+  /// How many numbers are trained.
+  int64_t parameter_count();
   /// Parameters and buffers: what a weights file holds.
   std::vector<NamedTensor> state();
   /// Copies values into the tensors of the same names, converting the dtype.
@@ -79,7 +81,20 @@ class Module {
   std::string summary(const Shape& input);
 
  private:
+  friend class EvalMode;
   bool training_ = true;
+};
+
+/// While it lives, the module and what it holds are in eval mode.
+class EvalMode {
+ public:
+  explicit EvalMode(Module& module);
+  ~EvalMode();
+  EvalMode(const EvalMode&) = delete;
+  EvalMode& operator=(const EvalMode&) = delete;
+
+ private:
+  std::vector<Module*> were_training_;
 };
 
 /// A copy with tensors of its own.

@@ -1,0 +1,247 @@
+// Runs one of the measured workloads and prints one JSON line. bench/compare.py sets it beside
+// PyTorch.
+#include <fmt/format.h>
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <chrono>
+#include <fstream>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "ramp/core/blas.h"
+#include "ramp/core/gemm.h"
+#include "ramp/core/kernels/kernels.h"
+#include "ramp/ramp.h"
+
+using namespace ramp;
+
+namespace {
+
+double now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+struct Arguments {
+  std::string work = "W1", data = RAMP_DATA_DIR "/mnist", model = "W1";
+  int64_t batch = 64, threads = 1, epochs = 0;
+  double seconds = 2;
+};
+
+Arguments parse(int argc, char** argv) {
+  Arguments a;
+  for (int i = 1; i < argc; ++i) {
+    const std::string flag = argv[i];
+    if (flag == "--json") continue;
+    if (i + 1 == argc) fail("ramp-bench: {} needs a value.", flag);
+    const std::string value = argv[++i];
+    if (flag == "--work") a.work = value;
+    else if (flag == "--model") a.model = value;
+    else if (flag == "--data") a.data = value;
+    else if (flag == "--batch") a.batch = std::stoll(value);
+    else if (flag == "--threads") a.threads = std::stoll(value);
+    else if (flag == "--epochs") a.epochs = std::stoll(value);
+    else if (flag == "--seconds") a.seconds = std::stod(value);
+    else fail("ramp-bench: unknown option {}. Hint: --work --batch --threads --seconds --epochs "
+              "--data --model --json.", flag);
+  }
+  return a;
+}
+
+std::string cpu_model() {
+  std::ifstream in("/proc/cpuinfo");
+  for (std::string line; std::getline(in, line);) {
+    if (line.rfind("model name", 0) == 0) return line.substr(line.find(':') + 2);
+  }
+  return "unknown";
+}
+
+double peak_rss_mb() {
+  rusage usage;
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<double>(usage.ru_maxrss) / 1024;
+}
+
+// The median of three windows of `seconds` each, in calls a second.
+double rate(double seconds, const std::function<void()>& call) {
+  const double warm = now() + 0.3 * seconds;
+  do call(); while (now() < warm);
+  std::vector<double> rates;
+  for (int window = 0; window < 3; ++window) {
+    const double start = now();
+    double end;
+    int64_t calls = 0;
+    do {
+      call();
+      ++calls;
+      end = now();
+    } while (end - start < seconds);
+    rates.push_back(static_cast<double>(calls) / (end - start));
+  }
+  std::sort(rates.begin(), rates.end());
+  return rates[1];
+}
+
+Sequential mlp(std::vector<int64_t> widths) {
+  Sequential net;
+  for (size_t i = 0; i + 1 < widths.size(); ++i) {
+    const bool last = i + 2 == widths.size();
+    net.add(Dense(widths[i], widths[i + 1], last ? Activation(Identity{}) : Activation(ReLU{})));
+  }
+  return net;
+}
+
+Sequential model_of(const std::string& work) {
+  if (work == "W1") return mlp({784, 128, 10});
+  if (work == "W2") return mlp({784, 512, 512, 10});
+  if (work == "W2w") return mlp({784, 1024, 1024, 10});
+  fail("ramp-bench: unknown work {}. Hint: W1, W2, W2w, W6, W7 or peak.", work);
+}
+
+std::string train(const Arguments& a, double start) {
+  const Dataset train_set = load_mnist(a.data, Split::train).flat();
+  seed_layers(1);
+  Sequential net = model_of(a.work);
+  Adam adam(net, {.lr = 1e-3});
+  Batches batches(train_set, {.size = a.batch, .drop_last = true, .seed = 1});
+  const double ready = now();
+  Tensor loss;
+  const auto step = [&](const Tensor& x, const Tensor& y) {
+    loss = cross_entropy(net(x), y);
+    loss.backward();
+    adam.step();
+    adam.zero_grad();
+  };
+  double first_step = 0, samples_per_s;
+  std::string accuracy;
+  if (a.epochs > 0) {
+    const double begin = now();
+    int64_t seen = 0;
+    for (int64_t epoch = 0; epoch < a.epochs; ++epoch) {
+      for (const auto& [x, y] : batches.epoch(epoch)) {
+        step(x, y);
+        if (seen == 0) first_step = now() - begin;
+        seen += x.shape()[0];
+      }
+    }
+    samples_per_s = static_cast<double>(seen) / (now() - begin);
+    const Dataset test_set = load_mnist(a.data, Split::test).flat();
+    const NoGrad no_grad;
+    const Tensor guess = argmax(net(test_set.x), -1);
+    int64_t right = 0;
+    for (int64_t i = 0; i < guess.numel(); ++i) {
+      right += guess.data<int64_t>()[i] == test_set.y.data<int64_t>()[i];
+    }
+    accuracy = fmt::format(",\"test_accuracy\":{:.4f}",
+                           static_cast<double>(right) / static_cast<double>(guess.numel()));
+  } else {
+    int64_t epoch = 0;
+    auto range = batches.epoch(epoch);
+    auto at = range.begin();
+    const auto call = [&] {
+      if (at == range.end()) {
+        range = batches.epoch(++epoch);
+        at = range.begin();
+      }
+      const auto [x, y] = *at;
+      step(x, y);
+      ++at;
+    };
+    const double begin = now();
+    call();
+    first_step = now() - begin;
+    samples_per_s = rate(a.seconds, call) * static_cast<double>(a.batch);
+  }
+  return fmt::format("\"samples_per_s\":{:.1f},\"first_step_s\":{:.4f},\"start_to_ready_s\":{:.3f},"
+                     "\"loss_last\":{:.5f}{}",
+                     samples_per_s, first_step, ready - start, loss.item(), accuracy);
+}
+
+// One image at a time through a trained-size model.
+std::string infer(const Arguments& a, double start) {
+  Sequential net = model_of(a.model);
+  net.eval();
+  const Dataset test_set = load_mnist(a.data, Split::test).flat();
+  const NoGrad no_grad;
+  const double ready = now();
+  int64_t i = 0;
+  Tensor y;
+  const auto call = [&] {
+    y = net(test_set.x.rows(i, i + 1));
+    i = (i + 1) % test_set.x.shape()[0];
+  };
+  call();
+  const double first = now() - ready;
+  return fmt::format("\"model\":\"{}\",\"us_per_call\":{:.3f},\"first_step_s\":{:.5f},"
+                     "\"start_to_ready_s\":{:.3f}",
+                     a.model, 1e6 / rate(a.seconds, call), first, ready - start);
+}
+
+// x = x * w, x = x + b in turn, 10,000 ops, forward and backward.
+std::string chain(const Arguments& a, double start) {
+  constexpr int kOps = 10000;
+  Tensor w = Tensor::scalar(1.0001).requires_grad_(), b = Tensor::scalar(1e-4).requires_grad_();
+  const Tensor x0 = Tensor::scalar(1);
+  const double ready = now();
+  const auto call = [&] {
+    Tensor x = x0;
+    for (int i = 0; i < kOps / 2; ++i) {
+      x = x * w;
+      x = x + b;
+    }
+    x.backward();
+    w.zero_grad();
+    b.zero_grad();
+  };
+  call();
+  const double first = now() - ready;
+  return fmt::format("\"ns_per_op\":{:.2f},\"first_step_s\":{:.5f},\"start_to_ready_s\":{:.3f}",
+                     1e9 / rate(a.seconds, call) / kOps, first, ready - start);
+}
+
+// What this machine's multiply-add units give at most, and what a large product gets of it.
+std::string peak(const Arguments& a, double start) {
+  const double ready = now();
+  constexpr int64_t kLoops = 1 << 16;
+  const auto k = kernels<float>();
+  std::vector<float> left(6 * 64, 0.5f), right(64 * 64, 0.25f), sums(6 * 64);
+  const double block = 2.0 * 6 * static_cast<double>(k.gemm_panel_width) * 64;
+  const double panel = rate(a.seconds, [&] {
+    for (int64_t i = 0; i < kLoops / 64; ++i) {
+      k.gemm_panel(6, k.gemm_panel_width, 64, left.data(), 64, 1, right.data(), 64, sums.data(), 64,
+                   false);
+    }
+  }) * block * (kLoops / 64) / 1e9;
+  const int64_t n = 1024;
+  Rng rng(1);
+  const Tensor x = rng.uniform({n, n}), y = rng.uniform({n, n});
+  Tensor z = Tensor::empty({n, n});
+  const double product = rate(a.seconds, [&] {
+    gemm(Trans::none, n, n, n, x.data<float>(), y.data<float>(), z.mutable_data<float>());
+  }) * 2 * n * n * n / 1e9;
+  return fmt::format("\"microkernel_gflops\":{:.1f},\"gemm_1024_gflops\":{:.1f},"
+                     "\"first_step_s\":0,\"start_to_ready_s\":{:.3f}",
+                     panel, product, ready - start);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const double start = now();
+  try {
+    const Arguments a = parse(argc, argv);
+    set_num_threads(static_cast<int>(a.threads));
+    const std::string figures = a.work == "W6"     ? infer(a, start)
+                                : a.work == "W7"   ? chain(a, start)
+                                : a.work == "peak" ? peak(a, start)
+                                                   : train(a, start);
+    fmt::print("{{\"work\":\"{}\",\"batch\":{},\"threads\":{},{},\"peak_rss_mb\":{:.1f},"
+               "\"cpu\":\"{}\",\"blas\":\"{}\",\"isa\":\"{}\",\"commit\":\"{}\"}}\n",
+               a.work, a.batch, a.threads, figures, peak_rss_mb(), cpu_model(), blas_info().core,
+               isa_level(), RAMP_COMMIT);
+  } catch (const Error& error) {
+    fmt::print(stderr, "{}\n", error.what());
+    return 1;
+  }
+}

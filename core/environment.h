@@ -1,0 +1,14 @@
+// What the numbers of a run depend on.
+#pragma once
+
+#include <string>
+
+namespace ramp {
+
+/// "ramp 0.1.0, AVX2 (v3), OpenBLAS Zen, 2 threads, release build": for the first line of a program.
+std::string environment();
+/// What makes this run many times slower than it need be (a debug build, BLAS kernels for an older
+/// CPU); empty when all is well.
+std::string environment_warning();
+
+}  // namespace ramp

@@ -1,0 +1,64 @@
+#include "ramp/train/progress.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <string>
+
+namespace ramp {
+namespace {
+
+// 181234.5 -> "181,234"
+std::string with_commas(double value) {
+  std::string s = fmt::format("{:.0f}", value);
+  for (int i = static_cast<int>(s.size()) - 3; i > 0; i -= 3) s.insert(static_cast<size_t>(i), ",");
+  return s;
+}
+
+double since(std::chrono::steady_clock::time_point t) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - t).count();
+}
+
+}  // namespace
+
+Progress::Progress(int64_t epochs, int64_t total, std::FILE* out)
+    : epochs_(epochs), total_(total), out_(out), terminal_(isatty(fileno(out)) != 0) {}
+
+std::string Progress::line() const {
+  const double rate = static_cast<double>(all_seen_) / std::max(seconds_, 1e-9);
+  const int64_t rest = epochs_ * total_ - all_seen_;
+  std::string text = fmt::format("epoch {}/{}", epoch_, epochs_);
+  if (seen_ < total_) text += fmt::format("  {:>2.0f} %", 100.0 * seen_ / std::max<int64_t>(total_, 1));
+  text += fmt::format("  {} samples/s  loss {:.4f}", with_commas(rate),
+                      loss_sum_ / std::max<int64_t>(seen_, 1));
+  if (accuracy_ >= 0) text += fmt::format("  accuracy {:.2f} %", 100 * accuracy_);
+  if (rest > 0) text += fmt::format("  {:.0f} s left", static_cast<double>(rest) / std::max(rate, 1.0));
+  return text;
+}
+
+void Progress::batch(int64_t samples, double loss) {
+  const auto now = Clock::now();
+  seconds_ += std::chrono::duration<double>(now - last_).count();
+  last_ = now;
+  seen_ += samples;
+  all_seen_ += samples;
+  loss_sum_ += loss * static_cast<double>(samples);
+  if (terminal_ && since(shown_) > 0.1) {
+    shown_ = now;
+    fmt::print(out_, "\r{}\033[K", line());
+    std::fflush(out_);
+  }
+}
+
+void Progress::epoch(double accuracy) {
+  accuracy_ = accuracy;
+  fmt::print(out_, "{}{}{}\n", terminal_ ? "\r" : "", line(), terminal_ ? "\033[K" : "");
+  std::fflush(out_);
+  ++epoch_;
+  seen_ = 0;
+  loss_sum_ = 0;
+  last_ = Clock::now();
+}
+
+}  // namespace ramp

@@ -1,0 +1,38 @@
+// One line that says how training goes.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <cstdio>
+#include <string>
+
+namespace ramp {
+
+/// On a terminal one line that is written over; elsewhere a plain line an epoch.
+///
+///     epoch 3/10  42 %  181,000 samples/s  loss 0.0512  accuracy 98.4 %  12 s left
+class Progress {
+ public:
+  /// Writes to `out`. total: the samples of an epoch.
+  Progress(int64_t epochs, int64_t total, std::FILE* out = stdout);
+
+  /// After each batch.
+  void batch(int64_t samples, double loss);
+  /// At the end of an epoch: `accuracy` in [0, 1] on held-out data, or below 0 for none.
+  void epoch(double accuracy);
+  /// Seconds spent in training, evaluation between epochs left out.
+  double seconds() const { return seconds_; }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  std::string line() const;
+
+  int64_t epochs_, total_;
+  std::FILE* out_;
+  bool terminal_;
+  int64_t epoch_ = 1, seen_ = 0, all_seen_ = 0;
+  double loss_sum_ = 0, seconds_ = 0, accuracy_ = -1;
+  Clock::time_point last_ = Clock::now(), shown_ = last_;
+};
+
+}  // namespace ramp
