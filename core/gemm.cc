@@ -171,6 +171,17 @@ void gemm_own(Trans trans, int64_t m, int64_t n, int64_t k, const T* a, const T*
   });
 }
 
+// One row: bound by reading b once, so nothing is packed.
+template <typename T>
+void gemm_one_row(int64_t n, int64_t k, const T* a, const T* b, T* c, const Epilogue* epilogue) {
+  const int64_t lanes = kernels<T>().lanes;
+  const int64_t columns = std::max<int64_t>(8 * lanes, divide_up(kWorthATask, k * lanes) * lanes);
+  parallel_for(n, columns, [&](int64_t begin, int64_t end) {
+    kernels<T>().gemm_row(end - begin, k, a, b + begin, n, c + begin);
+    if (epilogue) (*epilogue)(0, 1, begin, end - begin);
+  });
+}
+
 }  // namespace
 
 template <typename T>
@@ -178,7 +189,9 @@ void gemm(Trans trans, int64_t m, int64_t n, int64_t k, const T* a, const T* b, 
           bool accumulate, const Epilogue* epilogue) {
   static const Path path = path_at_start();
   if (m == 0 || n == 0) return;
-  if (path == Path::blas && k > 0) {
+  if (m == 1 && k > 0 && trans == Trans::none && !accumulate && path != Path::blas) {
+    gemm_one_row(n, k, a, b, c, epilogue);
+  } else if (path == Path::blas && k > 0) {
     gemm_blas(trans, m, n, k, a, b, c, accumulate, epilogue);
   } else {
     gemm_own(trans, m, n, k, a, b, c, accumulate, epilogue);

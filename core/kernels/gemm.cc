@@ -94,6 +94,41 @@ void gemm_panel(int64_t m, int64_t n, int64_t k, const T* a, int64_t a_row, int6
   }
 }
 
+// y[j..] = sum_p x[p] b(p, j..) for NV vectors of columns.
+template <typename T, int NV>
+void row_block(int64_t k, const T* x, const T* b, int64_t ldb, T* y) {
+  constexpr int W = kLanes<T>;
+  Vec<T> sum[NV] = {};
+  for (int64_t p = 0; p < k; ++p, b += ldb) {
+    const Vec<T> a = splat(x[p]);
+#pragma GCC unroll 8
+    for (int j = 0; j < NV; ++j) sum[j] += a * load(b + j * W);
+  }
+#pragma GCC unroll 8
+  for (int j = 0; j < NV; ++j) store(y + j * W, sum[j]);
+}
+
+// Eight vectors at a time keep both multiply-add units busy. A rest of columns is computed as the
+// last full vector, which overlaps the one before.
+template <typename T>
+void gemm_row(int64_t n, int64_t k, const T* x, const T* b, int64_t ldb, T* y) {
+  constexpr int W = kLanes<T>;
+  int64_t j = 0;
+  for (; j + 8 * W <= n; j += 8 * W) row_block<T, 8>(k, x, b + j, ldb, y + j);
+  for (; j + 4 * W <= n; j += 4 * W) row_block<T, 4>(k, x, b + j, ldb, y + j);
+  for (; j + W <= n; j += W) row_block<T, 1>(k, x, b + j, ldb, y + j);
+  if (j == n) return;
+  if (n >= W) {
+    row_block<T, 1>(k, x, b + n - W, ldb, y + n - W);
+    return;
+  }
+  for (; j < n; ++j) {
+    T sum = 0;
+    for (int64_t p = 0; p < k; ++p) sum += x[p] * b[p * ldb + j];
+    y[j] = sum;
+  }
+}
+
 // In 8 x 8 blocks: both sides' cache lines are used whole.
 template <typename T>
 void transpose(int64_t rows, int64_t cols, const T* from, int64_t ld_from, T* to, int64_t ld_to) {
@@ -121,6 +156,7 @@ template <typename T>
 void fill(Kernels<T>& k) {
   k.gemm_panel = gemm_panel<T>;
   k.gemm_panel_width = (kVectorBytes == 64 ? 4 : 2) * kLanes<T>;
+  k.gemm_row = gemm_row<T>;
   k.transpose = transpose<T>;
   k.lanes = kLanes<T>;
 }

@@ -46,6 +46,8 @@ struct Kernels {
                      const T* b, int64_t ldb, T* c, int64_t ldc, bool accumulate);
   int gemm_panel_width;
   int lanes;  // of a vector
+  // y[j] = sum over p < k of x[p] b[p * ldb + j], for n columns
+  void (*gemm_row)(int64_t n, int64_t k, const T* x, const T* b, int64_t ldb, T* y);
   // to[j, i] = from[i, j] for rows x cols
   void (*transpose)(int64_t rows, int64_t cols, const T* from, int64_t ld_from, T* to,
                     int64_t ld_to);
