@@ -103,28 +103,37 @@ void gemm_own(Trans trans, int64_t m, int64_t n, int64_t k, const T* a, const T*
 
   // b is copied into panels [k][width] where it is transposed, where its stride is bad for the
   // cache, and (the last panel only) where n is no multiple of the vector.
-  const bool pack_all = tb || (m > 16 && bad_stride(n * int64_t{sizeof(T)}));
+  const bool pack_all = tb || m >= 256 || (m > 16 && bad_stride(n * int64_t{sizeof(T)}));
   const int64_t first_packed = pack_all ? 0 : n % lanes == 0 ? panels : panels - 1;
   const Scratch<T> packed((panels - first_packed) * width * k);
   const auto panel_memory = [&](int64_t p) { return packed.get() + (p - first_packed) * width * k; };
-  parallel_for(panels - first_packed, std::max<int64_t>(1, (1 << 15) / (k * width)),
-               [&](int64_t begin, int64_t end) {
-    for (int64_t p = first_packed + begin; p < first_packed + end; ++p) {
-      const int64_t j = p * width, cols = std::min(width, n - j);
-      T* to = panel_memory(p);
-      if (tb) {
-        kernel.transpose(cols, k, b + j * k, k, to, width);
-      } else {
-        for (int64_t i = 0; i < k; ++i) {
-          std::memcpy(to + i * width, b + i * n + j, static_cast<size_t>(cols) * sizeof(T));
+  if (tb) {
+    parallel_for(panels, std::max<int64_t>(1, (1 << 15) / (k * width + 1)),
+                 [&](int64_t begin, int64_t end) {
+      for (int64_t p = begin; p < end; ++p) {
+        const int64_t j = p * width;
+        kernel.transpose(std::min(width, n - j), k, b + j * k, k, panel_memory(p), width);
+      }
+    });
+  } else if (first_packed < panels) {
+    // Row by row: b is read in one stream.
+    parallel_for(k, std::max<int64_t>(1, (1 << 15) / n), [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        for (int64_t p = first_packed; p < panels; ++p) {
+          const int64_t j = p * width;
+          std::memcpy(panel_memory(p) + i * width, b + i * n + j,
+                      static_cast<size_t>(std::min(width, n - j)) * sizeof(T));
         }
       }
-      if (cols % lanes == 0) continue;
-      for (int64_t i = 0; i < k; ++i) {
-        std::memset(to + i * width + cols, 0, static_cast<size_t>(lanes - cols % lanes) * sizeof(T));
-      }
+    });
+  }
+  if (first_packed < panels && n % lanes != 0) {
+    const int64_t cols = n - (panels - 1) * width;
+    T* to = panel_memory(panels - 1) + cols;
+    for (int64_t i = 0; i < k; ++i, to += width) {
+      std::memset(to, 0, static_cast<size_t>(lanes - cols % lanes) * sizeof(T));
     }
-  });
+  }
 
   int64_t tile_rows = std::min(kTileRows, m), tile_panels = std::min(kTilePanels, panels);
   const auto tiles = [&] { return divide_up(m, tile_rows) * divide_up(panels, tile_panels); };

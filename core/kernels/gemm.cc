@@ -129,27 +129,37 @@ void gemm_row(int64_t n, int64_t k, const T* x, const T* b, int64_t ldb, T* y) {
   }
 }
 
-// In 8 x 8 blocks: both sides' cache lines are used whole.
+// One 16-byte square: 4 x 4 floats or 2 x 2 doubles.
+typedef float Four __attribute__((vector_size(16), aligned(4), may_alias));
+typedef double Two __attribute__((vector_size(16), aligned(8), may_alias));
+
+inline void transpose_square(const float* x, int64_t ldx, float* y, int64_t ldy) {
+  const auto row = [&](int i) { return *reinterpret_cast<const Four*>(x + i * ldx); };
+  const auto put = [&](int i, Four v) { *reinterpret_cast<Four*>(y + i * ldy) = v; };
+  const Four a = row(0), b = row(1), c = row(2), d = row(3);
+  const Four ab0 = __builtin_shufflevector(a, b, 0, 4, 1, 5), cd0 = __builtin_shufflevector(c, d, 0, 4, 1, 5);
+  const Four ab1 = __builtin_shufflevector(a, b, 2, 6, 3, 7), cd1 = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+  put(0, __builtin_shufflevector(ab0, cd0, 0, 1, 4, 5));
+  put(1, __builtin_shufflevector(ab0, cd0, 2, 3, 6, 7));
+  put(2, __builtin_shufflevector(ab1, cd1, 0, 1, 4, 5));
+  put(3, __builtin_shufflevector(ab1, cd1, 2, 3, 6, 7));
+}
+inline void transpose_square(const double* x, int64_t ldx, double* y, int64_t ldy) {
+  const Two a = *reinterpret_cast<const Two*>(x), b = *reinterpret_cast<const Two*>(x + ldx);
+  *reinterpret_cast<Two*>(y) = __builtin_shufflevector(a, b, 0, 2);
+  *reinterpret_cast<Two*>(y + ldy) = __builtin_shufflevector(a, b, 1, 3);
+}
+
 template <typename T>
 void transpose(int64_t rows, int64_t cols, const T* from, int64_t ld_from, T* to, int64_t ld_to) {
-  constexpr int64_t B = 8;
-  int64_t i = 0;
-  for (; i + B <= rows; i += B) {
-    int64_t j = 0;
-    for (; j + B <= cols; j += B) {
-      const T* x = from + i * ld_from + j;
-      T* y = to + j * ld_to + i;
-      T block[B][B];
-      for (int64_t r = 0; r < B; ++r)
-        for (int64_t s = 0; s < B; ++s) block[s][r] = x[r * ld_from + s];
-      for (int64_t s = 0; s < B; ++s)
-        for (int64_t r = 0; r < B; ++r) y[s * ld_to + r] = block[s][r];
-    }
-    for (; j < cols; ++j)
-      for (int64_t r = i; r < i + B; ++r) to[j * ld_to + r] = from[r * ld_from + j];
-  }
-  for (; i < rows; ++i)
-    for (int64_t j = 0; j < cols; ++j) to[j * ld_to + i] = from[i * ld_from + j];
+  constexpr int64_t B = 16 / sizeof(T);
+  const int64_t whole_rows = rows / B * B, whole_cols = cols / B * B;
+  for (int64_t j = 0; j < whole_cols; j += B)
+    for (int64_t i = 0; i < whole_rows; i += B)
+      transpose_square(from + i * ld_from + j, ld_from, to + j * ld_to + i, ld_to);
+  for (int64_t i = 0; i < rows; ++i)
+    for (int64_t j = i < whole_rows ? whole_cols : 0; j < cols; ++j)
+      to[j * ld_to + i] = from[i * ld_from + j];
 }
 
 template <typename T>
