@@ -105,7 +105,7 @@ Tensor matmul(const Tensor& a, const Tensor& b, Trans trans) {
   if (b.rank() == 2 && a.rank() > 2 && !ta) {
     Shape shape = a.shape();
     shape[a.rank() - 1] = b.dim(tb ? 0 : 1);
-    return reshape(matmul(reshape(a, {-1, a.dim(-1)}), b, trans), shape);
+    return reshape(matmul(reshape(a, {-1, a.dim(-1)}), b, trans), {shape.begin(), shape.end()});
   }
   return record("matmul", product(a, b, trans), {a, b},
                 [a = Saved(a), b = Saved(b), trans](const Tensor& dy, Wants want) {

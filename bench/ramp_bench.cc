@@ -104,7 +104,7 @@ std::string train(const Arguments& a, double start) {
   seed_layers(1);
   Sequential net = model_of(a.work);
   Adam adam(net, {.lr = 1e-3});
-  Batches batches(train_set, {.size = a.batch, .drop_last = true, .seed = 1});
+  Batches batches(train_set, {.size = a.batch, .seed = 1, .drop_last = true});
   const double ready = now();
   Tensor loss;
   const auto step = [&](const Tensor& x, const Tensor& y) {
