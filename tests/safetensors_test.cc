@@ -1,0 +1,194 @@
+#include "ramp/io/safetensors.h"
+
+#include <doctest/doctest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <map>
+
+#include "ramp/layers/dense.h"
+#include "ramp/layers/init.h"
+#include "ramp/layers/sequential.h"
+
+using namespace ramp;
+namespace fs = std::filesystem;
+
+namespace {
+
+// A folder that goes with the test.
+struct Folder {
+  fs::path path = fs::temp_directory_path() / fmt::format("ramp_safetensors_{}", getpid());
+  Folder() { fs::create_directories(path); }
+  ~Folder() { fs::remove_all(path); }
+  std::string file(const std::string& name) const { return (path / name).string(); }
+};
+
+std::string read(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+void write(const std::string& path, const std::string& bytes) {
+  std::ofstream(path, std::ios::binary) << bytes;
+}
+std::string with_header(const std::string& json, const std::string& data) {
+  std::string bytes(8, '\0');
+  for (int i = 0; i < 8; ++i) bytes[i] = static_cast<char>(json.size() >> (8 * i));
+  return bytes + json + data;
+}
+std::string error_of(const std::string& path) {
+  try {
+    load_safetensors(path);
+  } catch (const Error& e) {
+    return e.what();
+  }
+  return "no error";
+}
+
+Sequential small_net() { return Sequential{Dense(3, 4, ReLU{}), Dense(4, 2)}; }
+
+}  // namespace
+
+TEST_CASE("what is written is read, in order, bit by bit") {
+  const Folder folder;
+  const std::string path = folder.file("a.safetensors");
+  const std::vector<NamedTensor> saved{{"z", Tensor::of<float>({1, -0.0f, 1e-42f, 3}, {2, 2})},
+                                       {"a", Tensor::of<double>({0.1})},
+                                       {"n", Tensor::of<int64_t>({-5, 7})},
+                                       {"none", Tensor::zeros({0, 3})},
+                                       {"scalar", Tensor::scalar(2)}};
+  save_safetensors(path, saved);
+  const std::vector<NamedTensor> loaded = load_safetensors(path);
+  REQUIRE(loaded.size() == saved.size());
+  for (size_t i = 0; i < saved.size(); ++i) {
+    CHECK(loaded[i].name == saved[i].name);
+    CHECK(loaded[i].tensor.dtype() == saved[i].tensor.dtype());
+    CHECK(loaded[i].tensor.shape() == saved[i].tensor.shape());
+    CHECK(loaded[i].tensor.values() == saved[i].tensor.values());
+  }
+  CHECK(std::signbit(loaded[0].tensor.data<float>()[1]));
+  CHECK(std::distance(fs::directory_iterator(folder.path), {}) == 1);  // no temporary is left
+}
+
+TEST_CASE("a file of the official package") {
+  const auto loaded = load_safetensors(RAMP_FIXTURES_DIR "/official.safetensors");
+  std::map<std::string, Tensor> by_name;
+  for (const NamedTensor& t : loaded) by_name[t.name] = t.tensor;
+  REQUIRE(by_name.size() == 5);
+  CHECK(by_name["weight"].shape() == Shape{2, 3});
+  CHECK(by_name["weight"].values() == std::vector<double>{0, 0.25, 0.5, 0.75, 1, 1.25});
+  CHECK(by_name["bias"].dtype() == f64);
+  CHECK(by_name["bias"].values() == std::vector<double>{1.5, -2.5});
+  CHECK(by_name["label"].dtype() == i64);
+  CHECK(by_name["scalar"].rank() == 0);
+  CHECK(by_name["empty"].shape() == Shape{0, 4});
+}
+
+TEST_CASE("a write that fails leaves the old file") {
+  const Folder folder;
+  const std::string path = folder.file("a.safetensors");
+  save_safetensors(path, {{"x", Tensor::scalar(1)}});
+  const std::string before = read(path);
+  const Tensor x = Tensor::scalar(2);
+  CHECK_THROWS_AS(save_safetensors(path, {{"x", x}, {"x", x}}), Error);
+  CHECK_THROWS_AS(save_safetensors(path, {{"x", Tensor()}}), Error);
+  CHECK(read(path) == before);
+  CHECK_THROWS_AS(save_safetensors(folder.file("no/such/folder"), {{"x", x}}), Error);
+  fs::create_directories(folder.path / "taken" / "inside");
+  CHECK_THROWS_AS(save_safetensors(folder.file("taken"), {{"x", x}}), Error);  // a folder is there
+  CHECK(std::distance(fs::directory_iterator(folder.path), {}) == 2);
+}
+
+TEST_CASE("headers that lie") {
+  const Folder folder;
+  const std::string path = folder.file("bad");
+  const auto error = [&](const std::string& bytes) {
+    write(path, bytes);
+    return error_of(path);
+  };
+  const auto entry = [](const std::string& dtype, const std::string& shape, const std::string& at) {
+    return fmt::format(R"({{"x":{{"dtype":"{}","shape":{},"data_offsets":{}}}}})", dtype, shape, at);
+  };
+  const std::string four(4, 'a');
+  const auto has = [](const std::string& text, const char* part) {
+    INFO(text);
+    CHECK(text.find(part) != std::string::npos);
+  };
+  has(error_of(folder.file("missing")), "cannot open");
+  has(error("abc"), "too few");
+  has(error(std::string(8, '\xff')), "says its header has");
+  has(error(with_header("not json", "")), "not a JSON object");
+  has(error(with_header("[]", "")), "not a JSON object");
+  has(error(with_header(R"({"x":1})", "")), "must have dtype");
+  has(error(with_header(entry("F16", "[2]", "[0,4]"), four)), "must be F32, F64 or I64");
+  has(error(with_header(entry("F32", "[2]", "[0,4]"), four)), "needs 8 bytes");
+  has(error(with_header(entry("F32", "[-1]", "[0,4]"), four)), "no natural number");
+  has(error(with_header(entry("F32", "[1.5]", "[0,4]"), four)), "no natural number");
+  has(error(with_header(entry("F32", "[1]", "[4,8]"), four)), "lies at");
+  has(error(with_header(entry("F32", "[1]", "[4,0]"), four)), "lies at");
+  has(error(with_header(entry("F32", "[4294967296,4294967296]", "[0,4]"), four)), "larger than");
+  has(error(with_header(entry("F32", "[1,1,1,1,1,1,1,1,1]", "[0,4]"), four)), "dimensions");
+  has(error(with_header(entry("F32", "[1]", "[0,4]"), four + four)), "bytes of data");
+  has(error(with_header(R"({"x":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},)"
+                        R"("y":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})", four)),
+      "overlaps");
+  has(error(with_header(R"({"x":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},)"
+                        R"("x":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}})", four + four)),
+      "two tensors named");
+}
+
+TEST_CASE("any damage gives an Error or a whole file") {
+  const Folder folder;
+  const std::string path = folder.file("a");
+  save_safetensors(path, {{"w", Tensor::ones({2, 3})}, {"b", Tensor::of<int64_t>({1})}});
+  const std::string good = read(path);
+  int errors = 0;
+  const auto attempt = [&](const std::string& bytes) {
+    write(path, bytes);
+    try {
+      load_safetensors(path);
+    } catch (const Error&) {
+      ++errors;
+    }
+  };
+  for (size_t n = 0; n < good.size(); ++n) attempt(good.substr(0, n));
+  CHECK(errors == static_cast<int>(good.size()));  // each cut is noticed
+  for (size_t i = 0; i < good.size(); ++i) {
+    for (const char c : {'\0', '\xff', '9', '"'}) {
+      std::string bytes = good;
+      bytes[i] = c;
+      attempt(bytes);
+    }
+  }
+}
+
+TEST_CASE("a model by parameter name") {
+  const Folder folder;
+  const std::string path = folder.file("net");
+  seed_layers(1);
+  Sequential a = small_net(), b = small_net();
+  save_model(path, a);
+  load_model(path, b);
+  for (size_t i = 0; i < a.parameters().size(); ++i) {
+    CHECK(a.parameters()[i].values() == b.parameters()[i].values());
+    CHECK(b.parameters()[i].requires_grad());
+  }
+
+  std::vector<NamedTensor> state = a.state();
+  state[0].tensor = Tensor::zeros({3, 5});
+  state[1].name = "0.offset";
+  save_safetensors(path, state);
+  const std::vector<double> before = b.parameters()[2].values();
+  try {
+    load_model(path, b);
+    FAIL("loaded");
+  } catch (const Error& e) {
+    const std::string text = e.what();
+    INFO(text);
+    CHECK(text.find("\"0.weight\" is [3, 4] in the model and [3, 5]") != std::string::npos);
+    CHECK(text.find("\"0.bias\" [4] is missing") != std::string::npos);
+    CHECK(text.find("\"0.offset\" [4] is not in the model") != std::string::npos);
+  }
+  CHECK(b.parameters()[2].values() == before);
+}
