@@ -13,6 +13,7 @@
 #include "ramp/autograd/ops_softmax.h"
 #include "ramp/autograd/record.h"
 #include "ramp/core/environment.h"
+#include "ramp/core/format.h"
 #include "ramp/core/memory.h"
 #include "ramp/core/parallel.h"
 #include "ramp/core/random.h"
