@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <vector>
 
+#include "ramp/autograd/ops_elementwise.h"
+#include "ramp/autograd/ops_reduce.h"
 #include "ramp/autograd/record.h"
 #include "ramp/core/kernels/kernels.h"
 #include "ramp/core/parallel.h"
@@ -70,6 +72,21 @@ Tensor cross_entropy(const Tensor& logits, const Tensor& labels) {
                     for (int64_t i = 0; i < n; ++i) d[i * classes + label[i]] -= f;
                     return dx;
                   });
+  });
+}
+
+Tensor mse_loss(const Tensor& y, const Tensor& target) {
+  check_same_dtype("mse_loss", "y", y, "target", target);
+  if (!is_float(y.dtype()) || !(y.shape() == target.shape()) || y.numel() == 0) {
+    fail(
+        "mse_loss: expected y and target of one shape, f32 or f64, with at least one element; got "
+        "{} {} and {} {}. Hint: reshape() one of them, or to(f32).",
+        y.dtype(), y.shape(), target.dtype(), target.shape());
+  }
+  const Tensor d = y.detach() - target.detach();
+  return record("mse_loss", mean(d * d), {y, target}, [d](const Tensor& dy, Wants want) {
+    const Tensor dx = d * (dy.item() * 2 / static_cast<double>(d.numel()));
+    return std::array{want[0] ? dx : Tensor(), want[1] ? -dx : Tensor()};
   });
 }
 

@@ -15,4 +15,11 @@ namespace ramp {
 /// Source: Goodfellow, Bengio, Courville, Deep Learning, 6.2.2.3.
 Tensor cross_entropy(const Tensor& logits, const Tensor& labels);
 
+/// loss = mean of (y - target)^2 over all elements.
+/// y and target: f32 or f64, of one shape -> [] of their dtype.
+/// Gradient: dy = 2 (y - target) / n * d loss, dtarget = -dy. NaN and inf as the formula gives
+/// them. Errors: shapes that differ (nothing is broadcast); other dtypes; no elements. Source:
+/// Bishop, Pattern Recognition and Machine Learning, 1.1 (there halved and not divided by n).
+Tensor mse_loss(const Tensor& y, const Tensor& target);
+
 }  // namespace ramp

@@ -70,6 +70,52 @@ TEST_CASE("cross_entropy: equal bits for 1 and 2 threads") {
   set_num_threads(before);
 }
 
+TEST_CASE("mse_loss is PyTorch's; its derivatives") {
+  const int64_t before = live_nodes();
+  int cases = 0;
+  for (const Fixture& f : read_fixtures("loss")) {
+    if (f.name.rfind("mse_loss", 0) != 0) continue;
+    INFO(f.name);
+    ++cases;
+    const Tensor x = f.leaf("x"), target = f.leaf("target"), y = mse_loss(x, target);
+    check_close(y, f.tensor("y"), tolerance(x.dtype()));
+    backward(y, Tensor::scalar(1.5, x.dtype()));
+    check_close(x.grad(), f.tensor("dx"), tolerance(x.dtype()));
+    check_close(target.grad(), f.tensor("dtarget"), tolerance(x.dtype()));
+  }
+  CHECK(cases == 2);
+  const auto f = [](const std::vector<Tensor>& x) { return mse_loss(x[0], x[1]); };
+  CHECK(gradcheck(f, {normal({3, 4}, 1, f64), normal({3, 4}, 2, f64)}) == "");
+  CHECK(live_nodes() == before);
+  // Only what is wanted: a target as a rule has no gradient.
+  const Tensor x = Tensor::of<float>({3}).requires_grad_(), target = Tensor::of<float>({1});
+  backward(mse_loss(x, target));
+  CHECK(x.grad().item() == 4);
+  CHECK(!target.grad().defined());
+}
+
+TEST_CASE("mse_loss: a user's mistakes") {
+  const Tensor x = Tensor::zeros({2, 1});
+  CHECK_THROWS_WITH_AS(
+      mse_loss(x, Tensor::zeros({2})),
+      "mse_loss: expected y and target of one shape, f32 or f64, with at least one element; got "
+      "f32 [2, 1] and f32 [2]. Hint: reshape() one of them, or to(f32).",
+      Error);
+  CHECK_THROWS_WITH_AS(mse_loss(Tensor::zeros({0}), Tensor::zeros({0})),
+                       "mse_loss: expected y and target of one shape, f32 or f64, with at least "
+                       "one element; got f32 [0] and f32 [0]. Hint: reshape() one of them, or "
+                       "to(f32).",
+                       Error);
+  CHECK_THROWS_WITH_AS(mse_loss(x, x.to(f64)),
+                       "mse_loss: y and target must have one dtype; got f32 [2, 1] and f64 [2, 1]. "
+                       "Hint: target.to(f32).",
+                       Error);
+  CHECK_THROWS_WITH_AS(
+      mse_loss(x, {}),
+      "mse_loss: target is undefined (moved from, or never set). Hint: give it a value first.",
+      Error);
+}
+
 TEST_CASE("cross_entropy: a user's mistakes") {
   const Tensor x = Tensor::zeros({4, 10});
   const auto labels = [](std::vector<int64_t> v) { return Tensor::of<int64_t>(v); };
