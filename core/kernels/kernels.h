@@ -65,7 +65,7 @@ struct Kernels {
   void (*arg_extreme_cols[2])(int64_t rows, int64_t n, const T* x, int64_t ld, int64_t* index);
 
   // ---- softmax.cc ----
-  // y = softmax or log_softmax of each row of x [rows, n]
+  // y = softmax or log_softmax of each row of x [rows, n]; results do not overlap inputs
   void (*softmax)(int64_t rows, int64_t n, const T* x, T* y);
   void (*log_softmax)(int64_t rows, int64_t n, const T* x, T* y);
   // dx = y * (dy - sum(dy * y)), dx = dy - exp(y) * sum(dy)

@@ -1,165 +1,152 @@
-// Softmax over rows, and what follows from it. Narrow rows (10 classes) are taken kLanes at a time,
-// one in each lane, so that nothing is ever added across lanes; wide ones by themselves.
+// Softmax over rows, and what follows from it. A row is read and written in whole vectors: beyond
+// its end lie the rows that come after it, which are written later. So the result must not overlap
+// x.
+#include <utility>
+
 #include "ramp/core/kernels/kernels.h"
 #include "ramp/core/kernels/math.h"
 
 namespace ramp {
 namespace {
 
-constexpr int64_t kNarrow = 32;
+// Lane i of the result is lane i ^ K of v.
+template <int K, typename V, int... I>
+inline V swap_lanes(V v, std::integer_sequence<int, I...>) {
+  return __builtin_shufflevector(v, v, (I ^ K)...);
+}
+// f over all lanes, in each lane.
+template <typename T, typename F>
+inline Vec<T> across(Vec<T> v, F f) {
+  constexpr int W = kLanes<T>;
+  constexpr std::make_integer_sequence<int, W> all;
+  if constexpr (W > 8) v = f(v, swap_lanes<8>(v, all));
+  if constexpr (W > 4) v = f(v, swap_lanes<4>(v, all));
+  if constexpr (W > 2) v = f(v, swap_lanes<2>(v, all));
+  return f(v, swap_lanes<1>(v, all));
+}
 
-// How a row of n values lies in vectors. kAcross: the row is contiguous, and its last vector may be
-// cut. Otherwise each lane is a row, and vector j holds the values j of kLanes rows.
-template <typename T, bool kAcross>
+// Row i of [rows, n], as vectors 0..count.
+template <typename T>
 struct Row {
   static constexpr int W = kLanes<T>;
-  int64_t n;
+  int64_t n, count, readable;
 
-  int64_t vectors() const { return kAcross ? (n + W - 1) / W : n; }
-  bool whole(int64_t j) const { return !kAcross || (j + 1) * W <= n; }
-  Vec<T> get(const T* p, int64_t j, T fill = 0) const {
-    if (whole(j)) return load(p + j * W);
-    Vec<T> v = splat(fill);
-    for (int64_t i = j * W; i < n; ++i) v[i - j * W] = p[i];
-    return v;
+  Row(int64_t i, int64_t rows, int64_t n)
+      : n(n), count((n + W - 1) / W), readable((rows - i) * n) {}
+
+  // Vector j; lanes beyond the row are `fill`.
+  Vec<T> get(const T* p, int64_t j, Vec<T> fill = Vec<T>{}) const {
+    const int64_t rest = n - j * W;
+    if (rest >= W) return load(p + j * W);
+    return keep(j, readable - j * W >= W ? load(p + j * W) : load_first(p + j * W, rest), fill);
+  }
+  // The lanes of v in the row, and `fill` beyond.
+  Vec<T> keep(int64_t j, Vec<T> v, Vec<T> fill = Vec<T>{}) const {
+    Mask<T> lane;
+    for (int i = 0; i < W; ++i) lane[i] = i;
+    return lane < static_cast<decltype(lane[0] + 0)>(n - j * W) ? v : fill;
   }
   void put(T* p, int64_t j, Vec<T> v) const {
-    if (whole(j)) return store(p + j * W, v);
-    store_first(p + j * W, v, n - j * W);
+    if (readable - j * W >= W) {
+      store(p + j * W, v);
+    } else {
+      store_first(p + j * W, v, n - j * W);
+    }
   }
-  Vec<T> sum(Vec<T> v) const { return kAcross ? splat(sum_lanes<T>(v)) : v; }
-  Vec<T> max(Vec<T> v) const {
-    if (!kAcross) return v;
-    T m = v[0];
-    for (int i = 1; i < W; ++i) m = v[i] > m ? v[i] : m;
-    return splat(m);
+  // The sum of f(0), f(1), ..., in each lane.
+  template <typename F>
+  Vec<T> sum(F f) const {
+    Vec<T> s{};
+    for (int64_t j = 0; j < count; ++j) s += f(j);
+    return across<T>(s, [](Vec<T> a, Vec<T> b) { return a + b; });
+  }
+  Vec<T> max(const T* x) const {
+    const auto larger = [](Vec<T> a, Vec<T> b) { return a > b ? a : b; };
+    const Vec<T> lowest = splat(static_cast<T>(-__builtin_inf()));
+    Vec<T> m = lowest;
+    for (int64_t j = 0; j < count; ++j) m = larger(get(x, j, lowest), m);
+    return across<T>(m, larger);
+  }
+  // exp(x - m). Beyond the row it is not exp(-inf), as numbers that underflow are slow.
+  Vec<T> exp(const T* x, int64_t j, Vec<T> m) const {
+    const Vec<T> e = vexp<T>(get(x, j, m) - m);
+    return (j + 1) * W <= n ? e : keep(j, e);
   }
 };
-
-// Calls f(row, first, count, a, b, y) for each group of rows [first, first + count) with pointers
-// to their values, transposed where rows are narrow; y is then written back.
-template <typename T, typename F>
-inline void for_rows(int64_t rows, int64_t n, const T* a, const T* b, T* y, F f) {
-  constexpr int64_t W = kLanes<T>;
-  if (n > kNarrow) {
-    const Row<T, true> row{n};
-    for (int64_t i = 0; i < rows; ++i) {
-      f(row, i, int64_t{1}, a + i * n, b ? b + i * n : nullptr, y + i * n);
-    }
-    return;
-  }
-  alignas(kVectorBytes) T at[kNarrow * W] = {}, bt[kNarrow * W] = {};
-  const Row<T, false> row{n};
-  for (int64_t i = 0; i < rows; i += W) {
-    const int64_t count = rows - i < W ? rows - i : W;
-    for (int64_t r = 0; r < count; ++r)
-      for (int64_t j = 0; j < n; ++j) at[j * W + r] = a[(i + r) * n + j];
-    if (b) {
-      for (int64_t r = 0; r < count; ++r)
-        for (int64_t j = 0; j < n; ++j) bt[j * W + r] = b[(i + r) * n + j];
-    }
-    f(row, i, count, at, bt, at);
-    for (int64_t r = 0; r < count; ++r)
-      for (int64_t j = 0; j < n; ++j) y[(i + r) * n + j] = at[j * W + r];
-  }
-}
-
-template <typename T, typename R>
-inline Vec<T> max_of(const R& row, const T* x) {
-  constexpr T kLowest = static_cast<T>(-__builtin_inf());
-  Vec<T> m = row.get(x, 0, kLowest);
-  for (int64_t j = 1; j < row.vectors(); ++j) {
-    const Vec<T> v = row.get(x, j, kLowest);
-    m = v > m ? v : m;
-  }
-  return row.max(m);
-}
 
 template <typename T>
 struct MaxAndSum {
   Vec<T> max, sum;
 };
 // y = softmax(x): exp(x - max) / sum. A row with NaN or +inf, or of -inf alone, becomes NaN.
-template <typename T, typename R>
-inline MaxAndSum<T> softmax_row(const R& row, const T* x, T* y) {
-  const Vec<T> m = max_of(row, x);
-  Vec<T> s{};
-  for (int64_t j = 0; j < row.vectors(); ++j) {
-    const Vec<T> e = vexp<T>(row.get(x, j, static_cast<T>(-__builtin_inf())) - m);
+template <typename T>
+inline MaxAndSum<T> softmax_row(const Row<T>& row, const T* x, T* y) {
+  const Vec<T> m = row.max(x);
+  const Vec<T> s = row.sum([&](int64_t j) {
+    const Vec<T> e = row.exp(x, j, m);
     row.put(y, j, e);
-    s += e;
-  }
-  s = row.sum(s);
+    return e;
+  });
   const Vec<T> scale = T{1} / s;
-  for (int64_t j = 0; j < row.vectors(); ++j) row.put(y, j, row.get(y, j) * scale);
+  for (int64_t j = 0; j < row.count; ++j) row.put(y, j, row.get(y, j) * scale);
   return {m, s};
 }
 
 template <typename T>
 void softmax(int64_t rows, int64_t n, const T* x, T* y) {
-  for_rows(rows, n, x, static_cast<const T*>(nullptr), y,
-           [](const auto& row, int64_t, int64_t, const T* x, const T*, T* y) {
-             softmax_row(row, x, y);
-           });
+  for (int64_t i = 0; i < rows; ++i) softmax_row(Row<T>(i, rows, n), x + i * n, y + i * n);
 }
 
 // y = (x - max) - log(sum(exp(x - max)))
 template <typename T>
 void log_softmax(int64_t rows, int64_t n, const T* x, T* y) {
-  for_rows(rows, n, x, static_cast<const T*>(nullptr), y,
-           [](const auto& row, int64_t, int64_t, const T* x, const T*, T* y) {
-             const Vec<T> m = max_of(row, x);
-             Vec<T> s{};
-             for (int64_t j = 0; j < row.vectors(); ++j) {
-               s += vexp<T>(row.get(x, j, static_cast<T>(-__builtin_inf())) - m);
-             }
-             s = vlog<T>(row.sum(s));
-             for (int64_t j = 0; j < row.vectors(); ++j) row.put(y, j, row.get(x, j) - m - s);
-           });
+  for (int64_t i = 0; i < rows; ++i, x += n, y += n) {
+    const Row<T> row(i, rows, n);
+    const Vec<T> m = row.max(x);
+    const Vec<T> s = vlog<T>(row.sum([&](int64_t j) { return row.exp(x, j, m); }));
+    for (int64_t j = 0; j < row.count; ++j) row.put(y, j, row.get(x, j) - m - s);
+  }
 }
 
 // dx = y (dy - sum(dy y))
 template <typename T>
 void softmax_vjp(int64_t rows, int64_t n, const T* y, const T* dy, T* dx) {
-  for_rows(rows, n, y, dy, dx,
-           [](const auto& row, int64_t, int64_t, const T* y, const T* dy, T* dx) {
-             Vec<T> s{};
-             for (int64_t j = 0; j < row.vectors(); ++j) s += row.get(y, j) * row.get(dy, j);
-             s = row.sum(s);
-             for (int64_t j = 0; j < row.vectors(); ++j) {
-               row.put(dx, j, row.get(y, j) * (row.get(dy, j) - s));
-             }
-           });
+  for (int64_t i = 0; i < rows; ++i, y += n, dy += n, dx += n) {
+    const Row<T> row(i, rows, n);
+    const Vec<T> s = row.sum([&](int64_t j) { return row.get(y, j) * row.get(dy, j); });
+    for (int64_t j = 0; j < row.count; ++j) row.put(dx, j, row.get(y, j) * (row.get(dy, j) - s));
+  }
 }
 
 // dx = dy - exp(y) sum(dy)
 template <typename T>
 void log_softmax_vjp(int64_t rows, int64_t n, const T* y, const T* dy, T* dx) {
-  for_rows(rows, n, y, dy, dx,
-           [](const auto& row, int64_t, int64_t, const T* y, const T* dy, T* dx) {
-             Vec<T> s{};
-             for (int64_t j = 0; j < row.vectors(); ++j) s += row.get(dy, j);
-             s = row.sum(s);
-             for (int64_t j = 0; j < row.vectors(); ++j) {
-               row.put(dx, j, row.get(dy, j) - vexp<T>(row.get(y, j)) * s);
-             }
-           });
+  for (int64_t i = 0; i < rows; ++i, y += n, dy += n, dx += n) {
+    const Row<T> row(i, rows, n);
+    const Vec<T> s = row.sum([&](int64_t j) { return row.get(dy, j); });
+    for (int64_t j = 0; j < row.count; ++j) {
+      row.put(dx, j, row.get(dy, j) - vexp<T>(row.get(y, j)) * s);
+    }
+  }
 }
 
 // -log p[label] = log(sum) + (max - x[label]), which is exact where p underflows.
 template <typename T>
 double cross_entropy(int64_t rows, int64_t n, const T* x, const int64_t* label, T* p) {
+  constexpr int64_t W = kLanes<T>;
   double loss = 0;
-  for_rows(rows, n, x, static_cast<const T*>(nullptr), p,
-           [&](const auto& row, int64_t first, int64_t count, const T* xs, const T*, T* y) {
-             Vec<T> picked{};
-             for (int64_t r = 0; r < count; ++r) {
-               picked[r] = x[(first + r) * n + label[first + r]];
-             }
-             const MaxAndSum<T> of = softmax_row(row, xs, y);
-             const Vec<T> l = vlog<T>(of.sum) + (of.max - picked);
-             for (int64_t r = 0; r < count; ++r) loss += l[r];
-           });
+  for (int64_t i = 0; i < rows; i += W) {
+    const int64_t lanes = rows - i < W ? rows - i : W;
+    T sum[W] = {}, shift[W] = {};
+    for (int64_t r = 0; r < lanes; ++r) {
+      const T* row = x + (i + r) * n;
+      const MaxAndSum<T> of = softmax_row(Row<T>(i + r, rows, n), row, p + (i + r) * n);
+      sum[r] = of.sum[0];
+      shift[r] = of.max[0] - row[label[i + r]];
+    }
+    const Vec<T> l = vlog<T>(load(sum)) + load(shift);
+    for (int64_t r = 0; r < lanes; ++r) loss += l[r];
+  }
   return loss;
 }
 
