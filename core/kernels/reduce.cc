@@ -36,6 +36,9 @@ inline double sum_of(int64_t n, const T* x, F f) {
     add_in_double((a + b) + (c + d), lanes);
     n -= steps * 4 * W;
   }
+  Vec<T> rest{};
+  for (; n >= W; n -= W, x += W) rest += f(load(x));
+  add_in_double(rest, lanes);
   double total = 0;
   for (int i = 0; i < W; ++i) total += lanes[i];
   for (int64_t i = 0; i < n; ++i) total += f(x[i]);
@@ -144,42 +147,41 @@ inline auto beats(V v, V m) {
   return (kMax ? v > m : v < m) | ((v != v) & (m == m));
 }
 
-// The first place of the extreme (or of NaN) among n >= 1 values: the best block of 64 vectors,
-// then the place in it.
+// i, for a place that fits a lane: below 2^31 for f32.
+template <typename T>
+inline auto place(int64_t i) {
+  return static_cast<decltype(Mask<T>{}[0] + 0)>(i);
+}
+
+// The first place of the extreme (or of NaN) among n >= 1 values: each lane keeps its best and the
+// place of it, and the lanes' are compared at the end.
 template <typename T, bool kMax>
 int64_t arg_extreme(int64_t n, const T* x) {
   constexpr int W = kLanes<T>;
-  constexpr int64_t kStep = 64 * W;
-  T best = x[0];
-  int64_t from = 0;
-  for (int64_t b = 0; b < n; b += kStep) {
-    const int64_t stop = n - b < kStep ? n : b + kStep;
-    T of_block = x[b];
-    int64_t i = b;
-    if (stop - b >= 2 * W) {
-      Vec<T> m = load(x + b), k = load(x + b + W);
-      for (i = b + 2 * W; i + 2 * W <= stop; i += 2 * W) {
-        const Vec<T> v = load(x + i), w = load(x + i + W);
-        m = beats<kMax>(v, m) ? v : m;
-        k = beats<kMax>(w, k) ? w : k;
-      }
-      m = beats<kMax>(k, m) ? k : m;
-      for (int l = 0; l < W; ++l) of_block = beats<kMax>(T{m[l]}, of_block) ? m[l] : of_block;
-    }
-    for (; i < stop; ++i) of_block = beats<kMax>(x[i], of_block) ? x[i] : of_block;
-    if (beats<kMax>(of_block, best)) {
-      best = of_block;
-      from = b;
-    }
-    if (best != best) break;
+  Vec<T> m = splat(x[0]);
+  Mask<T> lane, at{};
+  for (int l = 0; l < W; ++l) lane[l] = l;
+  const auto see = [&](Vec<T> v, int64_t i) {
+    const Mask<T> better = beats<kMax>(v, m);
+    m = better ? v : m;
+    at = better ? lane + place<T>(i) : at;
+  };
+  int64_t i = 0;
+  for (; i + W <= n; i += W) see(load(x + i), i);
+  if (i < n && n >= W) {
+    see(load(x + n - W), n - W);  // some values are seen twice, at the same places
+  } else if (i < n) {
+    T few[W];
+    for (int l = 0; l < W; ++l) few[l] = l < n ? x[l] : x[0];
+    see(load(few), 0);
   }
-  int64_t i = from;
-  if (best != best) {
-    while (x[i] == x[i]) ++i;
-  } else {
-    while (x[i] != best) ++i;
+  int best = 0;
+  for (int l = 1; l < W; ++l) {
+    const T v = m[l], b = m[best];
+    const bool equal = (v == b) | ((v != v) & (b != b));
+    best = beats<kMax>(v, b) | (equal & (at[l] < at[best])) ? l : best;
   }
-  return i;
+  return at[best];
 }
 
 template <typename T, bool kMax, int NV, bool kCut>
@@ -198,8 +200,7 @@ void arg_panel(int64_t rows, const T* x, int64_t ld, int64_t first, int64_t* ind
       const Vec<T> d = get<T, kCut>(x + i * ld + v * W, end, first);
       const Mask<T> better = beats<kMax>(d, m[v]);
       m[v] = better ? d : m[v];
-      // A place fits a lane: no more than 2^31 rows for f32.
-      at[v] = better ? Mask<T>{} + static_cast<decltype(at[v][0] + 0)>(i) : at[v];
+      at[v] = better ? Mask<T>{} + place<T>(i) : at[v];
     }
   }
   for (int v = 0; v < NV; ++v)
