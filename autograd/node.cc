@@ -14,20 +14,20 @@ struct NodeCounter {
   std::atomic<int64_t> live{0};
   NodeCounter();
   ~NodeCounter();
-  void add(int64_t n) {
-    live.store(live.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
-  }
 };
 
 struct NodeCounters {
   std::mutex mutex;
   std::vector<NodeCounter*> all;
-  int64_t ended = 0;
+  std::atomic<int64_t> ended{0};
 };
 NodeCounters& counters() {
   static NodeCounters* c = new NodeCounters;
   return *c;
 }
+
+// Set when this thread's counter is gone while other thread_locals may still hold tensors.
+constinit thread_local bool counter_ended = false;
 
 NodeCounter::NodeCounter() {
   const std::lock_guard lock(counters().mutex);
@@ -37,18 +37,27 @@ NodeCounter::~NodeCounter() {
   const std::lock_guard lock(counters().mutex);
   counters().ended += live;
   std::erase(counters().all, this);
+  counter_ended = true;
 }
 
 thread_local NodeCounter counter;
 constinit thread_local uint64_t last_id = 0;
 constinit thread_local bool recording = true;
 
+void count_node(int64_t n) {
+  if (counter_ended) {
+    counters().ended += n;
+  } else {
+    counter.live.store(counter.live.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
+  }
+}
+
 }  // namespace
 
-Node::Node() { counter.add(1); }
+Node::Node() { count_node(1); }
 
 Node::~Node() {
-  counter.add(-1);
+  count_node(-1);
   delete hooks;
   delete[] many_;
 }
@@ -56,21 +65,18 @@ Node::~Node() {
 // A chain of a million nodes is released by this loop, not by recursion: a dying node puts those
 // inputs that it owned alone on the list.
 void destroy(Node* node) noexcept {
-  static thread_local std::vector<Node*>* dying = nullptr;
-  if (dying) {
-    dying->push_back(node);
-    return;
-  }
-  std::vector<Node*> list{node};
-  dying = &list;
-  while (!list.empty()) {
-    Node* n = list.back();
-    list.pop_back();
+  constinit static thread_local Node* waiting = nullptr;
+  constinit static thread_local bool busy = false;
+  node->next = std::exchange(waiting, node);
+  if (busy) return;
+  busy = true;
+  while (Node* n = waiting) {
+    waiting = n->next;
     const size_t bytes = n->block_bytes;
     n->~Node();
     deallocate(n, bytes);
   }
-  dying = nullptr;
+  busy = false;
 }
 void destroy(GradMeta* meta) noexcept { destroy(static_cast<Node*>(meta)); }
 
@@ -86,9 +92,10 @@ NoGrad::NoGrad() : before_(recording) { recording = false; }
 NoGrad::~NoGrad() { recording = before_; }
 
 void Saved::fail_version(const char* op, const char* name) const {
-  fail("backward through {}: {} {} was changed in place after the op saved it (version {}, now {}). "
-       "Hint: change a clone().",
-       op, name, value_.shape(), version_, value_.version());
+  fail(
+      "backward through {}: {} {} was changed in place after the op saved it (version {}, now {}). "
+      "Hint: change a clone().",
+      op, name, value_.shape(), version_, value_.version());
 }
 
 // ---- record ----
@@ -130,6 +137,7 @@ struct Leaf final : Node {
 };
 
 Node& required_node(const Tensor& x, const char* op) {
+  check_defined(op, "the tensor", x);
   if (!x.meta()) {
     fail("{}: the tensor {} requires no gradient. Hint: x.requires_grad_() before it is used.", op,
          x.shape());
@@ -142,8 +150,8 @@ Node& required_node(const Tensor& x, const char* op) {
 Tensor& Tensor::requires_grad_(bool on) {
   check_defined("requires_grad_", "the tensor", *this);
   if (!is_float(dtype_)) {
-    fail("requires_grad_: expected f32 or f64; got {} {}. Hint: x.to(f32).requires_grad_().", dtype_,
-         shape_);
+    fail("requires_grad_: expected f32 or f64; got {} {}. Hint: x.to(f32).requires_grad_().",
+         dtype_, shape_);
   }
   if (meta_ && !node_of(*this)->is_leaf) {
     if (on) return *this;

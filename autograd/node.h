@@ -35,6 +35,7 @@ struct Node : GradMeta {
   Tensor grad;       // of a leaf, or of a result that retains it
   Tensor cotangent;  // what this pass has gathered so far
   std::vector<std::function<Tensor(const Tensor&)>>* hooks = nullptr;
+  Node* next = nullptr;  // in destroy()'s list
 
   Ref<Node>* inputs() { return input_count <= kInlineInputs ? few_ : many_; }
   const Ref<Node>* inputs() const { return input_count <= kInlineInputs ? few_ : many_; }

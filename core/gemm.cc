@@ -145,7 +145,7 @@ void gemm_own(Trans trans, int64_t m, int64_t n, int64_t k, const T* a, const T*
   const int64_t tiles_across = divide_up(panels, tile_panels);
   const bool pack_a = ta && k > 32 && bad_stride(m * int64_t{sizeof(T)});
 
-  const int64_t slice = divide_up(k, divide_up(std::max<int64_t>(k, 1), kDepth));
+  const int64_t slice = divide_up(k, divide_up(k, kDepth));
 
   parallel_for(tiles(), std::max<int64_t>(1, kWorthATask / work()),
                [&](int64_t begin, int64_t end) {
@@ -154,7 +154,7 @@ void gemm_own(Trans trans, int64_t m, int64_t n, int64_t k, const T* a, const T*
       const int64_t i = tile / tiles_across * tile_rows, rows = std::min(tile_rows, m - i);
       const int64_t p0 = tile % tiles_across * tile_panels;
       const int64_t p1 = std::min(p0 + tile_panels, panels);
-      for (int64_t d = 0; d == 0 || d < k; d += std::max<int64_t>(slice, 1)) {
+      for (int64_t d = 0; d < k; d += slice) {
         const int64_t depth = std::min(slice, k - d);
         const T* x = a + i * a_row + d * a_col;
         int64_t x_row = a_row, x_col = a_col;
@@ -198,10 +198,13 @@ void gemm(Trans trans, int64_t m, int64_t n, int64_t k, const T* a, const T* b, 
           bool accumulate, const Epilogue* epilogue) {
   static const Path path = path_at_start();
   if (m == 0 || n == 0) return;
-  if (m == 1 && k > 0 && trans == Trans::none && !accumulate && path != Path::blas) {
-    gemm_one_row(n, k, a, b, c, epilogue);
-  } else if (path == Path::blas && k > 0) {
+  if (k == 0) {  // an empty sum
+    if (!accumulate) std::fill_n(c, m * n, T(0));
+    if (epilogue) (*epilogue)(0, m, 0, n);
+  } else if (path == Path::blas) {
     gemm_blas(trans, m, n, k, a, b, c, accumulate, epilogue);
+  } else if (m == 1 && trans == Trans::none && !accumulate) {
+    gemm_one_row(n, k, a, b, c, epilogue);
   } else {
     gemm_own(trans, m, n, k, a, b, c, accumulate, epilogue);
   }

@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <mutex>
 #include <new>
+#include <utility>
 #include <vector>
 
 #if defined(__linux__)
@@ -13,31 +14,43 @@
 
 #include "ramp/core/error.h"
 
+// With AddressSanitizer, cached blocks and the ends of blocks in use must not be touched.
+#if __has_include(<sanitizer/asan_interface.h>)
+#include <sanitizer/asan_interface.h>
+#else
+#define ASAN_POISON_MEMORY_REGION(p, n)
+#define ASAN_UNPOISON_MEMORY_REGION(p, n)
+#endif
+
 namespace ramp {
 namespace {
 
 // Sizes are rounded up to 8 steps a doubling, so at most 1/8 of a block is wasted.
 constexpr int kSteps = 8;
 constexpr size_t kMinBlock = 64;
-constexpr int kClasses = 8 + 52 * kSteps;
 // Up to here a thread keeps freed blocks to itself; larger ones are shared.
 constexpr size_t kSmall = 4096;
 constexpr size_t kSlab = 64 * 1024;
+// The largest size asked for: Shape's 2^58 elements of 8 bytes, and a header.
+constexpr size_t kMaxBytes = size_t{1} << 62;
+// A thread that freed this much more than it allocated shares what it has cached.
+constexpr int64_t kMaxImbalance = 256 * 1024;
 
-int class_of(size_t n) {
+constexpr int class_of(size_t n) {
   if (n <= kMinBlock * kSteps) return static_cast<int>((n + kMinBlock - 1) / kMinBlock);
   const int shift = std::bit_width(n - 1) - 4;  // n in (8, 16] << shift
   const size_t step = (n + (size_t{1} << shift) - 1) >> shift;
   return static_cast<int>((shift - 6) * kSteps + step);
 }
 
-size_t size_of_class(int c) {
+constexpr size_t size_of_class(int c) {
   if (c <= kSteps) return static_cast<size_t>(c) * kMinBlock;
   const int shift = (c - 1) / kSteps - 1 + 6;
   return (static_cast<size_t>((c - 1) % kSteps) + kSteps + 1) << shift;
 }
 
-constexpr int kSmallClasses = 8 + 3 * kSteps + 1;  // sizes up to kSmall
+constexpr int kClasses = class_of(kMaxBytes) + 1;
+constexpr int kSmallClasses = class_of(kSmall) + 1;
 
 struct Block {
   Block* next;
@@ -47,19 +60,23 @@ struct ThreadCache;
 
 // What all threads share. Leaked on purpose: tensors may outlive static destruction.
 struct Heap {
-  std::recursive_mutex mutex;  // out of memory releases the cache while a list is held
-  std::vector<void*> free_blocks[kClasses];
-  Block* small_free[kSmallClasses] = {};  // left by threads that ended
+  std::recursive_mutex mutex;         // out of memory releases the cache while a list is held
+  Block* free_blocks[kClasses] = {};  // small ones: those that threads gave back
   std::vector<ThreadCache*> caches;
-  int64_t small_live_of_ended = 0;
-  std::atomic<int64_t> large_live{0}, peak{0}, system_bytes{0}, system_allocations{0};
+  // All under the mutex. live leaves out what the caches count themselves.
+  int64_t live = 0, peak = 0, system_bytes = 0, system_allocations = 0;
 
-  int64_t small_live() const;
-  void note_peak() {
-    const int64_t live = large_live.load(std::memory_order_relaxed) + small_live();
-    int64_t p = peak.load(std::memory_order_relaxed);
-    while (live > p && !peak.compare_exchange_weak(p, live)) {
-    }
+  int64_t all_live() const;
+  void note_peak() { peak = std::max(peak, all_live()); }
+  void push(int c, void* p) {
+    Block* b = static_cast<Block*>(p);
+    b->next = free_blocks[c];
+    free_blocks[c] = b;
+  }
+  void* pop(int c) {
+    Block* b = free_blocks[c];
+    if (b) free_blocks[c] = b->next;
+    return b;
   }
 };
 
@@ -85,8 +102,8 @@ void* from_system(size_t n) {
     madvise(static_cast<char*>(p) + skip, n - skip, MADV_HUGEPAGE);
   }
 #endif
-  heap().system_bytes.fetch_add(static_cast<int64_t>(n), std::memory_order_relaxed);
-  heap().system_allocations.fetch_add(1, std::memory_order_relaxed);
+  heap().system_bytes += static_cast<int64_t>(n);
+  ++heap().system_allocations;
   return p;
 }
 
@@ -100,20 +117,20 @@ struct ThreadCache {
     heap().caches.push_back(this);
   }
   ~ThreadCache();
+  // Gives the cached blocks and the count to all threads.
+  void give_back() noexcept;
 
   void count(int64_t n) {
     live.store(live.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
   }
 
-  // A slab of blocks from the system, or what an ended thread left.
+  // A slab of blocks from the system, or what other threads gave back.
   void* refill(int c) {
     Heap& h = heap();
     const std::lock_guard lock(h.mutex);
     h.note_peak();
-    if (h.small_free[c]) {
-      Block* b = h.small_free[c];
+    if (Block* b = std::exchange(h.free_blocks[c], nullptr)) {
       free_blocks[c] = b->next;
-      h.small_free[c] = nullptr;
       return b;
     }
     const size_t size = size_of_class(c);
@@ -127,8 +144,8 @@ struct ThreadCache {
   }
 };
 
-int64_t Heap::small_live() const {
-  int64_t n = small_live_of_ended;
+int64_t Heap::all_live() const {
+  int64_t n = live;
   for (const ThreadCache* c : caches) n += c->live.load(std::memory_order_relaxed);
   return n;
 }
@@ -136,18 +153,22 @@ int64_t Heap::small_live() const {
 constinit thread_local ThreadCache* cache = nullptr;
 constinit thread_local bool cache_ended = false;
 
-ThreadCache::~ThreadCache() {
+void ThreadCache::give_back() noexcept {
   Heap& h = heap();
   const std::lock_guard lock(h.mutex);
   for (int c = 0; c < kSmallClasses; ++c) {
     while (Block* b = free_blocks[c]) {
       free_blocks[c] = b->next;
-      b->next = h.small_free[c];
-      h.small_free[c] = b;
+      h.push(c, b);
     }
   }
-  h.small_live_of_ended += live.load(std::memory_order_relaxed);
-  std::erase(h.caches, this);
+  h.live += live.exchange(0, std::memory_order_relaxed);
+}
+
+ThreadCache::~ThreadCache() {
+  give_back();
+  const std::lock_guard lock(heap().mutex);
+  std::erase(heap().caches, this);
   cache = nullptr;
   cache_ended = true;
 }
@@ -157,106 +178,88 @@ ThreadCache::~ThreadCache() {
   return cache = &c;
 }
 
-// A thread that is ending (its cache is gone) works on the shared lists.
-void* allocate_small_ended(int c) {
+// Large blocks, and the small ones of a thread that is ending (its cache is gone).
+void* allocate_shared(int c) {
   Heap& h = heap();
   const std::lock_guard lock(h.mutex);
-  h.small_live_of_ended += static_cast<int64_t>(size_of_class(c));
-  if (Block* b = h.small_free[c]) {
-    h.small_free[c] = b->next;
-    return b;
-  }
-  return from_system(size_of_class(c));
-}
-
-void deallocate_small_ended(void* p, int c) {
-  Heap& h = heap();
-  const std::lock_guard lock(h.mutex);
-  h.small_live_of_ended -= static_cast<int64_t>(size_of_class(c));
-  Block* b = static_cast<Block*>(p);
-  b->next = h.small_free[c];
-  h.small_free[c] = b;
-}
-
-void* allocate_large(size_t n) {
-  Heap& h = heap();
-  const int c = class_of(n);
-  const size_t size = size_of_class(c);
-  const std::lock_guard lock(h.mutex);
-  void* p = nullptr;
-  if (h.free_blocks[c].empty()) {
-    p = from_system(size);
-  } else {
-    p = h.free_blocks[c].back();
-    h.free_blocks[c].pop_back();
-  }
-  h.large_live.fetch_add(static_cast<int64_t>(size), std::memory_order_relaxed);
+  void* p = h.pop(c);
+  if (p == nullptr) p = from_system(size_of_class(c));
+  h.live += static_cast<int64_t>(size_of_class(c));
   h.note_peak();
+  return p;
+}
+
+void deallocate_shared(void* p, int c) noexcept {
+  Heap& h = heap();
+  const std::lock_guard lock(h.mutex);
+  h.push(c, p);
+  h.live -= static_cast<int64_t>(size_of_class(c));
+}
+
+void* allocate_class(int c) {
+  if (c >= kSmallClasses) return allocate_shared(c);
+  ThreadCache* t = cache;
+  if (t == nullptr) {
+    if (cache_ended) return allocate_shared(c);
+    t = make_cache();
+  }
+  void* p = t->free_blocks[c];
+  if (p) {
+    t->free_blocks[c] = t->free_blocks[c]->next;
+  } else {
+    p = t->refill(c);
+  }
+  t->count(static_cast<int64_t>(size_of_class(c)));
   return p;
 }
 
 }  // namespace
 
 void* allocate(size_t n) {
-  if (n > kSmall) return allocate_large(n);
+  if (n > kMaxBytes) fail("memory: at most 2^62 bytes; got {}.", n);
   const int c = class_of(n == 0 ? 1 : n);
-  ThreadCache* t = cache;
-  if (t == nullptr) {
-    if (cache_ended) return allocate_small_ended(c);
-    t = make_cache();
-  }
-  t->count(static_cast<int64_t>(size_of_class(c)));
-  if (Block* b = t->free_blocks[c]) {
-    t->free_blocks[c] = b->next;
-    return b;
-  }
-  return t->refill(c);
+  void* p = allocate_class(c);
+  ASAN_UNPOISON_MEMORY_REGION(p, n);
+  ASAN_POISON_MEMORY_REGION(static_cast<char*>(p) + n, size_of_class(c) - n);
+  return p;
 }
 
 void deallocate(void* p, size_t n) noexcept {
-  if (n > kSmall) {
-    Heap& h = heap();
-    const int c = class_of(n);
-    const std::lock_guard lock(h.mutex);
-    h.free_blocks[c].push_back(p);
-    h.large_live.fetch_sub(static_cast<int64_t>(size_of_class(c)), std::memory_order_relaxed);
-    return;
-  }
   const int c = class_of(n == 0 ? 1 : n);
+  ASAN_UNPOISON_MEMORY_REGION(p, sizeof(Block));
+  ASAN_POISON_MEMORY_REGION(static_cast<char*>(p) + sizeof(Block),
+                            size_of_class(c) - sizeof(Block));
   ThreadCache* t = cache;
-  if (t == nullptr) {
-    if (cache_ended) return deallocate_small_ended(p, c);
-    t = make_cache();
-  }
-  t->count(-static_cast<int64_t>(size_of_class(c)));
+  if (t == nullptr && !cache_ended && c < kSmallClasses) t = make_cache();
+  if (t == nullptr || c >= kSmallClasses) return deallocate_shared(p, c);
   Block* b = static_cast<Block*>(p);
   b->next = t->free_blocks[c];
   t->free_blocks[c] = b;
+  t->count(-static_cast<int64_t>(size_of_class(c)));
+  if (t->live.load(std::memory_order_relaxed) < -kMaxImbalance) t->give_back();
 }
 
 MemoryStats memory_stats() {
   Heap& h = heap();
   const std::lock_guard lock(h.mutex);
   h.note_peak();
-  return {h.large_live.load() + h.small_live(), h.peak.load(), h.system_bytes.load(),
-          h.system_allocations.load()};
+  return {h.all_live(), h.peak, h.system_bytes, h.system_allocations};
 }
 
 void reset_peak_memory() {
   Heap& h = heap();
   const std::lock_guard lock(h.mutex);
-  h.peak.store(h.large_live.load() + h.small_live());
+  h.peak = h.all_live();
 }
 
 void release_cached_memory() {
   Heap& h = heap();
   const std::lock_guard lock(h.mutex);
-  for (int c = 0; c < kClasses; ++c) {
-    for (void* p : h.free_blocks[c]) {
+  for (int c = kSmallClasses; c < kClasses; ++c) {
+    while (void* p = h.pop(c)) {
       std::free(p);
-      h.system_bytes.fetch_sub(static_cast<int64_t>(size_of_class(c)));
+      h.system_bytes -= static_cast<int64_t>(size_of_class(c));
     }
-    h.free_blocks[c].clear();
   }
 }
 

@@ -6,6 +6,7 @@
 #include <exception>
 #include <memory>
 #include <mutex>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -37,7 +38,11 @@ void pause_briefly() {
 class Pool {
  public:
   explicit Pool(int threads) {
-    for (int i = 1; i < threads; ++i) workers_.emplace_back([this] { work(); });
+    try {
+      for (int i = 1; i < threads; ++i) workers_.emplace_back([this] { work(); });
+    } catch (const std::system_error&) {
+      // The system gives no more threads: fewer do the same work.
+    }
   }
   ~Pool() {
     stop_ = true;
@@ -146,9 +151,11 @@ struct Threads {
   std::shared_ptr<Pool> pool;
 };
 
+// Leaked on purpose: a static destructor may still compute, and a forked child, which has none of
+// the workers, must not wait for them at its end.
 Threads& threads() {
-  static Threads t;
-  return t;
+  static Threads* t = new Threads;
+  return *t;
 }
 
 }  // namespace

@@ -31,7 +31,7 @@ Shape Shape::with(int axis, int64_t dim) const {
   for (int i = 0; i < axis; ++i) s.dims_[s.rank_++] = dims_[i];
   s.dims_[s.rank_++] = dim;
   for (int i = axis; i < rank_; ++i) s.dims_[s.rank_++] = dims_[i];
-  return s;
+  return Shape(s.dims_, s.rank_);
 }
 
 std::array<int64_t, Shape::kMaxRank> Shape::strides() const {
@@ -54,6 +54,7 @@ std::string Shape::str() const {
 }
 
 int normalize_axis(std::string_view op, int axis, int rank) {
+  if (rank == 0) fail("{}: a scalar has no axes; got axis {}.", op, axis);
   if (axis < -rank || axis >= rank) {
     fail("{}: axis must be in {}..{} for a tensor of rank {}; got {}.", op, -rank, rank - 1, rank,
          axis);
@@ -79,7 +80,7 @@ Shape broadcast(std::string_view op, const Shape& a, const Shape& b, std::string
     }
     y[i + offset] = n;
   }
-  return y;
+  return Shape(y.begin(), y.rank());  // which checks the number of elements
 }
 
 }  // namespace ramp

@@ -21,7 +21,8 @@ class Shape {
   Shape() = default;
   Shape(std::initializer_list<int64_t> dims) : Shape(dims.begin(), static_cast<int>(dims.size())) {}
   Shape(const std::vector<int64_t>& dims) : Shape(dims.data(), static_cast<int>(dims.size())) {}
-  /// Errors: more than eight dimensions, a negative one, or more than 2^62 elements.
+  /// Errors: more than eight dimensions, a negative one, or more than 2^58 elements (counting
+  /// a dimension of 0 as 1).
   Shape(const int64_t* dims, int rank);
 
   int rank() const { return rank_; }

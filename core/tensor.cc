@@ -168,11 +168,13 @@ Tensor Tensor::detach() const {
 }
 
 void Tensor::fail_data(DType wanted) const {
-  if (!defined()) {
-    fail("data: the tensor is undefined (moved from, or never set). Hint: give it a value first.");
-  }
+  if (!defined()) fail_undefined("data");
   fail("data: expected to read {}; got a tensor of {} {}. Hint: x.to({}) converts.", wanted, dtype_,
        shape_, wanted);
+}
+
+void Tensor::fail_undefined(const char* op) {
+  fail("{}: the tensor is undefined (moved from, or never set). Hint: give it a value first.", op);
 }
 
 void check_defined(std::string_view op, std::string_view name, const Tensor& x) {

@@ -103,9 +103,13 @@ class Tensor {
   Tensor detach() const;
 
   bool same_memory(const Tensor& other) const { return data_ == other.data_; }
-  bool unique() const { return storage_.unique(); }
-  uint32_t version() const { return storage_->version.load(std::memory_order_relaxed); }
+  bool unique() const { return storage_ && storage_.unique(); }
+  uint32_t version() const {
+    if (!storage_) fail_undefined("version");
+    return storage_->version.load(std::memory_order_relaxed);
+  }
   void announce_write() {
+    if (!storage_) fail_undefined("announce_write");
     std::atomic<uint32_t>& v = storage_->version;
     v.store(v.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
   }
@@ -135,6 +139,7 @@ class Tensor {
     if (data_ == nullptr || wanted != dtype_) fail_data(wanted);
   }
   [[noreturn]] void fail_data(DType wanted) const;
+  [[noreturn]] static void fail_undefined(const char* op);
   void check_in_place(const char* op) const;
 
   Ref<Storage> storage_;

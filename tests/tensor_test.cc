@@ -2,17 +2,225 @@
 
 #include <doctest/doctest.h>
 
-#include "ramp/autograd/backward.h"
-#include "ramp/autograd/record.h"
+#include <cmath>
+#include <thread>
 
 using namespace ramp;
 
-TEST_CASE("a tape of one op") {
-  Tensor x = Tensor::of<double>({1, 2, 3}).requires_grad_();
-  Tensor y = record("twice", x.clone().mul_(2), {x}, [](const Tensor& dy, Wants) {
-    Tensor dx = dy.clone();
-    return dx.mul_(2);
-  });
-  backward(y, Tensor::ones({3}, f64));
-  CHECK(x.grad().values() == std::vector<double>{2, 2, 2});
+using Values = std::vector<double>;
+
+TEST_CASE("factories") {
+  CHECK(Tensor::zeros({2, 2}).values() == Values{0, 0, 0, 0});
+  CHECK(Tensor::ones({3}, f64).values() == Values{1, 1, 1});
+  CHECK(Tensor::full({2}, -7, i64).values() == Values{-7, -7});
+  CHECK(Tensor::scalar(2.5).shape() == Shape{});
+  CHECK(Tensor::scalar(2.5).item() == 2.5);
+  CHECK(Tensor::arange(4).values() == Values{0, 1, 2, 3});
+  CHECK(Tensor::arange(4).dtype() == i64);
+  CHECK(Tensor::arange(3, f32).dtype() == f32);
+  CHECK(Tensor::arange(0).numel() == 0);
+  const Tensor x = Tensor::of<float>({1, 2, 3, 4, 5, 6}, {2, 3});
+  CHECK(x.dtype() == f32);
+  CHECK(x.shape() == Shape{2, 3});
+  CHECK(x.dim(-1) == 3);
+  CHECK(x.values() == Values{1, 2, 3, 4, 5, 6});
+  CHECK(Tensor::of<int64_t>({1, 2}).dtype() == i64);
+  CHECK(Tensor::of<double>({}).shape() == Shape{0});
+  CHECK(Tensor::of<double>({5}, {}).item() == 5);
+}
+
+TEST_CASE("memory is aligned and tensors of no elements are defined") {
+  for (int64_t n = 0; n < 3000; n = 2 * n + 1) {
+    const Tensor x = Tensor::empty({n}, f64);
+    CHECK(reinterpret_cast<uintptr_t>(x.data<double>()) % 64 == 0);
+    CHECK(x.defined());
+  }
+}
+
+TEST_CASE("a copy shares memory, a clone does not") {
+  Tensor x = Tensor::of<float>({1, 2});
+  Tensor y = x, z = x.clone();
+  y.mutable_data<float>()[0] = 9;
+  CHECK(x.values() == Values{9, 2});
+  CHECK(z.values() == Values{1, 2});
+  CHECK(x.same_memory(y));
+  CHECK_FALSE(x.same_memory(z));
+  CHECK_FALSE(x.unique());
+  CHECK(z.unique());
+}
+
+TEST_CASE("every announced write raises the version, also through a view") {
+  Tensor x = Tensor::zeros({2, 2});
+  const uint32_t before = x.version();
+  x.mutable_data<float>();
+  CHECK(x.version() == before + 1);
+  Tensor v = x.view({4});
+  v.fill_(1);
+  CHECK(x.version() == before + 2);
+  x.rows(0, 1).mul_(2);
+  x.add_(Tensor::ones({2, 2}));
+  x.copy_(Tensor::ones({2, 2}));
+  CHECK(x.version() == before + 5);
+  (void)x.data<float>();
+  CHECK(x.version() == before + 5);
+}
+
+TEST_CASE("views") {
+  Tensor x = Tensor::arange(12, f32).view({4, 3});
+  CHECK(x.rows(1, 3).shape() == Shape{2, 3});
+  CHECK(x.rows(1, 3).values() == Values{3, 4, 5, 6, 7, 8});
+  CHECK(x.rows(4, 4).numel() == 0);
+  CHECK(x.rows(1, 3).rows(1, 2).values() == Values{6, 7, 8});
+  x.rows(3, 4).fill_(0);
+  CHECK(x.values() == Values{0, 1, 2, 3, 4, 5, 6, 7, 8, 0, 0, 0});
+  CHECK(x.view({2, 6}).same_memory(x));
+  CHECK(x.rows(0, 1).view({3, 1}).values() == Values{0, 1, 2});
+  CHECK(x.rows(1, 2).clone().values() == Values{3, 4, 5});
+  CHECK(x.rows(1, 2).to(f64).values() == Values{3, 4, 5});
+}
+
+TEST_CASE("conversion between dtypes") {
+  const Tensor x = Tensor::of<double>({1.75, -2.5, 0});
+  CHECK(x.to(f32).values() == Values{1.75, -2.5, 0});
+  CHECK(x.to(i64).values() == Values{1, -2, 0});
+  CHECK(x.to(i64).to(f64).dtype() == f64);
+  CHECK(x.to(f64).same_memory(x));
+}
+
+TEST_CASE("in place") {
+  Tensor x = Tensor::of<double>({1, 2});
+  CHECK(x.add_(Tensor::of<double>({10, 20}), 0.5).values() == Values{6, 12});
+  CHECK(x.mul_(2).values() == Values{12, 24});
+  CHECK(x.fill_(3).values() == Values{3, 3});
+  CHECK(x.copy_(Tensor::of<double>({7, 8})).values() == Values{7, 8});
+  CHECK(x.copy_(x).values() == Values{7, 8});
+  CHECK(x.add_(x).values() == Values{14, 16});
+  Tensor n = Tensor::arange(3);
+  CHECK(n.add_(n, 2).values() == Values{0, 3, 6});
+  // Half of a row onto the other: memmove.
+  Tensor line = Tensor::arange(4).view({4, 1});
+  Tensor(line.rows(1, 4)).copy_(line.rows(0, 3));
+  CHECK(line.values() == Values{0, 0, 1, 2});
+}
+
+TEST_CASE("a moved-from tensor is undefined, and assigning to it makes it whole") {
+  Tensor x = Tensor::ones({2});
+  Tensor y = std::move(x);
+  CHECK_FALSE(x.defined());  // NOLINT: what is tested
+  CHECK(y.defined());
+  CHECK_THROWS_AS((void)x.data<float>(), Error);
+  x = y;
+  CHECK(x.values() == Values{1, 1});
+  Tensor& same = x;
+  x = same;
+  CHECK(x.values() == Values{1, 1});
+}
+
+TEST_CASE("a user's mistakes") {
+  const Tensor none{}, x = Tensor::zeros({2, 3});
+  Tensor w = x.clone();
+  const char* undefined_data =
+      "data: the tensor is undefined (moved from, or never set). Hint: give it a value first.";
+  CHECK_THROWS_WITH_AS((void)none.data<float>(), undefined_data, Error);
+  CHECK_THROWS_WITH_AS((void)Tensor().mutable_data<float>(), undefined_data, Error);
+  CHECK_THROWS_WITH_AS(
+      (void)x.data<double>(),
+      "data: expected to read f64; got a tensor of f32 [2, 3]. Hint: x.to(f64) converts.", Error);
+  CHECK_THROWS_AS((void)x.data<int64_t>(), Error);
+  CHECK_THROWS_AS((void)w.mutable_data<double>(), Error);
+  CHECK_THROWS_WITH_AS(
+      (void)x.item(),
+      "item: expected a tensor of one element; got [2, 3]. Hint: sum(x) or mean(x) "
+      "first.",
+      Error);
+  CHECK_THROWS_WITH_AS((Tensor::of<float>({1, 2, 3}, {2, 2})),
+                       "of: a tensor of shape [2, 2] holds 4 values; got 3.", Error);
+  CHECK_THROWS_AS(Tensor::zeros({-1}), Error);
+  CHECK_THROWS_AS(Tensor::arange(-1), Error);
+  CHECK_THROWS_WITH_AS((void)x.view({7}),
+                       "view: [2, 3] has 6 elements; got the new shape [7] of 7.", Error);
+  CHECK_THROWS_WITH_AS(
+      (void)x.rows(1, 3),
+      "rows: expected 0 <= begin <= end <= dim 0 of [2, 3]; got begin 1 and end 3.", Error);
+  CHECK_THROWS_AS((void)x.rows(-1, 1), Error);
+  CHECK_THROWS_AS((void)x.rows(2, 1), Error);
+  CHECK_THROWS_AS((void)Tensor::scalar(1).rows(0, 0), Error);
+  CHECK_THROWS_AS((void)x.dim(2), Error);
+  CHECK_THROWS_WITH_AS(w.copy_(Tensor::zeros({3, 2})),
+                       "copy_: the target [2, 3] and the source [3, 2] must have one shape.",
+                       Error);
+  CHECK_THROWS_WITH_AS(w.copy_(x.to(f64)),
+                       "copy_: the target and the source must have one dtype; got f32 [2, 3] and "
+                       "f64 [2, 3]. Hint: the source.to(f32).",
+                       Error);
+  CHECK_THROWS_WITH_AS(w.add_(Tensor::zeros({3})),
+                       "add_: the target [2, 3] and the other [3] must have one shape.", Error);
+  CHECK_THROWS_AS(w.add_(x.to(i64)), Error);
+  CHECK(w.version() == 0);  // none of them wrote
+}
+
+TEST_CASE("reading an undefined tensor is an error everywhere, never a crash") {
+  const Tensor ok = Tensor::zeros({2});
+  struct Case {
+    const char* op;
+    std::function<void(Tensor&)> call;
+  };
+  for (const Case& c : std::vector<Case>{
+           {"item", [](Tensor& t) { (void)t.item(); }},
+           {"values", [](Tensor& t) { (void)t.values(); }},
+           {"clone", [](Tensor& t) { (void)t.clone(); }},
+           {"to", [](Tensor& t) { (void)t.to(f64); }},
+           {"view", [](Tensor& t) { (void)t.view({1}); }},
+           {"rows", [](Tensor& t) { (void)t.rows(0, 0); }},
+           {"copy_", [&](Tensor& t) { t.copy_(ok); }},
+           {"copy_", [&](Tensor& t) { Tensor(ok).copy_(t); }},
+           {"add_", [&](Tensor& t) { t.add_(ok); }},
+           {"add_", [&](Tensor& t) { Tensor(ok).add_(t); }},
+           {"fill_", [](Tensor& t) { t.fill_(1); }},
+           {"mul_", [](Tensor& t) { t.mul_(1); }},
+           {"requires_grad_", [](Tensor& t) { t.requires_grad_(); }},
+           {"retain_grad", [](Tensor& t) { t.retain_grad(); }},
+           {"set_grad", [&](Tensor& t) { t.set_grad(ok); }},
+           {"hook", [](Tensor& t) { t.hook([](const Tensor& g) { return g; }); }},
+           {"backward", [](Tensor& t) { t.backward(); }},
+           {"version", [](Tensor& t) { (void)t.version(); }},
+           {"announce_write", [](Tensor& t) { t.announce_write(); }},
+       }) {
+    INFO(c.op);
+    Tensor never, moved = Tensor::ones({1});
+    Tensor(std::move(moved)).fill_(0);
+    for (Tensor* t : {&never, &moved}) {
+      std::string text;
+      try {
+        c.call(*t);
+      } catch (const Error& error) {
+        text = error.what();
+      }
+      CHECK(text.rfind(std::string(c.op) + ": ", 0) == 0);
+      CHECK(text.find("is undefined (moved from, or never set)") != std::string::npos);
+    }
+  }
+  CHECK_FALSE(Tensor().unique());
+  CHECK_FALSE(Tensor().requires_grad());
+  CHECK_FALSE(Tensor().grad().defined());
+  Tensor().zero_grad();
+}
+
+TEST_CASE("tensors go from thread to thread") {
+  Tensor x;
+  std::thread([&x] { x = Tensor::arange(1000, f64); }).join();
+  CHECK(x.values()[999] == 999);
+  std::vector<std::thread> readers;
+  std::vector<double> sums(4);
+  for (double& sum : sums) {
+    readers.emplace_back([x, &sum] {
+      for (int i = 0; i < 100; ++i) {
+        const Tensor copy = x, view = copy.view({10, 100});
+        sum += view.data<double>()[i];
+      }
+    });
+  }
+  for (std::thread& t : readers) t.join();
+  CHECK(sums == Values(4, 4950));
+  CHECK(x.unique());
 }
