@@ -97,21 +97,22 @@ TEST_CASE("reductions are PyTorch's") {
 }
 
 TEST_CASE("reductions of all forms agree with one value after another") {
-  for (const auto& [outer, n, inner] : std::vector<std::array<int64_t, 3>>{{1, 1000, 1},
-                                                                           {3, 257, 1},
-                                                                           {1, 70000, 1},
-                                                                           {2, 40000, 1},
-                                                                           {1, 700, 7},
-                                                                           {1, 129, 8},
-                                                                           {1, 64, 10},
-                                                                           {2, 3, 33},
-                                                                           {1, 2000, 40},
-                                                                           {1, 4, 2500},
-                                                                           {1, 70, 2100},
-                                                                           {700, 5, 3},
-                                                                           {1, 1, 100},
-                                                                           {1, 5000, 9},
-                                                                           {1, 513, 31}}) {
+  for (const auto& dims : std::vector<std::array<int64_t, 3>>{{1, 1000, 1},
+                                                              {3, 257, 1},
+                                                              {1, 70000, 1},
+                                                              {2, 40000, 1},
+                                                              {1, 700, 7},
+                                                              {1, 129, 8},
+                                                              {1, 64, 10},
+                                                              {2, 3, 33},
+                                                              {1, 2000, 40},
+                                                              {1, 4, 2500},
+                                                              {1, 70, 2100},
+                                                              {700, 5, 3},
+                                                              {1, 1, 100},
+                                                              {1, 5000, 9},
+                                                              {1, 513, 31}}) {
+    const int64_t outer = dims[0], n = dims[1], inner = dims[2];
     for (const DType dtype : {f32, f64}) {
       const Tensor x = scrambled({outer, n, inner}, dtype);
       const std::vector<double> values = x.values();

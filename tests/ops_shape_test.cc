@@ -257,12 +257,12 @@ TEST_CASE("ops that move values: a user's mistakes") {
         "broadcast_to: x [2, 3] does not broadcast to [3, 3]: aligned at the last axis, its "
         "dimensions must be equal or 1.");
   CHECK(message([&] { broadcast_to(x, {3}); }).rfind("broadcast_to: x [2, 3] does not", 0) == 0);
-  for (const auto& [begin, end, step] :
+  for (const std::array<int64_t, 3>& at :
        std::vector<std::array<int64_t, 3>>{{0, 4, 1}, {-4, 2, 1}, {2, 1, 1}, {0, 2, 0}}) {
-    CHECK(message([&] { slice(x, 1, begin, end, step); }) ==
+    CHECK(message([&] { slice(x, 1, at[0], at[1], at[2]); }) ==
           fmt::format("slice: expected 0 <= begin <= end <= 3 (or counted from the end) and step "
                       ">= 1 along axis 1 of x [2, 3]; got begin {}, end {}, step {}.",
-                      begin, end, step));
+                      at[0], at[1], at[2]));
   }
   CHECK(message([&] { concat({}); }) == "concat: expected at least one tensor; got none.");
   CHECK(message([&] {
