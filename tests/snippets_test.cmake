@@ -2,6 +2,7 @@
 # before the block says which: <!-- examples/03_mnist_mlp.cc --> . The block may leave out lines at
 # its ends, none in the middle; indentation counts.
 #   cmake -DROOT=<tree> -P snippets_test.cmake
+cmake_minimum_required(VERSION 3.22)
 file(GLOB pages ${ROOT}/README.md ${ROOT}/docs/*.md)
 set(blocks 0)
 set(wrong 0)
