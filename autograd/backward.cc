@@ -45,7 +45,8 @@ void accumulate(Tensor& sum, Tensor g) {
 }
 
 void run_hooks(const Node& node, Tensor& dy) {
-  for (const auto& f : *node.hooks) {
+  for (size_t i = 0; i < node.hooks->size(); ++i) {
+    const auto f = (*node.hooks)[i];  // a copy: f may add a hook
     Tensor changed = f(dy);
     if (!changed.defined()) continue;
     if (!(changed.shape() == dy.shape()) || changed.dtype() != dy.dtype()) {
@@ -156,7 +157,7 @@ std::string tape_text(const Tensor& y) {
   std::string text;
   for (const Node* node : tape(y)) {
     text += fmt::format("%{} {} {} {}", node->id, node->op, node->shape, node->dtype);
-    for (uint32_t i = 0; i < node->input_count; ++i) {
+    for (uint32_t i = 0; i < node->input_count && !node->released; ++i) {
       if (i == 0) text += " <-";
       const Node* input = node->inputs()[i].get();
       text += input ? fmt::format(" %{}", input->id) : " const";

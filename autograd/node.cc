@@ -62,6 +62,11 @@ Node::~Node() {
   delete[] many_;
 }
 
+void Node::fail_count(size_t gradients) const {
+  fail("backward through {}: expected {} gradients, one for each input; its derivative gave {}.", op,
+       input_count, gradients);
+}
+
 // A chain of a million nodes is released by this loop, not by recursion: a dying node puts those
 // inputs that it owned alone on the list.
 void destroy(Node* node) noexcept {

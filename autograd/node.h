@@ -51,6 +51,10 @@ struct Node : GradMeta {
   Node& operator=(const Node&) = delete;
 
  protected:
+  void check_count(size_t gradients) const {
+    if (gradients != input_count) fail_count(gradients);
+  }
+  [[noreturn]] void fail_count(size_t gradients) const;
   friend struct NodeInputs;
   Ref<Node> few_[kInlineInputs];
   Ref<Node>* many_ = nullptr;

@@ -45,8 +45,10 @@ struct NodeOf final : Node {
   void vjp(const Tensor& dy, Wants want, Tensor* dx) override {
     auto gradients = (*rule)(dy, want);
     if constexpr (std::is_same_v<decltype(gradients), Tensor>) {
+      check_count(1);
       dx[0] = std::move(gradients);
     } else {
+      check_count(gradients.size());
       size_t i = 0;
       for (Tensor& g : gradients) dx[i++] = std::move(g);
     }
