@@ -79,7 +79,9 @@ Tensor sum_of_rows(const Tensor& z) {
   return s;
 }
 
-Tensor as_matrix(const Tensor& x) { return x.view({x.numel() / std::max<int64_t>(x.shape().last(), 1), x.shape().last()}); }
+Tensor as_matrix(const Tensor& x) {
+  return x.view({x.shape().without(x.rank() - 1).numel(), x.shape().last()});
+}
 
 }  // namespace
 
@@ -105,7 +107,8 @@ Tensor matmul(const Tensor& a, const Tensor& b, Trans trans) {
   if (b.rank() == 2 && a.rank() > 2 && !ta) {
     Shape shape = a.shape();
     shape[a.rank() - 1] = b.dim(tb ? 0 : 1);
-    return reshape(matmul(reshape(a, {-1, a.dim(-1)}), b, trans), {shape.begin(), shape.end()});
+    const int64_t rows = shape.without(a.rank() - 1).numel();
+    return reshape(matmul(reshape(a, {rows, a.dim(-1)}), b, trans), {shape.begin(), shape.end()});
   }
   return record("matmul", product(a, b, trans), {a, b},
                 [a = Saved(a), b = Saved(b), trans](const Tensor& dy, Wants want) {

@@ -236,15 +236,17 @@ Tensor concat(const std::vector<Tensor>& x, int axis) {
 
 Tensor stack(const std::vector<Tensor>& x, int axis) {
   if (x.empty()) fail("stack: expected at least one tensor; got none.");
+  check_defined("stack", "x[0]", x[0]);
+  axis = normalize_axis("stack", axis, x[0].rank() + 1);
   std::vector<Tensor> parts;
   for (size_t i = 0; i < x.size(); ++i) {
-    check_defined("stack", fmt::format("x[{}]", i), x[i]);
+    check_same_dtype("stack", "x[0]", x[0], fmt::format("x[{}]", i), x[i]);
     if (!(x[i].shape() == x[0].shape())) {
       fail("stack: shapes must be equal; got x[0] {} and x[{}] {}.", x[0].shape(), i, x[i].shape());
     }
     parts.push_back(unsqueeze(x[i], axis));
   }
-  return concat(parts, normalize_axis("stack", axis, x[0].rank() + 1));
+  return concat(parts, axis);
 }
 
 Tensor pad(const Tensor& x, const std::vector<std::pair<int64_t, int64_t>>& around, double value) {

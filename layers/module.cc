@@ -76,8 +76,9 @@ int64_t Module::parameter_count() {
 
 std::vector<NamedTensor> Module::state() {
   std::vector<NamedTensor> list;
-  Fields f = on_each_tensor(
-      [&](const std::string& path, Tensor& t, Fields::Kind) { list.push_back({path, t}); });
+  Fields f = on_each_tensor([&](const std::string& path, Tensor& t, Fields::Kind) {
+    list.push_back({path, t});
+  });
   fields(f);
   return list;
 }
@@ -89,8 +90,9 @@ void Module::load_state(const std::vector<NamedTensor>& state) {
   std::string wrong;
   for (const NamedTensor& own : this->state()) {
     const auto found = given.find(own.name);
-    if (found == given.end()) {
+    if (found == given.end() || !found->second.defined()) {
       wrong += fmt::format("; \"{}\" {} is missing", own.name, own.tensor.shape());
+      given.erase(own.name);
       continue;
     }
     if (!(found->second.shape() == own.tensor.shape())) {
@@ -140,13 +142,26 @@ EvalMode::~EvalMode() {
 
 Module& Module::to(DType dtype) {
   if (!is_float(dtype)) fail("to: a model is f32 or f64; got {}.", dtype);
-  Fields f = on_each_tensor([dtype](const std::string&, Tensor& t, Fields::Kind) {
-    if (!is_float(t.dtype()) || t.dtype() == dtype) return;
-    const bool trained = t.requires_grad();
-    t = t.to(dtype);
-    if (trained) t.requires_grad_();
+  return replace_tensors([dtype](const Tensor& t) {
+    return !is_float(t.dtype()) || t.dtype() == dtype ? t : t.to(dtype);
   });
-  fields(f);
+}
+
+Module& Module::replace_tensors(const std::function<Tensor(const Tensor&)>& f) {
+  std::vector<std::pair<Tensor, Tensor>> replaced;
+  Fields fields = on_each_tensor([&](const std::string&, Tensor& t, Fields::Kind) {
+    for (const auto& [before, after] : replaced) {
+      if (before.same_memory(t) && before.meta().get() == t.meta().get()) {
+        t = after;
+        return;
+      }
+    }
+    const Tensor before = t;
+    t = f(before);
+    if (before.requires_grad()) t.requires_grad_();
+    replaced.emplace_back(before, t);
+  });
+  this->fields(fields);
   return *this;
 }
 

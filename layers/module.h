@@ -70,11 +70,14 @@ class Module {
   Module& train(bool on = true);
   Module& eval() { return train(false); }
   bool training() const { return training_; }
-  /// All floating tensors in another dtype.
+  /// All floating tensors in another dtype. Those that change are new leaves, so an optimizer is
+  /// made afterwards.
   Module& to(DType dtype);
   /// No gradients for the parameters (or again).
   Module& freeze(bool on = true);
   void zero_grad();
+  /// Puts f(t) in the place of each tensor; one that stands under two names (tied) stays one.
+  Module& replace_tensors(const std::function<Tensor(const Tensor&)>& f);
 
   /// A table of layers and parameters; with an input shape also of what comes out of each.
   std::string summary();
@@ -101,13 +104,7 @@ class EvalMode {
 template <typename M>
 M clone(M& module) {
   M copy = module;
-  Fields f;
-  f.on_tensor = [](const std::string&, Tensor& t, Fields::Kind) {
-    const bool trained = t.requires_grad();
-    t = t.clone();
-    if (trained) t.requires_grad_();
-  };
-  copy.fields(f);
+  copy.replace_tensors([](const Tensor& t) { return t.clone(); });
   return copy;
 }
 

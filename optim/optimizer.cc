@@ -23,9 +23,10 @@ Optimizer::Optimizer(const char* name, std::vector<NamedTensor> parameters, doub
     parameters_.push_back(std::move(p));
   }
   if (parameters_.empty()) {
-    fail("{}: expected parameters that require a gradient; got none of {}. Hint: does fields() name "
-         "them, and are they frozen?",
-         name, parameters.size());
+    fail(
+        "{}: expected parameters that require a gradient; got none of {}. Hint: does fields() name "
+        "them, and are they frozen?",
+        name, parameters.size());
   }
   updates_.assign(parameters_.size(), 0);
   set_rate(rate);
@@ -62,19 +63,28 @@ std::vector<Tensor> Optimizer::zeros_like_parameters() const {
 
 void Optimizer::step() {
   const NoGrad no_grad;
-  ++steps_;
   // All parameters are one row of pieces, so that threads share small ones too.
   std::vector<int64_t> ends;
   int64_t pieces = 0;
+  bool any = false;
   for (size_t i = 0; i < parameters_.size(); ++i) {
     Tensor& w = parameters_[i].tensor;
     if (w.grad().defined()) {
+      any = true;
       w.announce_write();
       ++updates_[i];
       pieces += (w.numel() + kPiece - 1) / kPiece;
     }
     ends.push_back(pieces);
   }
+  if (!any) {
+    fail(
+        "{}: step() found no gradient in any of {} parameters. Hint: backward() comes before it, "
+        "and "
+        "an optimizer is made after to() and freeze().",
+        name_, parameters_.size());
+  }
+  ++steps_;
   parallel_for(pieces, 1, [&](int64_t piece, int64_t) {
     const FlushDenormals flush;
     const size_t i = std::upper_bound(ends.begin(), ends.end(), piece) - ends.begin();

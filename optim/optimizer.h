@@ -17,7 +17,7 @@ class Optimizer {
   Optimizer(const Optimizer&) = delete;
   Optimizer& operator=(const Optimizer&) = delete;
 
-  /// One update. Errors: a rate that is negative or not finite; a gradient of another shape.
+  /// One update. Errors: no parameter has a gradient.
   void step();
   void zero_grad();
 
@@ -27,7 +27,8 @@ class Optimizer {
   int64_t steps() const { return steps_; }
 
  protected:
-  /// Errors: no parameters; one that requires no gradient is left out; the same one twice.
+  /// One that requires no gradient is left out, and one with two names is updated once.
+  /// Errors: none is left; a rate that is negative or not finite.
   Optimizer(const char* name, std::vector<NamedTensor> parameters, double rate);
 
   /// The update of elements [begin, end) of one parameter.

@@ -1,0 +1,309 @@
+#include "ramp/layers/module.h"
+
+#include <doctest/doctest.h>
+
+#include "ramp/autograd/backward.h"
+#include "ramp/autograd/ops_elementwise.h"
+#include "ramp/autograd/ops_reduce.h"
+#include "ramp/autograd/record.h"
+#include "ramp/layers/dense.h"
+#include "ramp/layers/init.h"
+#include "ramp/layers/sequential.h"
+
+using namespace ramp;
+
+using Values = std::vector<double>;
+
+namespace {
+
+// A user's model: plain members, one of them a list, a buffer, and a tensor of its own.
+struct Block : Module {
+  Dense conv1{3, 4, ReLU{}}, conv2{4, 3};
+  Tensor scale = Tensor::ones({3}).requires_grad_();
+  Tensor seen = Tensor::zeros({}, f64);
+
+  Tensor forward(const Tensor& x) override { return conv2(conv1(x)) * scale + x; }
+  void fields(Fields& f) override {
+    f.child("conv1", conv1).child("conv2", conv2).param("scale", scale).buffer("seen", seen);
+  }
+  std::string describe() const override { return "Block"; }
+};
+
+// Two layers that share one weight.
+struct Tied : Module {
+  Dense a{3, 3}, b{3, 3};
+  Tied() { b.weight = a.weight; }
+  Tensor forward(const Tensor& x) override { return b(a(x)); }
+  void fields(Fields& f) override { f.child("a", a).child("b", b); }
+};
+
+// Behaves differently in training.
+struct Doubler : Module {
+  Tensor forward(const Tensor& x) override { return training() ? x * 2 : x; }
+};
+
+std::string names(Module& m) {
+  std::string all;
+  for (const NamedTensor& p : m.named_parameters()) all += p.name + " ";
+  return all;
+}
+
+std::string message(const std::function<void()>& f) {
+  try {
+    f();
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "no error";
+}
+
+Sequential model() {
+  return Sequential{Dense(3, 3, ReLU{}), Block{}, Sequential{Block{}, LeakyReLU{}, Dense(3, 2)}};
+}
+
+}  // namespace
+
+TEST_CASE("named_parameters: the paths, in order") {
+  Sequential net = model();
+  CHECK(names(net) ==
+        "0.weight 0.bias 1.conv1.weight 1.conv1.bias 1.conv2.weight 1.conv2.bias 1.scale "
+        "2.0.conv1.weight 2.0.conv1.bias 2.0.conv2.weight 2.0.conv2.bias 2.0.scale 2.2.weight "
+        "2.2.bias ");
+  CHECK(net.parameters().size() == 14);
+  CHECK(net.state().size() == 16);
+  CHECK(net.state()[7].name == "1.seen");
+  CHECK(net.parameter_count() == 12 + 34 + 34 + 8);
+  Sequential none;
+  CHECK(names(none) == "");
+  Sequential no_bias{Dense(2, 3, Identity{}, {.bias = false})};
+  CHECK(names(no_bias) == "0.weight ");
+}
+
+TEST_CASE("the forward pass of a Sequential, and gradients of all its parameters") {
+  Sequential net = model();
+  const Tensor y = net(Tensor::ones({5, 3}));
+  CHECK(y.shape() == Shape{5, 2});
+  backward(sum(y));
+  for (const NamedTensor& p : net.named_parameters()) {
+    INFO(p.name);
+    CHECK(p.tensor.grad().defined());
+  }
+  net.zero_grad();
+  for (const Tensor& p : net.parameters()) CHECK_FALSE(p.grad().defined());
+}
+
+TEST_CASE("an error names the layer's path") {
+  Sequential net{Dense(4, 3), ReLU{}, Sequential{Block{}, Dense(2, 5)}};
+  CHECK(message([&] {
+          net(Tensor::ones({1, 7}));
+        }) ==
+        "0: linear: x [1, 7] and w [4, 3] do not fit: x's last dimension must equal w's first. "
+        "Hint: w is [in, out]; reshape x to [.., in].");
+  CHECK(message([&] {
+          net(Tensor::ones({1, 4}));
+        }).rfind("2.1: linear: x [1, 3] and w [2, 5]", 0) == 0);
+  Sequential deep{Dense(3, 3), Sequential{ReLU{}, Block{}}};
+  deep.get<Sequential>(1).get<Block>(1).conv2 = Dense(7, 3);
+  CHECK(message([&] {
+          deep(Tensor::ones({1, 3}));
+        }).rfind("1.1.conv2: linear: x [1, 4] and", 0) == 0);
+  // Of a module without parent there is no path to name; the next call starts anew.
+  Block block;
+  CHECK(message([&] { block(Tensor::ones({1, 4})); }).rfind("conv1: linear: ", 0) == 0);
+  CHECK(message([&] { block(Tensor::ones({1, 4})); }).rfind("conv1: linear: ", 0) == 0);
+  Dense alone(3, 3);
+  CHECK(message([&] { alone(Tensor::ones({1, 4})); }).rfind("linear: ", 0) == 0);
+}
+
+TEST_CASE("Sequential: access and its errors") {
+  Sequential net{Dense(3, 4, ReLU{}), ReLU{}, Dense(4, 2)};
+  CHECK(net.size() == 3);
+  CHECK(net.get<Dense>(2).weight.shape() == Shape{4, 2});
+  CHECK(net[1].describe() == "relu");
+  CHECK_THROWS_WITH_AS(net[3], "Sequential: expected an index below 3; got 3.", Error);
+  CHECK_THROWS_WITH_AS(net.get<Dense>(1), "Sequential: layer 1 is relu, not the type asked for.",
+                       Error);
+  net.add(Dense(2, 2)).add(ReLU{});
+  CHECK(net.size() == 5);
+  const Tensor x = Tensor::ones({2, 3});
+  CHECK(Sequential().forward(x).same_memory(x));
+  CHECK_THROWS_WITH_AS(Dense(0, 3), "Dense: expected in and out of at least 1; got 0 and 3.",
+                       Error);
+  CHECK_THROWS_AS(Dense(3, -1), Error);
+}
+
+TEST_CASE("copies share their tensors, a clone has its own") {
+  Sequential net = model();
+  Sequential copy = net, own = clone(net);
+  const Tensor x = Tensor::ones({2, 3});
+  const Values before = net(x).values();
+  CHECK(own(x).values() == before);
+  {
+    const NoGrad no_grad;
+    for (Tensor& p : net.parameters()) p.mul_(0.5);
+  }
+  CHECK(net(x).values() != before);
+  CHECK(copy(x).values() == net(x).values());
+  CHECK(own(x).values() == before);
+  CHECK(copy.parameters()[0].same_memory(net.parameters()[0]));
+  for (const Tensor& p : own.parameters()) CHECK(p.requires_grad());
+  backward(sum(own(x)));
+  CHECK_FALSE(net.parameters()[0].grad().defined());
+  // A layer that was added to the copy is not in the original.
+  copy.add(ReLU{});
+  CHECK(net.size() == 3);
+  // A frozen one stays frozen.
+  net.freeze();
+  Sequential frozen = clone(net);
+  CHECK_FALSE(frozen.parameters()[0].requires_grad());
+  // A user's own struct.
+  Block block;
+  Block other = clone(block);
+  CHECK_FALSE(other.scale.same_memory(block.scale));
+  CHECK_FALSE(other.conv1.weight.same_memory(block.conv1.weight));
+  CHECK_FALSE(other.seen.same_memory(block.seen));
+}
+
+TEST_CASE("a move keeps a model whole") {
+  Sequential net = model();
+  const Tensor x = Tensor::ones({2, 3});
+  const Values y = net(x).values();
+  Sequential moved = std::move(net);
+  CHECK(moved(x).values() == y);
+  CHECK(moved.parameters().size() == 14);
+  std::vector<Block> blocks(3);
+  blocks.reserve(100);
+  CHECK(blocks[2](x).shape() == Shape{2, 3});
+}
+
+TEST_CASE("tied weights stay tied") {
+  Tied net;
+  CHECK(net.parameters().size() == 4);
+  Tied copy = clone(net);
+  CHECK(copy.a.weight.same_memory(copy.b.weight));
+  CHECK_FALSE(copy.a.weight.same_memory(net.a.weight));
+  CHECK_FALSE(copy.a.bias.same_memory(copy.b.bias));
+  backward(sum(copy(Tensor::ones({1, 3}))));
+  CHECK(copy.a.weight.grad().same_memory(copy.b.weight.grad()));
+  net.to(f64);
+  CHECK(net.a.weight.same_memory(net.b.weight));
+  CHECK(net.a.weight.meta().get() == net.b.weight.meta().get());
+}
+
+TEST_CASE("to(f64) converts all floats and keeps what requires a gradient") {
+  Sequential net = model();
+  net[0].freeze();
+  net.to(f64);
+  for (const NamedTensor& p : net.named_parameters()) {
+    INFO(p.name);
+    CHECK(p.tensor.dtype() == f64);
+    CHECK(p.tensor.requires_grad() == (p.name[0] != '0'));
+  }
+  CHECK(net(Tensor::ones({2, 3}, f64)).dtype() == f64);
+  const Tensor before = net.parameters()[5];
+  net.to(f64);  // nothing to do: the same leaves
+  CHECK(net.parameters()[5].meta().get() == before.meta().get());
+  CHECK_THROWS_WITH_AS(net.to(i64), "to: a model is f32 or f64; got i64.", Error);
+}
+
+TEST_CASE("freeze, train and eval") {
+  Sequential net{Dense(3, 3), Sequential{Doubler{}}};
+  const Tensor x = Tensor::ones({1, 3});
+  net.freeze();
+  CHECK_FALSE(net(x).requires_grad());
+  net.freeze(false);
+  CHECK(net(x).requires_grad());
+  net[0].freeze();
+  CHECK_FALSE(net(x).requires_grad());
+
+  CHECK(net.training());
+  const Values trained = net(x).values();
+  net.eval();
+  CHECK_FALSE(net.training());
+  CHECK_FALSE(net.get<Sequential>(1)[0].training());
+  const Values evaluated = net(x).values();
+  for (size_t i = 0; i < 3; ++i) CHECK(trained[i] == 2 * evaluated[i]);
+  net.train();
+  CHECK(net(x).values() == trained);
+  CHECK(grad_enabled());
+  {
+    net[0].eval();
+    const EvalMode eval(net);
+    CHECK(net(x).values() == evaluated);
+  }
+  CHECK(net(x).values() == trained);
+  CHECK_FALSE(net[0].training());
+}
+
+TEST_CASE("load_state copies by name, into the memory there is") {
+  seed_layers(1);
+  Sequential a = model();
+  Sequential b = model();
+  const Tensor x = Tensor::ones({2, 3}), weight = b.parameters()[0];
+  CHECK(a(x).values() != b(x).values());
+  b.load_state(a.state());
+  CHECK(a(x).values() == b(x).values());
+  CHECK(b.parameters()[0].same_memory(weight));
+  CHECK(b.parameters()[0].requires_grad());
+  CHECK_FALSE(b.parameters()[0].same_memory(a.parameters()[0]));
+  // In any order, and from another dtype.
+  std::vector<NamedTensor> state = a.state();
+  std::reverse(state.begin(), state.end());
+  for (NamedTensor& s : state) s.tensor = s.tensor.to(f64);
+  Sequential c = model();
+  c.load_state(state);
+  CHECK(a(x).values() == c(x).values());
+  CHECK(c.parameters()[0].dtype() == f32);
+}
+
+TEST_CASE("load_state names every wrong tensor, and then changes nothing") {
+  Sequential net{Dense(3, 4), Dense(4, 2)};
+  const Values before = net.get<Dense>(0).bias.values();
+  std::vector<NamedTensor> state;
+  state.push_back({"0.bias", Tensor::ones({4})});
+  state.push_back({"0.weight", Tensor::ones({4, 3})});
+  state.push_back({"1.weight", Tensor::ones({4, 2}, i64)});
+  state.push_back({"2.weight", Tensor::ones({9})});
+  CHECK(
+      message([&] { net.load_state(state); }) ==
+      "load_state: the state and the model must agree; \"0.weight\" is [3, 4] in the model and "
+      "[4, 3] in the state; \"1.weight\" is f32 in the model and i64 in the state; \"1.bias\" [2] "
+      "is missing; \"2.weight\" [9] is not in the model. Hint: is it the same architecture?");
+  CHECK(net.get<Dense>(0).bias.values() == before);
+  Block block;
+  state = block.state();
+  state.back().tensor = {};
+  CHECK(message([&] { block.load_state(state); }) ==
+        "load_state: the state and the model must agree; \"seen\" [] is missing. Hint: is it the "
+        "same architecture?");
+}
+
+TEST_CASE("describe and summary") {
+  CHECK(Dense(784, 128, ReLU{}).describe() == "Dense(784, 128, relu)");
+  CHECK(Dense(128, 10).describe() == "Dense(128, 10)");
+  CHECK(Dense(128, 10, Identity{}, {.bias = false}).describe() == "Dense(128, 10, no bias)");
+  Sequential net{Dense(3, 4, ReLU{}), Block{}};
+  net.get<Block>(1).conv1 = Dense(4, 4);
+  net.get<Block>(1).conv2 = Dense(4, 4);
+  net.get<Block>(1).scale = Tensor::ones({4}).requires_grad_();
+  CHECK(net.summary() ==
+        "path     layer                parameters\n"
+        "0        Dense(3, 4, relu)            16\n"
+        "1        Block                        44\n"
+        "1.conv1  Dense(4, 4)                  20\n"
+        "1.conv2  Dense(4, 4)                  20\n"
+        "         Sequential                   60\n");
+  net.get<Block>(1).eval();
+  CHECK(net.summary({7, 3}) ==
+        "path     layer              output    parameters\n"
+        "0        Dense(3, 4, relu)  [7, 4]            16\n"
+        "1        Block              [7, 4]            44\n"
+        "1.conv1  Dense(4, 4)        [7, 4]            20\n"
+        "1.conv2  Dense(4, 4)        [7, 4]            20\n"
+        "         Sequential         [7, 4]            60\n");
+  // It leaves the modes as they were.
+  CHECK(net.training());
+  CHECK_FALSE(net[1].training());
+  CHECK_THROWS_AS(net.summary({7, 5}), Error);
+  CHECK(net.training());
+}
