@@ -1,46 +1,86 @@
 #include "ramp/autograd/backward.h"
 
 #include <algorithm>
+#include <memory>
 #include <unordered_set>
 #include <vector>
+
+#include "ramp/core/kernels/kernels.h"
+#include "ramp/core/parallel.h"
 
 namespace ramp {
 namespace {
 
-bool lower_id(const Ref<Node>& a, const Ref<Node>& b) { return a->id < b->id; }
-
-// The nodes that have a gradient and wait for their turn, the highest id first.
+// The nodes that have a gradient and wait for their turn, the highest id first; and the leaves,
+// whose turn is at the end.
 struct Queue {
-  std::vector<Ref<Node>> heap;
+  struct Entry {
+    uint64_t id;
+    Ref<Node> node;
+    bool operator<(const Entry& other) const { return id < other.id; }
+  };
+  std::vector<Entry> heap;
+  std::vector<Ref<Node>> leaves;
 
   void push(Ref<Node> node) {
-    heap.push_back(std::move(node));
-    std::push_heap(heap.begin(), heap.end(), lower_id);
+    if (node->is_leaf) {
+      leaves.push_back(std::move(node));
+    } else {
+      heap.push_back({node->id, std::move(node)});
+      if (heap.size() > 1) std::push_heap(heap.begin(), heap.end());
+    }
   }
   Ref<Node> pop() {
-    std::pop_heap(heap.begin(), heap.end(), lower_id);
-    Ref<Node> node = std::move(heap.back());
+    if (heap.size() > 1) std::pop_heap(heap.begin(), heap.end());
+    Ref<Node> node = std::move(heap.back().node);
     heap.pop_back();
     return node;
   }
   // Left here by an exception: the gradients under way are dropped.
   ~Queue() {
-    for (Ref<Node>& node : heap) node->cotangent = {};
+    for (Entry& e : heap) e.node->cotangent = {};
+    for (Ref<Node>& leaf : leaves) leaf->cotangent = {};
   }
 };
 
+// The gradients that a vjp made, in memory that serves all nodes in turn.
+struct alignas(Tensor) RawTensor {
+  std::byte bytes[sizeof(Tensor)];
+};
+struct Gradients {
+  Tensor* dx;
+  uint32_t n;
+  ~Gradients() { std::destroy_n(dx, n); }
+};
+
+// sum += g for two of one shape and dtype, without the checks that add_ makes.
+void add_in_place(Tensor& sum, const Tensor& g) {
+  visit_float("backward", sum.dtype(), [&]<typename T>(T) {
+    const T* from = g.data<T>();
+    T* to = sum.mutable_data<T>();
+    const int64_t n = sum.numel();
+    if (n == 1) {
+      *to += *from;
+    } else if (n > 0) {
+      parallel_for(n, 1 << 14, [=](int64_t i, int64_t end) {
+        kernels<T>().axpy(end - i, 1, from + i, to + i);
+      });
+    }
+  });
+}
+
 // sum += g, in place only where nobody else sees the memory.
-void accumulate(Tensor& sum, Tensor g) {
+void accumulate(Tensor& sum, Tensor&& g) {
   if (!sum.defined()) {
     sum = std::move(g);
   } else if (sum.unique()) {
-    sum.add_(g);
+    add_in_place(sum, g);
   } else if (g.unique()) {
-    g.add_(sum);
+    add_in_place(g, sum);
     sum = std::move(g);
   } else {
     sum = sum.clone();
-    sum.add_(g);
+    add_in_place(sum, g);
   }
 }
 
@@ -58,7 +98,7 @@ void run_hooks(const Node& node, Tensor& dy) {
 }
 
 void keep_gradient(Node& node, const Tensor& dy) {
-  accumulate(node.grad, node.grad.defined() ? dy : dy.clone());
+  accumulate(node.grad, node.grad.defined() ? Tensor(dy) : dy.clone());
 }
 
 }  // namespace
@@ -66,9 +106,10 @@ void keep_gradient(Node& node, const Tensor& dy) {
 void backward(const Tensor& y, const Tensor& dy, BackwardOptions options) {
   check_defined("backward", "y", y);
   if (!y.requires_grad()) {
-    fail("backward: y {} requires no gradient: nothing on the tape leads to it. Hint: "
-         "requires_grad_() on a leaf, and no NoGrad around the forward pass.",
-         y.shape());
+    fail(
+        "backward: y {} requires no gradient: nothing on the tape leads to it. Hint: "
+        "requires_grad_() on a leaf, and no NoGrad around the forward pass.",
+        y.shape());
   }
   if (dy.defined()) {
     if (!(dy.shape() == y.shape()) || dy.dtype() != y.dtype()) {
@@ -85,34 +126,29 @@ void backward(const Tensor& y, const Tensor& dy, BackwardOptions options) {
   root->cotangent = dy.defined() ? dy.detach() : Tensor::ones(y.shape(), y.dtype());
   Queue queue;
   queue.push(std::move(root));
-  std::vector<Tensor> dx;
+  std::vector<RawTensor> raw;
   while (!queue.heap.empty()) {
     const Ref<Node> node = queue.pop();
     Tensor dy_node = std::move(node->cotangent);
     if (node->hooks) run_hooks(*node, dy_node);
-    if (node->is_leaf) {
-      if (!node->grad.defined() && dy_node.unique()) {
-        node->grad = std::move(dy_node);
-      } else {
-        keep_gradient(*node, dy_node);
-      }
-      continue;
-    }
     if (node->retains_grad) keep_gradient(*node, dy_node);
     if (node->released) {
-      fail("backward: the tape behind {} {} was freed by an earlier pass. Hint: "
-           "backward(y, dy, {{.retain_graph = true}}) the first time.",
-           node->op, node->shape);
+      fail(
+          "backward: the tape behind {} {} was freed by an earlier pass. Hint: "
+          "backward(y, dy, {{.retain_graph = true}}) the first time.",
+          node->op, node->shape);
     }
     Ref<Node>* inputs = node->inputs();
     const uint32_t n = node->input_count;
-    dx.resize(n);
-    node->vjp(dy_node, Wants{inputs}, dx.data());
+    if (raw.size() < n) raw.resize(n);
+    Tensor* dx = reinterpret_cast<Tensor*>(raw.data());
+    node->vjp(dy_node, Wants{inputs}, dx);
+    const Gradients gradients{dx, n};
     dy_node = {};
     for (uint32_t i = 0; i < n; ++i) {
-      Tensor g = std::move(dx[i]);
-      if (!inputs[i] || !g.defined()) continue;
       Node* input = inputs[i].get();
+      Tensor& g = dx[i];
+      if (!input || !g.defined()) continue;
       if (!(g.shape() == input->shape) || g.dtype() != input->dtype) {
         fail("backward through {}: input {} is {} {}; its derivative gave {} {}.", node->op, i,
              input->dtype, input->shape, g.dtype(), g.shape());
@@ -121,10 +157,20 @@ void backward(const Tensor& y, const Tensor& dy, BackwardOptions options) {
       accumulate(input->cotangent, std::move(g));
       if (first) queue.push(options.retain_graph ? inputs[i] : std::move(inputs[i]));
     }
-    if (!options.retain_graph) {
+    // A node that only this loop holds is gone in a moment anyhow.
+    if (!options.retain_graph && !node.unique()) {
       node->release_saved();
       node->released = true;
       for (uint32_t i = 0; i < n; ++i) inputs[i] = {};
+    }
+  }
+  for (Ref<Node>& leaf : queue.leaves) {
+    Tensor dy_leaf = std::move(leaf->cotangent);
+    if (leaf->hooks) run_hooks(*leaf, dy_leaf);
+    if (!leaf->grad.defined() && dy_leaf.unique()) {
+      leaf->grad = std::move(dy_leaf);
+    } else {
+      keep_gradient(*leaf, dy_leaf);
     }
   }
 }
@@ -146,8 +192,7 @@ std::vector<const Node*> tape(const Tensor& y) {
       if (input && seen.insert(input).second) nodes.push_back(input);
     }
   }
-  std::sort(nodes.begin(), nodes.end(),
-            [](const Node* a, const Node* b) { return a->id > b->id; });
+  std::sort(nodes.begin(), nodes.end(), [](const Node* a, const Node* b) { return a->id > b->id; });
   return nodes;
 }
 

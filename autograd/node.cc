@@ -126,7 +126,7 @@ void NodeInputs::connect(Node* node, const char* op, Tensor& y, const Inputs& in
     // A result made on another thread may have a higher id than this thread's last.
     id = std::max(id, input->id);
     input->refs.fetch_add(1, std::memory_order_relaxed);
-    edges[i] = Ref<Node>::adopt(input);
+    new (&edges[i]) Ref<Node>(Ref<Node>::adopt(input));  // over a null one
   }
   node->id = last_id = id + 1;
   y.set_meta(Ref<GradMeta>::adopt(node));

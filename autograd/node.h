@@ -23,8 +23,8 @@ struct Wants {
 struct Node : GradMeta {
   static constexpr int kInlineInputs = 4;
 
-  uint64_t id = 0;       // rises with creation: descending id is the backward order
-  const char* op = "";   // "leaf" for a leaf
+  uint64_t id = 0;      // rises with creation: descending id is the backward order
+  const char* op = "";  // "leaf" for a leaf
   bool is_leaf = false;
   bool released = false;  // its saved values are gone
   bool retains_grad = false;
@@ -40,7 +40,8 @@ struct Node : GradMeta {
   Ref<Node>* inputs() { return input_count <= kInlineInputs ? few_ : many_; }
   const Ref<Node>* inputs() const { return input_count <= kInlineInputs ? few_ : many_; }
 
-  /// dx[i] = the gradient of input i, for the inputs that are wanted (undefined: none).
+  /// Makes dx[i] = the gradient of input i (undefined: none) for all inputs; what is not wanted
+  /// need not be computed. dx is raw memory for input_count tensors.
   virtual void vjp(const Tensor& dy, Wants want, Tensor* dx) = 0;
   /// Drops the saved values.
   virtual void release_saved() = 0;
@@ -88,8 +89,9 @@ class NoGrad {
 class Saved {
  public:
   Saved() = default;
-  Saved(const Tensor& x)  // NOLINT: implicit, for lambda captures
-      : value_(x.detach()), version_(value_.defined() ? value_.version() : 0) {}
+  /// Saves nothing unless it is wanted: `Saved(a, b.requires_grad())`.
+  Saved(const Tensor& x, bool wanted = true)  // NOLINT: implicit, for lambda captures
+      : value_(wanted ? x.detach() : Tensor{}), version_(value_.defined() ? value_.version() : 0) {}
   /// Errors: "backward through mul: `a` [2, 3] was changed in place after it was saved ...".
   const Tensor& get(const char* op, const char* name) const {
     if (value_.defined() && value_.version() != version_) fail_version(op, name);

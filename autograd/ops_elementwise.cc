@@ -3,6 +3,7 @@
 #include <array>
 #include <cmath>
 
+#include "ramp/autograd/ops_reduce.h"
 #include "ramp/autograd/record.h"
 #include "ramp/core/kernels/kernels.h"
 #include "ramp/core/parallel.h"
@@ -120,6 +121,8 @@ template <typename T>
 void run(Binary op, int64_t n, const T* a, int64_t sa, const T* b, int64_t sb, T* y) {
   if constexpr (std::is_same_v<T, int64_t>) {
     for (int64_t i = 0; i < n; ++i) y[i] = apply(op, a[i * sa], b[i * sb]);
+  } else if (n == 1 && op <= Binary::mul) {  // chains of scalars, without a call
+    *y = op == Binary::add ? *a + *b : op == Binary::sub ? *a - *b : *a * *b;
   } else {
     kernels<T>().binary[static_cast<int>(op)](n, a, sa, b, sb, y);
   }
@@ -133,6 +136,35 @@ void run_where(int64_t n, const T* c, int64_t sc, const T* a, int64_t sa, const 
   } else {
     kernels<T>().where(n, c, sc, a, sa, b, sb, y);
   }
+}
+
+// map() of two shapes, and of one.
+Tensor map_stretched(Binary op, const char* name, const Tensor& a, const Tensor& b) {
+  Tensor y = Tensor::empty(broadcast(name, a.shape(), b.shape()), a.dtype());
+  visit_dtype(y.dtype(), [&]<typename T>(T) {
+    const Broadcast<2> loop(y.shape(), {&a.shape(), &b.shape()});
+    const int64_t sa = loop.stride[0][0], sb = loop.stride[0][1];
+    const T *pa = a.data<T>(), *pb = b.data<T>();
+    T* py = y.mutable_data<T>();
+    in_pieces(y.numel(), [&](int64_t begin, int64_t end) {
+      loop.runs(begin, end, [&](int64_t at, int64_t n, const int64_t* x) {
+        run(op, n, pa + x[0], sa, pb + x[1], sb, py + at);
+      });
+    });
+  });
+  return y;
+}
+
+Tensor map_alike(Binary op, const Tensor& a, const Tensor& b) {
+  Tensor y = Tensor::empty(a.shape(), a.dtype());
+  visit_dtype(y.dtype(), [&]<typename T>(T) {
+    const T *pa = a.data<T>(), *pb = b.data<T>();
+    T* py = y.mutable_data<T>();
+    const int64_t n = y.numel();
+    if (n == 1) return run(op, n, pa, 1, pb, 1, py);
+    in_pieces(n, [=](int64_t i, int64_t end) { run(op, end - i, pa + i, 1, pb + i, 1, py + i); });
+  });
+  return y;
 }
 
 // y = cond ? a : b without history; cond has the dtype of a and b.
@@ -159,28 +191,7 @@ Tensor map(Binary op, const char* name, const Tensor& a, const Tensor& b) {
   if (!a.defined() || !b.defined() || a.dtype() != b.dtype()) {
     check_same_dtype(name, "a", a, "b", b);
   }
-  Tensor y = Tensor::empty(
-      a.shape() == b.shape() ? a.shape() : broadcast(name, a.shape(), b.shape()), a.dtype());
-  visit_dtype(y.dtype(), [&]<typename T>(T) {
-    const T *pa = a.data<T>(), *pb = b.data<T>();
-    T* py = y.mutable_data<T>();
-    const int64_t n = y.numel(), na = a.numel(), nb = b.numel();
-    if ((na == n || na == 1) && (nb == n || nb == 1)) {
-      const int64_t sa = na == n, sb = nb == n;
-      in_pieces(n, [&](int64_t begin, int64_t end) {
-        run(op, end - begin, pa + sa * begin, sa, pb + sb * begin, sb, py + begin);
-      });
-      return;
-    }
-    const Broadcast<2> loop(y.shape(), {&a.shape(), &b.shape()});
-    const int64_t sa = loop.stride[0][0], sb = loop.stride[0][1];
-    in_pieces(n, [&](int64_t begin, int64_t end) {
-      loop.runs(begin, end, [&](int64_t at, int64_t n, const int64_t* x) {
-        run(op, n, pa + x[0], sa, pb + x[1], sb, py + at);
-      });
-    });
-  });
-  return y;
+  return a.shape() == b.shape() ? map_alike(op, a, b) : map_stretched(op, name, a, b);
 }
 
 Tensor map(Unary op, const char* name, const Tensor& x, Numbers numbers) {
@@ -217,24 +228,12 @@ Tensor map_vjp(Unary op, const char* name, const Tensor& x_or_y, const Tensor& d
   return dx;
 }
 
-Tensor sum_to(const Tensor& g, const Shape& shape) {
-  if (g.shape() == shape) return g;
-  Tensor s = Tensor::zeros(shape, g.dtype());
-  visit_float("sum_to", g.dtype(), [&]<typename T>(T) {
-    const Broadcast<1> loop(g.shape(), {&shape});
-    const T* from = g.data<T>();
-    T* to = s.mutable_data<T>();
-    loop.runs(0, g.numel(), [&](int64_t at, int64_t n, const int64_t* x) {
-      if (loop.stride[0][0] == 1) {
-        run(Binary::add, n, to + x[0], 1, from + at, 1, to + x[0]);
-      } else {
-        double sum = 0;
-        for (int64_t i = 0; i < n; ++i) sum += from[at + i];
-        to[x[0]] += static_cast<T>(sum);
-      }
-    });
-  });
-  return s;
+Tensor sum_stretched(const Tensor& g, const Shape& shape) {
+  const int more = g.rank() - shape.rank();
+  std::vector<int> axes;
+  for (int axis = 0; axis < g.rank(); ++axis)
+    if (axis < more || shape[axis - more] != g.dim(axis)) axes.push_back(axis);
+  return sum(g, axes).view(shape);
 }
 
 Tensor scalar_like(double value, const Tensor& x) {
@@ -260,31 +259,26 @@ Tensor sub(const Tensor& a, const Tensor& b) {
 }
 
 Tensor mul(const Tensor& a, const Tensor& b) {
-  Tensor y = map(Binary::mul, "mul", a, b);
-  if (!records({a, b})) return y;
-  const Saved for_db = b.requires_grad() ? a : Tensor{}, for_da = a.requires_grad() ? b : Tensor{};
-  return record(
-      "mul", std::move(y), {a, b}, [a = for_db, b = for_da](const Tensor& dy, Wants want) {
-        const auto times = [&](const Saved& other, const char* name, int i) {
-          return sum_to(map(Binary::mul, "mul", dy, other.get("mul", name)), want.shape(i));
-        };
-        return std::array{want[0] ? times(b, "b", 0) : Tensor{},
-                          want[1] ? times(a, "a", 1) : Tensor{}};
-      });
+  return record("mul", map(Binary::mul, "mul", a, b), {a, b},
+                [a = Saved(a, b.requires_grad()), b = Saved(b, a.requires_grad())](const Tensor& dy,
+                                                                                   Wants want) {
+                  const auto times = [&](const Tensor& other, int i) {
+                    return sum_to(map(Binary::mul, "mul", dy, other), want.shape(i));
+                  };
+                  return std::array{want[0] ? times(b.get("mul", "b"), 0) : Tensor{},
+                                    want[1] ? times(a.get("mul", "a"), 1) : Tensor{}};
+                });
 }
 
 Tensor div(const Tensor& a, const Tensor& b) {
   Tensor y = map(Binary::div, "div", a, b);
-  const Saved for_db = b.requires_grad() ? y : Tensor{};
-  return record("div", y, {a, b}, [y = for_db, b = Saved(b)](const Tensor& dy, Wants want) {
-    const Tensor da = map(Binary::div, "div", dy, b.get("div", "b"));
-    std::array<Tensor, 2> dx;
-    if (want[0]) dx[0] = sum_to(da, want.shape(0));
-    if (want[1]) {
-      dx[1] = neg(sum_to(map(Binary::mul, "div", da, y.get("div", "y")), want.shape(1)));
-    }
-    return dx;
-  });
+  return record("div", y, {a, b},
+                [y = Saved(y, b.requires_grad()), b = Saved(b)](const Tensor& dy, Wants want) {
+                  const Tensor da = map(Binary::div, "div", dy, b.get("div", "b"));
+                  const auto db = [&] { return map(Binary::mul, "div", da, y.get("div", "y")); };
+                  return std::array{want[0] ? sum_to(da, want.shape(0)) : Tensor{},
+                                    want[1] ? neg(sum_to(db(), want.shape(1))) : Tensor{}};
+                });
 }
 
 Tensor neg(const Tensor& x) {

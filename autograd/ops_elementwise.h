@@ -93,7 +93,15 @@ enum class Unary;  // core/kernels/elementwise_ops.h
 enum class Binary;
 
 /// g summed over the axes along which `shape` was stretched to g's shape.
-Tensor sum_to(const Tensor& g, const Shape& shape);
+Tensor sum_stretched(const Tensor& g, const Shape& shape);
+inline Tensor sum_to(const Tensor& g, const Shape& shape) {
+  if (g.shape() == shape) return g;
+  return sum_stretched(g, shape);
+}
+inline Tensor sum_to(Tensor&& g, const Shape& shape) {
+  if (g.shape() == shape) return std::move(g);
+  return sum_stretched(g, shape);
+}
 /// y = op(a, b) with broadcasting; `name` starts the error text.
 Tensor map(Binary op, const char* name, const Tensor& a, const Tensor& b);
 /// y = op(x), and dx = dy op'(x or y), where the kernel reads one of both (see kernels.h). f32,

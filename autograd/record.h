@@ -3,6 +3,7 @@
 
 #include <array>
 #include <initializer_list>
+#include <memory>
 #include <new>
 #include <optional>
 #include <utility>
@@ -43,14 +44,14 @@ struct NodeOf final : Node {
   explicit NodeOf(Vjp&& f) : rule(std::move(f)) {}
 
   void vjp(const Tensor& dy, Wants want, Tensor* dx) override {
-    auto gradients = (*rule)(dy, want);
-    if constexpr (std::is_same_v<decltype(gradients), Tensor>) {
-      check_count(1);
-      dx[0] = std::move(gradients);
-    } else {
+    using Gradients = decltype((*rule)(dy, want));
+    if constexpr (std::is_same_v<Gradients, std::vector<Tensor>>) {
+      Gradients gradients = (*rule)(dy, want);
       check_count(gradients.size());
-      size_t i = 0;
-      for (Tensor& g : gradients) dx[i++] = std::move(g);
+      std::uninitialized_move_n(gradients.begin(), input_count, dx);
+    } else {  // a Tensor, or an array of them, made in place
+      check_count(sizeof(Gradients) / sizeof(Tensor));
+      new (dx) Gradients((*rule)(dy, want));
     }
   }
   void release_saved() override { rule.reset(); }

@@ -23,23 +23,30 @@ class Ref {
     if (p_) p_->refs.fetch_add(1, std::memory_order_relaxed);
   }
   Ref(Ref&& other) noexcept : p_(std::exchange(other.p_, nullptr)) {}
-  Ref& operator=(Ref other) noexcept {
-    std::swap(p_, other.p_);
+  Ref& operator=(const Ref& other) noexcept { return *this = Ref(other); }
+  Ref& operator=(Ref&& other) noexcept {
+    T* old = std::exchange(p_, std::exchange(other.p_, nullptr));
+    if (old) drop(old);
     return *this;
   }
   ~Ref() {
-    if (p_ && (unique() || p_->refs.fetch_sub(1, std::memory_order_acq_rel) == 1)) destroy(p_);
+    if (p_) drop(p_);
   }
 
   T* get() const { return p_; }
   T* operator->() const { return p_; }
   T& operator*() const { return *p_; }
   explicit operator bool() const { return p_ != nullptr; }
-  bool unique() const { return p_->refs.load(std::memory_order_acquire) == 1; }
+  bool unique() const { return is_last(p_); }
   /// Gives the count to the caller.
   T* release() { return std::exchange(p_, nullptr); }
 
  private:
+  static bool is_last(T* p) { return p->refs.load(std::memory_order_acquire) == 1; }
+  static void drop(T* p) {
+    if (is_last(p) || p->refs.fetch_sub(1, std::memory_order_acq_rel) == 1) destroy(p);
+  }
+
   T* p_ = nullptr;
 };
 

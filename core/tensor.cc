@@ -5,13 +5,11 @@
 
 namespace ramp {
 
+Tensor::Tensor(Ref<Storage> storage, const Shape& shape, DType dtype)
+    : storage_(std::move(storage)), data_(storage_->data()), shape_(shape), dtype_(dtype) {}
+
 Tensor Tensor::empty(const Shape& shape, DType dtype) {
-  Tensor t;
-  t.storage_ = Storage::make(static_cast<size_t>(shape.numel()) * size_of(dtype));
-  t.data_ = t.storage_->data();
-  t.shape_ = shape;
-  t.dtype_ = dtype;
-  return t;
+  return Tensor(Storage::make(static_cast<size_t>(shape.numel()) * size_of(dtype)), shape, dtype);
 }
 
 Tensor Tensor::zeros(const Shape& shape, DType dtype) {

@@ -24,7 +24,7 @@ void destroy(GradMeta* meta) noexcept;
 class Tensor {
  public:
   /// Undefined: holds nothing; reading it is an error.
-  Tensor() = default;
+  Tensor() noexcept {}  // not `= default`: Tensor{} would set all bytes to 0 first
   Tensor(const Tensor&) = default;
   Tensor(Tensor&& other) noexcept
       : storage_(std::move(other.storage_)),
@@ -135,6 +135,7 @@ class Tensor {
   void set_meta(Ref<GradMeta> meta) { meta_ = std::move(meta); }
 
  private:
+  Tensor(Ref<Storage> storage, const Shape& shape, DType dtype);
   void check_data(DType wanted) const {
     if (data_ == nullptr || wanted != dtype_) fail_data(wanted);
   }
