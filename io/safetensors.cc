@@ -5,10 +5,15 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
+#include <bit>
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <string_view>
+#include <system_error>
 #include <unordered_set>
 
 namespace ramp {
@@ -28,13 +33,14 @@ constexpr uint64_t kMaxHeader = 100'000'000;
 // A file under a name of its own until it is finished; then it takes the place of `path`.
 class NewFile {
  public:
-  explicit NewFile(const std::string& path) : path_(path), temporary_(path + ".XXXXXX") {
-    fd_ = mkstemp(temporary_.data());
+  explicit NewFile(const std::string& path) : path_(path) {
+    // Not mkstemp: its file is for its owner alone.
+    static std::atomic<int> number{0};
+    do {
+      temporary_ = fmt::format("{}.new-{}-{}", path, getpid(), number.fetch_add(1));
+      fd_ = open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    } while (fd_ < 0 && errno == EEXIST);
     if (fd_ < 0) fail_system("cannot create", path);
-    // mkstemp's file is for its owner alone; what replaces a file should be as readable as any.
-    const mode_t mask = umask(0);
-    umask(mask);
-    fchmod(fd_, 0666 & ~mask);
   }
   ~NewFile() {
     if (fd_ >= 0) close(fd_);
@@ -61,7 +67,7 @@ class NewFile {
     // The new name itself reaches the disk with the folder.
     const size_t slash = path_.rfind('/');
     const std::string folder = slash == std::string::npos ? "." : path_.substr(0, slash + 1);
-    if (const int fd = open(folder.c_str(), O_RDONLY | O_DIRECTORY); fd >= 0) {
+    if (const int fd = open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); fd >= 0) {
       fsync(fd);
       close(fd);
     }
@@ -73,17 +79,72 @@ class NewFile {
   bool done_ = false;
 };
 
-const char* dtype_text(DType t) { return t == f32 ? "F32" : t == f64 ? "F64" : "I64"; }
+static_assert(std::endian::native == std::endian::little, "the format is little-endian");
 
-DType dtype_from(const std::string& path, const std::string& name, const std::string& text) {
-  for (const DType t : {f32, f64, i64})
-    if (text == dtype_text(t)) return t;
-  fail("load_safetensors: {}: \"{}\" must be F32, F64 or I64; got {}.", path, name, text);
+const char* name_in_file(DType t) { return t == f32 ? "F32" : t == f64 ? "F64" : "I64"; }
+
+// 16-bit floats: sign, exponent (5 or 8 bits), fraction (10 or 7 bits).
+struct Half {
+  uint16_t bits;
+  explicit operator float() const {
+    const uint32_t sign = (bits & 0x8000u) << 16, exponent = bits >> 10 & 31, rest = bits & 0x3FFu;
+    if (exponent == 0) {
+      const float size = static_cast<float>(rest) * 0x1p-24f;
+      return sign ? -size : size;
+    }
+    return std::bit_cast<float>(sign | (exponent == 31 ? 255 : exponent + 112) << 23 | rest << 13);
+  }
+};
+struct BFloat {
+  uint16_t bits;
+  explicit operator float() const { return std::bit_cast<float>(uint32_t{bits} << 16); }
+};
+
+template <typename From, typename To>
+void convert(const char* from, Tensor& to) {
+  To* y = to.mutable_data<To>();
+  for (int64_t i = 0, n = to.numel(); i < n; ++i) {
+    From v;
+    std::memcpy(&v, from + sizeof(From) * static_cast<size_t>(i), sizeof(From));
+    y[i] = static_cast<To>(v);
+  }
+}
+
+// A dtype of the format, and what it becomes.
+struct FileType {
+  std::string_view name;
+  uint64_t size;
+  DType dtype;
+  void (*convert)(const char* from, Tensor& to);  // null: the same bits
+};
+constexpr FileType kFileTypes[] = {
+    {"F32", 4, f32, nullptr},
+    {"F64", 8, f64, nullptr},
+    {"I64", 8, i64, nullptr},
+    {"F16", 2, f32, convert<Half, float>},
+    {"BF16", 2, f32, convert<BFloat, float>},
+    {"I32", 4, i64, convert<int32_t, int64_t>},
+    {"U32", 4, i64, convert<uint32_t, int64_t>},
+    {"I16", 2, i64, convert<int16_t, int64_t>},
+    {"U16", 2, i64, convert<uint16_t, int64_t>},
+    {"I8", 1, i64, convert<int8_t, int64_t>},
+    {"U8", 1, i64, convert<uint8_t, int64_t>},
+    {"BOOL", 1, i64, convert<uint8_t, int64_t>},
+};
+
+const FileType& find_type(const std::string& path, const std::string& name,
+                          const std::string& text) {
+  for (const FileType& t : kFileTypes)
+    if (t.name == text) return t;
+  fail(
+      "load_safetensors: {}: \"{}\" must be of F64, F32, F16, BF16, I64 or a smaller integer; got "
+      "{}.",
+      path, name, text);
 }
 
 struct Entry {
   std::string name;
-  DType dtype;
+  const FileType* type;
   Shape shape;
   uint64_t begin, end;
 };
@@ -101,9 +162,11 @@ Entry read_entry(const std::string& path, const std::string& name, const Json& v
     bad("must have dtype, shape and two data_offsets");
   }
   const Json &dims = value["shape"], &offsets = value["data_offsets"];
-  if (dims.size() > Shape::kMaxRank) bad(fmt::format("has {} dimensions, more than 8", dims.size()));
+  if (dims.size() > Shape::kMaxRank)
+    bad(fmt::format("has {} dimensions, more than 8", dims.size()));
   std::vector<int64_t> shape;
-  uint64_t bytes = size_of(dtype_from(path, name, value["dtype"].get<std::string>()));
+  const FileType& type = find_type(path, name, value["dtype"].get<std::string>());
+  uint64_t bytes = type.size;
   for (const Json& d : dims) {
     if (!d.is_number_unsigned()) bad("has a dimension that is no natural number");
     const uint64_t n = d.get<uint64_t>();
@@ -122,13 +185,17 @@ Entry read_entry(const std::string& path, const std::string& name, const Json& v
   if (end - begin != bytes) {
     bad(fmt::format("needs {} bytes for its shape and has {}", bytes, end - begin));
   }
-  return {name, dtype_from(path, name, value["dtype"].get<std::string>()), Shape(shape), begin, end};
+  return {name, &type, Shape(shape), begin, end};
 }
 
 }  // namespace
 
-void save_safetensors(const std::string& path, const std::vector<NamedTensor>& tensors) {
+void save_safetensors(const std::string& path, const std::vector<NamedTensor>& tensors,
+                      const Metadata& metadata) {
   Json header = Json::object();
+  if (!metadata.empty()) header["__metadata__"] = metadata;
+  // The data of 8-byte elements goes first, so that all of it is aligned.
+  std::vector<const Tensor*> data;
   uint64_t at = 0;
   for (const NamedTensor& t : tensors) {
     check_defined("save_safetensors", t.name, t.tensor);
@@ -136,46 +203,64 @@ void save_safetensors(const std::string& path, const std::vector<NamedTensor>& t
       fail("save_safetensors: each tensor needs a name of its own; got \"{}\" twice or reserved.",
            t.name);
     }
-    const uint64_t bytes = static_cast<uint64_t>(t.tensor.numel()) * size_of(t.tensor.dtype());
-    const Shape& s = t.tensor.shape();
-    header[t.name] = {{"dtype", dtype_text(t.tensor.dtype())},
-                      {"shape", std::vector<int64_t>(s.begin(), s.end())},
-                      {"data_offsets", {at, at + bytes}}};
-    at += bytes;
+    header[t.name] = nullptr;
   }
-  std::string text = header.dump();
+  for (const size_t size : {8, 4}) {
+    for (const auto& [name, tensor] : tensors) {
+      if (size_of(tensor.dtype()) != size) continue;
+      const Shape& s = tensor.shape();
+      const uint64_t end = at + static_cast<uint64_t>(s.numel()) * size;
+      header[name] = {{"dtype", name_in_file(tensor.dtype())},
+                      {"shape", std::vector<int64_t>(s.begin(), s.end())},
+                      {"data_offsets", {at, end}}};
+      data.push_back(&tensor);
+      at = end;
+    }
+  }
+  std::string text;
+  try {
+    text = header.dump();
+  } catch (const Json::exception&) {
+    fail("save_safetensors: names and metadata must be UTF-8; got other bytes.");
+  }
   text.resize((text.size() + 7) / 8 * 8, ' ');  // the data starts aligned
   const uint64_t length = text.size();
-  unsigned char little_endian[8];
-  for (int i = 0; i < 8; ++i) little_endian[i] = static_cast<unsigned char>(length >> (8 * i));
 
   NewFile file(path);
-  file.write(little_endian, 8);
+  file.write(&length, 8);
   file.write(text.data(), text.size());
-  for (const NamedTensor& t : tensors) {
-    visit_dtype(t.tensor.dtype(), [&]<typename T>(T) {
-      file.write(t.tensor.data<T>(), static_cast<size_t>(t.tensor.numel()) * sizeof(T));
+  for (const Tensor* t : data) {
+    visit_dtype(t->dtype(), [&]<typename T>(T) {
+      file.write(t->data<T>(), static_cast<size_t>(t->numel()) * sizeof(T));
     });
   }
   file.finish();
 }
 
-std::vector<NamedTensor> load_safetensors(const std::string& path) {
-  std::ifstream in(path, std::ios::binary | std::ios::ate);
-  const std::streamoff end = in ? static_cast<std::streamoff>(in.tellg()) : -1;
-  if (end < 0) fail("load_safetensors: cannot open {}. Hint: is the path right?", path);
-  const uint64_t file_bytes = static_cast<uint64_t>(end);
-  if (file_bytes < 8) fail("load_safetensors: {} has {} bytes, too few for a header.", path, end);
-  in.seekg(0);
-  unsigned char little_endian[8];
-  in.read(reinterpret_cast<char*>(little_endian), 8);
+std::vector<NamedTensor> load_safetensors(const std::string& path, Metadata* metadata) {
+  std::error_code error;
+  const uint64_t file_bytes = std::filesystem::file_size(path, error);
+  std::ifstream in(path, std::ios::binary);
+  if (error || !in) {
+    fail("load_safetensors: cannot open {}: {}. Hint: is the path right?", path,
+         error ? error.message() : std::strerror(errno));
+  }
+  const auto read = [&](void* to, uint64_t n) {
+    if (!in.read(static_cast<char*>(to), static_cast<std::streamsize>(n))) {
+      fail("load_safetensors: {} ended while it was read.", path);
+    }
+  };
+  if (file_bytes < 8) {
+    fail("load_safetensors: {} has {} bytes, too few for a header.", path, file_bytes);
+  }
   uint64_t length = 0;
-  for (int i = 7; i >= 0; --i) length = length << 8 | little_endian[i];
+  read(&length, 8);
   if (length > kMaxHeader || length > file_bytes - 8) {
-    fail("load_safetensors: {} says its header has {} bytes; the file has {}.", path, length, end);
+    fail("load_safetensors: {} says its header has {} bytes; the file has {}.", path, length,
+         file_bytes);
   }
   std::string text(length, '\0');
-  in.read(text.data(), static_cast<std::streamsize>(length));
+  read(text.data(), length);
   // Of two entries with one name a parser keeps one: they are looked for while it reads.
   std::unordered_set<std::string> names;
   std::string twice;
@@ -197,8 +282,18 @@ std::vector<NamedTensor> load_safetensors(const std::string& path) {
 
   const uint64_t data_at = 8 + length, data_bytes = file_bytes - data_at;
   std::vector<Entry> entries;
+  if (metadata) metadata->clear();
   for (const auto& [name, value] : header.items()) {
-    if (name != "__metadata__") entries.push_back(read_entry(path, name, value, data_bytes));
+    if (name != "__metadata__") {
+      entries.push_back(read_entry(path, name, value, data_bytes));
+      continue;
+    }
+    for (const auto& [key, note] : value.items()) {
+      if (!value.is_object() || !note.is_string()) {
+        fail("load_safetensors: {}: the metadata must be text by name.", path);
+      }
+      if (metadata) (*metadata)[key] = note.get<std::string>();
+    }
   }
   std::vector<Entry> by_place = entries;
   std::sort(by_place.begin(), by_place.end(), [](const Entry& a, const Entry& b) {
@@ -207,9 +302,10 @@ std::vector<NamedTensor> load_safetensors(const std::string& path) {
   uint64_t at = 0;
   for (const Entry& e : by_place) {
     if (e.begin != at) {
-      fail("load_safetensors: {}: the tensors must fill the file without gaps or overlaps; \"{}\" "
-           "begins at {}, the one before ends at {}.",
-           path, e.name, e.begin, at);
+      fail(
+          "load_safetensors: {}: the tensors must fill the file without gaps or overlaps; \"{}\" "
+          "begins at {}, the one before ends at {}.",
+          path, e.name, e.begin, at);
     }
     at = e.end;
   }
@@ -218,13 +314,15 @@ std::vector<NamedTensor> load_safetensors(const std::string& path) {
   }
   std::vector<NamedTensor> tensors;
   for (const Entry& e : entries) {
-    Tensor t = Tensor::empty(e.shape, e.dtype);
+    Tensor t = Tensor::empty(e.shape, e.type->dtype);
     in.seekg(static_cast<std::streamoff>(data_at + e.begin));
-    visit_dtype(e.dtype, [&]<typename T>(T) {
-      in.read(reinterpret_cast<char*>(t.mutable_data<T>()),
-              static_cast<std::streamsize>(e.end - e.begin));
-    });
-    if (!in) fail("load_safetensors: {} ended while \"{}\" was read.", path, e.name);
+    if (e.type->convert) {
+      std::vector<char> bytes(e.end - e.begin);
+      read(bytes.data(), bytes.size());
+      e.type->convert(bytes.data(), t);
+    } else {
+      visit_dtype(t.dtype(), [&]<typename T>(T) { read(t.mutable_data<T>(), e.end - e.begin); });
+    }
     tensors.push_back({e.name, t});
   }
   return tensors;

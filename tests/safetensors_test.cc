@@ -1,8 +1,11 @@
 #include "ramp/io/safetensors.h"
 
 #include <doctest/doctest.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
+#include <cmath>
+#include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -85,6 +88,85 @@ TEST_CASE("a file of the official package") {
   CHECK(by_name["empty"].shape() == Shape{0, 4});
 }
 
+TEST_CASE("narrower types of the official package become f32 and i64, exactly") {
+  std::map<std::string, Tensor> x;
+  for (const NamedTensor& t : load_safetensors(RAMP_FIXTURES_DIR "/official_types.safetensors")) {
+    x[t.name] = t.tensor;
+  }
+  const double inf = INFINITY;
+  const auto has = [&](const char* name, DType dtype, std::vector<double> expected) {
+    INFO(name);
+    CHECK(x[name].dtype() == dtype);
+    std::vector<double> got = x[name].values();
+    if (dtype == f32) {  // the last of each is NaN, the second -0
+      CHECK(std::isnan(got.back()));
+      CHECK(std::signbit(got[1]));
+      got.pop_back();
+    }
+    CHECK(got == expected);
+  };
+  has("half", f32, {1.5, 0, 65504, 0x1p-14, 1023 * 0x1p-24, -0x1p-24, inf});
+  has("bfloat", f32, {1.5, 0, 255 * 0x1p120, 0x1p-126, 0x1p-133, -2, -inf});
+  has("bool", i64, {1, 0});
+  has("torch.int8", i64, {-128, 127});
+  has("torch.uint8", i64, {0, 255});
+  has("torch.int16", i64, {-32768, 32767});
+  has("torch.uint16", i64, {0, 65535});
+  has("torch.int32", i64, {-2147483648.0, 2147483647});
+  has("torch.uint32", i64, {0, 4294967295});
+  CHECK(x.size() == 9);
+}
+
+TEST_CASE("metadata") {
+  const Folder folder;
+  const std::string path = folder.file("a");
+  const Metadata notes{{"epoch", "7"}, {"a \"name\"\n", "\xc3\xa9"}};
+  save_safetensors(path, {{"x", Tensor::scalar(1)}}, notes);
+  Metadata got{{"old", "entry"}};
+  CHECK(load_safetensors(path, &got).size() == 1);
+  CHECK(got == notes);
+  load_safetensors(RAMP_FIXTURES_DIR "/official.safetensors", &got);
+  CHECK(got == Metadata{{"made_by", "safetensors 0.8.0"}});
+}
+
+TEST_CASE("all data is aligned") {
+  const Folder folder;
+  const std::string path = folder.file("a");
+  save_safetensors(path, {{"odd", Tensor::ones({3})}, {"wide", Tensor::ones({1}, f64)}});
+  const std::string bytes = read(path);
+  const size_t header = static_cast<unsigned char>(bytes[0]);
+  CHECK(header % 8 == 0);
+  CHECK(bytes.size() == 8 + header + 20);
+  CHECK(bytes.find(R"("wide":{"dtype":"F64","shape":[1],"data_offsets":[0,8]})") < header);
+  CHECK(load_safetensors(path)[0].name == "odd");
+}
+
+TEST_CASE("a full disk leaves the old file and nothing else") {
+  const Folder folder;
+  const std::string path = folder.file("a");
+  save_safetensors(path, {{"x", Tensor::scalar(1)}});
+  const std::string before = read(path);
+  rlimit old{};
+  getrlimit(RLIMIT_FSIZE, &old);
+  rlimit small = old;
+  small.rlim_cur = 10'000;
+  const auto handler = std::signal(SIGXFSZ, SIG_IGN);
+  setrlimit(RLIMIT_FSIZE, &small);
+  std::string text;
+  try {
+    save_safetensors(path, {{"x", Tensor::zeros({10'000})}});
+  } catch (const Error& e) {
+    text = e.what();
+  }
+  setrlimit(RLIMIT_FSIZE, &old);
+  std::signal(SIGXFSZ, handler);
+  CHECK(text == fmt::format("save_safetensors: cannot write {}: File too large. Hint: the folder "
+                            "must exist, be writable and have room.",
+                            path));
+  CHECK(read(path) == before);
+  CHECK(std::distance(fs::directory_iterator(folder.path), {}) == 1);
+}
+
 TEST_CASE("a write that fails leaves the old file") {
   const Folder folder;
   const std::string path = folder.file("a.safetensors");
@@ -93,6 +175,10 @@ TEST_CASE("a write that fails leaves the old file") {
   const Tensor x = Tensor::scalar(2);
   CHECK_THROWS_AS(save_safetensors(path, {{"x", x}, {"x", x}}), Error);
   CHECK_THROWS_AS(save_safetensors(path, {{"x", Tensor()}}), Error);
+  CHECK_THROWS_AS(save_safetensors(path, {{"__metadata__", x}}), Error);
+  CHECK_THROWS_WITH_AS(save_safetensors(path, {{"\xff", x}}),
+                       "save_safetensors: names and metadata must be UTF-8; got other bytes.",
+                       Error);
   CHECK(read(path) == before);
   CHECK_THROWS_AS(save_safetensors(folder.file("no/such/folder"), {{"x", x}}), Error);
   fs::create_directories(folder.path / "taken" / "inside");
@@ -108,7 +194,8 @@ TEST_CASE("headers that lie") {
     return error_of(path);
   };
   const auto entry = [](const std::string& dtype, const std::string& shape, const std::string& at) {
-    return fmt::format(R"({{"x":{{"dtype":"{}","shape":{},"data_offsets":{}}}}})", dtype, shape, at);
+    return fmt::format(R"({{"x":{{"dtype":"{}","shape":{},"data_offsets":{}}}}})", dtype, shape,
+                       at);
   };
   const std::string four(4, 'a');
   const auto has = [](const std::string& text, const char* part) {
@@ -121,7 +208,21 @@ TEST_CASE("headers that lie") {
   has(error(with_header("not json", "")), "not a JSON object");
   has(error(with_header("[]", "")), "not a JSON object");
   has(error(with_header(R"({"x":1})", "")), "must have dtype");
-  has(error(with_header(entry("F16", "[2]", "[0,4]"), four)), "must be F32, F64 or I64");
+  has(error_of(folder.path.string()), "Is a directory");
+  has(error(with_header(entry("F8_E5M2", "[4]", "[0,4]"), four)), "got F8_E5M2");
+  has(error(with_header(entry("U64", "[0]", "[0,0]"), "")), "got U64");
+  has(error(with_header(R"({"__metadata__":{"a":1}})", "")), "metadata must be text");
+  has(error(with_header(R"({"__metadata__":3})", "")), "metadata must be text");
+  has(error(with_header(entry("F32", "[0,4294967296,4294967296,4294967296]", "[0,0]"), "")),
+      "2^58 elements");
+  has(error(with_header(entry("F32", "[1]", "[0,18446744073709551620]"), four)), "no natural");
+  has(error(with_header(entry("F32", "[]", "[18446744073709551612,0]"), four)), "lies at");
+  has(error(with_header(R"({"x":{"dtype":"F32","shape":[],"data_offsets":[4,8]}})", four + four)),
+      "without gaps");
+  has(error(with_header("{\"x\":" + std::string(100'000, '['), "")), "not a JSON object");
+  has(error(
+          with_header("{\"x\":" + std::string(100'000, '[') + std::string(100'000, ']') + "}", "")),
+      "must have dtype");
   has(error(with_header(entry("F32", "[2]", "[0,4]"), four)), "needs 8 bytes");
   has(error(with_header(entry("F32", "[-1]", "[0,4]"), four)), "no natural number");
   has(error(with_header(entry("F32", "[1.5]", "[0,4]"), four)), "no natural number");
@@ -131,10 +232,12 @@ TEST_CASE("headers that lie") {
   has(error(with_header(entry("F32", "[1,1,1,1,1,1,1,1,1]", "[0,4]"), four)), "dimensions");
   has(error(with_header(entry("F32", "[1]", "[0,4]"), four + four)), "bytes of data");
   has(error(with_header(R"({"x":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},)"
-                        R"("y":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})", four)),
+                        R"("y":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})",
+                        four)),
       "overlaps");
   has(error(with_header(R"({"x":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},)"
-                        R"("x":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}})", four + four)),
+                        R"("x":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}})",
+                        four + four)),
       "two tensors named");
 }
 
