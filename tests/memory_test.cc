@@ -220,3 +220,19 @@ TEST_CASE("no memory is an Error, and the allocator works on") {
   CHECK(memory_stats().live_bytes == before.live_bytes);
   CHECK(Tensor::ones({100}).values()[99] == 1);
 }
+
+#if defined(__SANITIZE_ADDRESS__)
+extern "C" int __asan_address_is_poisoned(const volatile void* address);
+
+TEST_CASE("AddressSanitizer sees a use of freed tensors and of what lies behind their end") {
+  for (const int64_t n : {3, 1000, 100000}) {
+    Tensor x = Tensor::zeros({n});
+    const float* p = x.data<float>();
+    CHECK_FALSE(__asan_address_is_poisoned(p + n - 1));
+    CHECK(__asan_address_is_poisoned(p + n));
+    x = {};
+    CHECK(__asan_address_is_poisoned(p));
+    CHECK(__asan_address_is_poisoned(p + n - 1));
+  }
+}
+#endif
