@@ -106,11 +106,12 @@ TEST_CASE("the derivatives, and no node is left behind") {
     CHECK(gradcheck([=](const auto& in) { return matmul(in[0], in[1], trans); },
                     {random(a, 1), random(b, 2)}) == "");
   }
-  for (const auto& [name, f] : activations) {
-    INFO(name);
-    CHECK(gradcheck([&f = f](const auto& in) { return linear(in[0], in[1], in[2], f); },
+  for (const auto& named : activations) {
+    INFO(named.first);
+    const Activation& f = named.second;
+    CHECK(gradcheck([&](const auto& in) { return linear(in[0], in[1], in[2], f); },
                     {random({2, 3, 4}, 3), random({4, 5}, 4), random({5}, 5)}) == "");
-    CHECK(gradcheck([&f = f](const auto& in) { return linear(in[0], in[1], {}, f); },
+    CHECK(gradcheck([&](const auto& in) { return linear(in[0], in[1], {}, f); },
                     {random({4}, 6), random({4, 5}, 7)}) == "");
   }
   CHECK(live_nodes() == before);
@@ -120,8 +121,9 @@ TEST_CASE("linear is matmul, bias and activation one by one") {
   for (const DType dtype : {f32, f64}) {
     const Tensor x = random({70, 50}, 1, dtype), w = random({50, 33}, 2, dtype);
     const Tensor b = random({33}, 3, dtype);
-    for (const auto& [name, f] : activations) {
-      INFO(name);
+    for (const auto& named : activations) {
+      INFO(named.first);
+      const Activation& f = named.second;
       const Tensor z = matmul(x, w) + b;
       check_close(linear(x, w, b, f), activate(z, f), tolerance(dtype));
     }
@@ -151,8 +153,9 @@ TEST_CASE("only the gradients that are wanted are computed") {
 TEST_CASE("equal bits for 1 and 2 threads") {
   const int before = num_threads();
   for (const Shape& shape : {Shape{300, 200}, Shape{64, 784}, Shape{1000, 17}}) {
-    for (const auto& [name, f] : activations) {
-      INFO(name);
+    for (const auto& named : activations) {
+      INFO(named.first);
+      const Activation& f = named.second;
       std::vector<std::vector<double>> first;
       for (const int threads : {1, 2}) {
         set_num_threads(threads);

@@ -85,12 +85,12 @@ const std::vector<OneTensor> unary = {
     {"gather", [](const T& x) { gather(x, 0, T::arange(1)); }},
     {"softmax", [](const T& x) { softmax(x); }},
     {"log_softmax", [](const T& x) { log_softmax(x); }},
-    {"arithmetic with a number", [](const T& x) { x + 1; }},
-    {"arithmetic with a number", [](const T& x) { 1 - x; }},
-    {"arithmetic with a number", [](const T& x) { x * 2; }},
-    {"arithmetic with a number", [](const T& x) { x / 2; }},
-    {"arithmetic with a number", [](const T& x) { x < 2; }},
-    {"arithmetic with a number", [](const T& x) { x >= 2; }},
+    {"arithmetic with a number", [](const T& x) { return x + 1; }},
+    {"arithmetic with a number", [](const T& x) { return 1 - x; }},
+    {"arithmetic with a number", [](const T& x) { return x * 2; }},
+    {"arithmetic with a number", [](const T& x) { return x / 2; }},
+    {"arithmetic with a number", [](const T& x) { return x < 2; }},
+    {"arithmetic with a number", [](const T& x) { return x >= 2; }},
 };
 
 struct TwoTensors {
@@ -99,19 +99,19 @@ struct TwoTensors {
   bool broadcasts = true;
 };
 const std::vector<TwoTensors> binary = {
-    {"add", [](const T& a, const T& b) { a + b; }},
-    {"sub", [](const T& a, const T& b) { a - b; }},
+    {"add", [](const T& a, const T& b) { return a + b; }},
+    {"sub", [](const T& a, const T& b) { return a - b; }},
     {"mul", [](const T& a, const T& b) { a* b; }},
-    {"div", [](const T& a, const T& b) { a / b; }},
+    {"div", [](const T& a, const T& b) { return a / b; }},
     {"pow", [](const T& a, const T& b) { pow(a, b); }},
     {"maximum", [](const T& a, const T& b) { maximum(a, b); }},
     {"minimum", [](const T& a, const T& b) { minimum(a, b); }},
-    {"less", [](const T& a, const T& b) { a < b; }},
-    {"less_equal", [](const T& a, const T& b) { a <= b; }},
-    {"greater", [](const T& a, const T& b) { a > b; }},
-    {"greater_equal", [](const T& a, const T& b) { a >= b; }},
-    {"equal", [](const T& a, const T& b) { a == b; }},
-    {"not_equal", [](const T& a, const T& b) { a != b; }},
+    {"less", [](const T& a, const T& b) { return a < b; }},
+    {"less_equal", [](const T& a, const T& b) { return a <= b; }},
+    {"greater", [](const T& a, const T& b) { return a > b; }},
+    {"greater_equal", [](const T& a, const T& b) { return a >= b; }},
+    {"equal", [](const T& a, const T& b) { return a == b; }},
+    {"not_equal", [](const T& a, const T& b) { return a != b; }},
     {"where",
      [](const T& a, const T& b) {
        where(T::ones({2, 3}, i64), a, b);
