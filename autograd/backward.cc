@@ -21,6 +21,7 @@ struct Queue {
   };
   std::vector<Entry> heap;
   std::vector<Ref<Node>> leaves;
+  Ref<Node> now;  // the node whose turn it is
 
   void push(Ref<Node> node) {
     if (node->is_leaf) {
@@ -30,14 +31,15 @@ struct Queue {
       if (heap.size() > 1) std::push_heap(heap.begin(), heap.end());
     }
   }
-  Ref<Node> pop() {
+  Node* pop() {
     if (heap.size() > 1) std::pop_heap(heap.begin(), heap.end());
-    Ref<Node> node = std::move(heap.back().node);
+    now = std::move(heap.back().node);
     heap.pop_back();
-    return node;
+    return now.get();
   }
   // Left here by an exception: the gradients under way are dropped.
   ~Queue() {
+    if (now) now->cotangent = {};
     for (Entry& e : heap) e.node->cotangent = {};
     for (Ref<Node>& leaf : leaves) leaf->cotangent = {};
   }
@@ -128,8 +130,8 @@ void backward(const Tensor& y, const Tensor& dy, BackwardOptions options) {
   queue.push(std::move(root));
   std::vector<RawTensor> raw;
   while (!queue.heap.empty()) {
-    const Ref<Node> node = queue.pop();
-    Tensor dy_node = std::move(node->cotangent);
+    Node* node = queue.pop();
+    Tensor& dy_node = node->cotangent;
     if (node->hooks) run_hooks(*node, dy_node);
     if (node->retains_grad) keep_gradient(*node, dy_node);
     if (node->released) {
@@ -158,7 +160,7 @@ void backward(const Tensor& y, const Tensor& dy, BackwardOptions options) {
       if (first) queue.push(options.retain_graph ? inputs[i] : std::move(inputs[i]));
     }
     // A node that only this loop holds is gone in a moment anyhow.
-    if (!options.retain_graph && !node.unique()) {
+    if (!options.retain_graph && !queue.now.unique()) {
       node->release_saved();
       node->released = true;
       for (uint32_t i = 0; i < n; ++i) inputs[i] = {};

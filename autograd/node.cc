@@ -14,6 +14,9 @@ struct NodeCounter {
   std::atomic<int64_t> live{0};
   NodeCounter();
   ~NodeCounter();
+  void add(int64_t n) {
+    live.store(live.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
+  }
 };
 
 struct NodeCounters {
@@ -26,7 +29,8 @@ NodeCounters& counters() {
   return *c;
 }
 
-// Set when this thread's counter is gone while other thread_locals may still hold tensors.
+// Null before the first node, and when it is gone while other thread_locals still hold tensors.
+constinit thread_local NodeCounter* counter = nullptr;
 constinit thread_local bool counter_ended = false;
 
 NodeCounter::NodeCounter() {
@@ -37,20 +41,23 @@ NodeCounter::~NodeCounter() {
   const std::lock_guard lock(counters().mutex);
   counters().ended += live;
   std::erase(counters().all, this);
+  counter = nullptr;
   counter_ended = true;
 }
 
-thread_local NodeCounter counter;
 constinit thread_local uint64_t last_id = 0;
 constinit thread_local bool recording = true;
 
-void count_node(int64_t n) {
+[[gnu::noinline]] void count_first_node(int64_t n) {
   if (counter_ended) {
     counters().ended += n;
   } else {
-    counter.live.store(counter.live.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
+    static thread_local NodeCounter c;
+    counter = &c;
+    c.add(n);
   }
 }
+void count_node(int64_t n) { counter ? counter->add(n) : count_first_node(n); }
 
 }  // namespace
 
@@ -63,8 +70,8 @@ Node::~Node() {
 }
 
 void Node::fail_count(size_t gradients) const {
-  fail("backward through {}: expected {} gradients, one for each input; its derivative gave {}.", op,
-       input_count, gradients);
+  fail("backward through {}: expected {} gradients, one for each input; its derivative gave {}.",
+       op, input_count, gradients);
 }
 
 // A chain of a million nodes is released by this loop, not by recursion: a dying node puts those

@@ -140,6 +140,7 @@ void run_where(int64_t n, const T* c, int64_t sc, const T* a, int64_t sa, const 
 
 // map() of two shapes, and of one.
 Tensor map_stretched(Binary op, const char* name, const Tensor& a, const Tensor& b) {
+  check_same_dtype(name, "a", a, "b", b);
   Tensor y = Tensor::empty(broadcast(name, a.shape(), b.shape()), a.dtype());
   visit_dtype(y.dtype(), [&]<typename T>(T) {
     const Broadcast<2> loop(y.shape(), {&a.shape(), &b.shape()});
@@ -188,10 +189,8 @@ Tensor select(const Tensor& cond, const Tensor& a, const Tensor& b) {
 }  // namespace
 
 Tensor map(Binary op, const char* name, const Tensor& a, const Tensor& b) {
-  if (!a.defined() || !b.defined() || a.dtype() != b.dtype()) {
-    check_same_dtype(name, "a", a, "b", b);
-  }
-  return a.shape() == b.shape() ? map_alike(op, a, b) : map_stretched(op, name, a, b);
+  const bool alike = a.defined() && b.defined() && a.dtype() == b.dtype() && a.shape() == b.shape();
+  return alike ? map_alike(op, a, b) : map_stretched(op, name, a, b);
 }
 
 Tensor map(Unary op, const char* name, const Tensor& x, Numbers numbers) {

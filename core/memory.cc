@@ -37,14 +37,14 @@ constexpr size_t kMaxBytes = size_t{1} << 62;
 constexpr int64_t kMaxImbalance = 256 * 1024;
 
 constexpr int class_of(size_t n) {
-  if (n <= kMinBlock * kSteps) return static_cast<int>((n + kMinBlock - 1) / kMinBlock);
+  if (n <= 2 * kMinBlock * kSteps) return static_cast<int>((n + kMinBlock - 1) / kMinBlock);
   const int shift = std::bit_width(n - 1) - 4;  // n in (8, 16] << shift
   const size_t step = (n + (size_t{1} << shift) - 1) >> shift;
   return static_cast<int>((shift - 6) * kSteps + step);
 }
 
 constexpr size_t size_of_class(int c) {
-  if (c <= kSteps) return static_cast<size_t>(c) * kMinBlock;
+  if (c <= 2 * kSteps) return static_cast<size_t>(c) * kMinBlock;
   const int shift = (c - 1) / kSteps - 1 + 6;
   return (static_cast<size_t>((c - 1) % kSteps) + kSteps + 1) << shift;
 }
@@ -124,6 +124,20 @@ struct ThreadCache {
     live.store(live.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
   }
 
+  void* pop(int c) {
+    Block* b = free_blocks[c];
+    if (b == nullptr) return nullptr;
+    free_blocks[c] = b->next;
+    count(static_cast<int64_t>(size_of_class(c)));
+    return b;
+  }
+  void push(int c, void* p) {
+    Block* b = static_cast<Block*>(p);
+    b->next = free_blocks[c];
+    free_blocks[c] = b;
+    count(-static_cast<int64_t>(size_of_class(c)));
+  }
+
   // A slab of blocks from the system, or what other threads gave back.
   void* refill(int c) {
     Heap& h = heap();
@@ -196,29 +210,29 @@ void deallocate_shared(void* p, int c) noexcept {
   h.live -= static_cast<int64_t>(size_of_class(c));
 }
 
-void* allocate_class(int c) {
-  if (c >= kSmallClasses) return allocate_shared(c);
-  ThreadCache* t = cache;
-  if (t == nullptr) {
-    if (cache_ended) return allocate_shared(c);
-    t = make_cache();
-  }
-  void* p = t->free_blocks[c];
-  if (p) {
-    t->free_blocks[c] = t->free_blocks[c]->next;
-  } else {
-    p = t->refill(c);
-  }
+// The way of a block that the thread has none of; kept out of allocate() to keep that short.
+[[gnu::noinline]] void* allocate_more(size_t n, int c) {
+  if (n > kMaxBytes) fail("memory: at most 2^62 bytes; got {}.", n);
+  if (c >= kSmallClasses || cache_ended) return allocate_shared(c);
+  ThreadCache* t = cache ? cache : make_cache();
+  void* p = t->refill(c);
   t->count(static_cast<int64_t>(size_of_class(c)));
   return p;
+}
+
+[[gnu::noinline]] void deallocate_more(void* p, int c) noexcept {
+  if (c >= kSmallClasses || cache_ended) return deallocate_shared(p, c);
+  ThreadCache* t = cache ? cache : make_cache();
+  t->push(c, p);
+  if (t->live.load(std::memory_order_relaxed) < -kMaxImbalance) t->give_back();
 }
 
 }  // namespace
 
 void* allocate(size_t n) {
-  if (n > kMaxBytes) fail("memory: at most 2^62 bytes; got {}.", n);
-  const int c = class_of(n == 0 ? 1 : n);
-  void* p = allocate_class(c);
+  const int c = n > kMaxBytes ? kSmallClasses : class_of(n == 0 ? 1 : n);
+  void* p = c < kSmallClasses && cache ? cache->pop(c) : nullptr;
+  if (p == nullptr) p = allocate_more(n, c);
   ASAN_UNPOISON_MEMORY_REGION(p, n);
   ASAN_POISON_MEMORY_REGION(static_cast<char*>(p) + n, size_of_class(c) - n);
   return p;
@@ -230,13 +244,11 @@ void deallocate(void* p, size_t n) noexcept {
   ASAN_POISON_MEMORY_REGION(static_cast<char*>(p) + sizeof(Block),
                             size_of_class(c) - sizeof(Block));
   ThreadCache* t = cache;
-  if (t == nullptr && !cache_ended && c < kSmallClasses) t = make_cache();
-  if (t == nullptr || c >= kSmallClasses) return deallocate_shared(p, c);
-  Block* b = static_cast<Block*>(p);
-  b->next = t->free_blocks[c];
-  t->free_blocks[c] = b;
-  t->count(-static_cast<int64_t>(size_of_class(c)));
-  if (t->live.load(std::memory_order_relaxed) < -kMaxImbalance) t->give_back();
+  if (c >= kSmallClasses || t == nullptr ||
+      t->live.load(std::memory_order_relaxed) < -kMaxImbalance) {
+    return deallocate_more(p, c);
+  }
+  t->push(c, p);
 }
 
 MemoryStats memory_stats() {

@@ -5,11 +5,10 @@
 
 namespace ramp {
 
-Tensor::Tensor(Ref<Storage> storage, const Shape& shape, DType dtype)
-    : storage_(std::move(storage)), data_(storage_->data()), shape_(shape), dtype_(dtype) {}
-
 Tensor Tensor::empty(const Shape& shape, DType dtype) {
-  return Tensor(Storage::make(static_cast<size_t>(shape.numel()) * size_of(dtype)), shape, dtype);
+  Ref<Storage> storage = Storage::make(static_cast<size_t>(shape.numel()) * size_of(dtype));
+  void* data = storage->data();
+  return Tensor(std::move(storage), data, shape, dtype);
 }
 
 Tensor Tensor::zeros(const Shape& shape, DType dtype) {
@@ -153,15 +152,6 @@ Tensor Tensor::rows(int64_t begin, int64_t end) const {
   const int64_t row = shape_.without(0).numel();
   t.shape_[0] = end - begin;
   t.data_ = static_cast<char*>(data_) + static_cast<size_t>(begin * row) * size_of(dtype_);
-  return t;
-}
-
-Tensor Tensor::detach() const {
-  Tensor t;
-  t.storage_ = storage_;
-  t.data_ = data_;
-  t.shape_ = shape_;
-  t.dtype_ = dtype_;
   return t;
 }
 

@@ -100,7 +100,7 @@ class Tensor {
   /// history. (reshape() and slice() are the ops that record.)
   Tensor view(const Shape& shape) const;
   Tensor rows(int64_t begin, int64_t end) const;
-  Tensor detach() const;
+  Tensor detach() const { return Tensor(storage_, data_, shape_, dtype_); }
 
   bool same_memory(const Tensor& other) const { return data_ == other.data_; }
   bool unique() const { return storage_ && storage_.unique(); }
@@ -135,7 +135,8 @@ class Tensor {
   void set_meta(Ref<GradMeta> meta) { meta_ = std::move(meta); }
 
  private:
-  Tensor(Ref<Storage> storage, const Shape& shape, DType dtype);
+  Tensor(Ref<Storage> storage, void* data, const Shape& shape, DType dtype)
+      : storage_(std::move(storage)), data_(data), shape_(shape), dtype_(dtype) {}
   void check_data(DType wanted) const {
     if (data_ == nullptr || wanted != dtype_) fail_data(wanted);
   }
