@@ -93,10 +93,12 @@ TEST_CASE("values and gradients are PyTorch's") {
 
 TEST_CASE("gradcheck: unary ops") {
   const int64_t before = live_nodes();
-  for (const auto& [name, op] : unary_ops) {
+  for (const auto& entry : unary_ops) {  // clang 14 captures no structured binding
+    const auto& name = entry.first;
+    const auto& op = entry.second;
     INFO(name);
     const bool positive = name == "log" || name == "sqrt" || name == "pow";
-    const auto f = [&op = op](const std::vector<Tensor>& x) { return op(x[0]); };
+    const auto f = [&op](const std::vector<Tensor>& x) { return op(x[0]); };
     CHECK(gradcheck(f, {random({3, 5}, positive)}) == "");
     CHECK(gradcheck(f, {random({}, true)}) == "");
   }
@@ -110,11 +112,14 @@ TEST_CASE("gradcheck: binary ops and where, broadcast every way") {
       {{3}, {2, 3}},       {{2, 1}, {2, 3}},       {{2, 1}, {1, 3}},
       {{1, 1}, {1}},       {{4, 1, 3}, {1, 2, 1}}, {{2, 3, 1, 2}, {3, 4, 1}},
       {{1, 1, 2}, {2, 1}}, {{2, 2, 3}, {2, 1, 3}}, {{2, 1, 2, 1, 2}, {2, 1, 2, 1}}};
-  for (const auto& [sa, sb] : shapes) {
+  for (const auto& pair : shapes) {
+    const Shape &sa = pair.first, &sb = pair.second;
     const Tensor a = random(sa, false, 1), b = random(sb, false, 2);
-    for (const auto& [name, op] : binary_ops) {
+    for (const auto& entry : binary_ops) {
+      const auto& name = entry.first;
+      const auto& op = entry.second;
       INFO(name, " ", sa.str(), " ", sb.str());
-      const auto f = [&op = op](const std::vector<Tensor>& x) { return op(x[0], x[1]); };
+      const auto f = [&op](const std::vector<Tensor>& x) { return op(x[0], x[1]); };
       GradcheckOptions options;
       options.allow_zero = name == "maximum" || name == "minimum";  // one side may win everywhere
       CHECK(gradcheck(f, {name == "pow" ? random(sa, true) : a, b}, options) == "");
@@ -138,7 +143,8 @@ TEST_CASE("gradcheck catches a wrong derivative") {
 TEST_CASE("broadcasting against a plain loop, with runs across the pieces of threads") {
   const std::vector<std::pair<Shape, Shape>> shapes = {
       {{7, 1, 5000}, {3, 5000}}, {{300, 1, 40}, {1, 7, 1}}, {{41, 1}, {1, 1003}}, {{50000}, {1}}};
-  for (const auto& [sa, sb] : shapes) {
+  for (const auto& pair : shapes) {
+    const Shape &sa = pair.first, &sb = pair.second;
     INFO(sa.str(), " ", sb.str());
     const Tensor a = random(sa).to(f32), b = random(sb).to(f32), y = a - b;
     const auto ya = y.shape().strides();
@@ -187,7 +193,9 @@ TEST_CASE("sum_to adds over the stretched axes") {
 
 TEST_CASE("empty tensors and tensors of one element") {
   const Tensor none = Tensor::zeros({0, 3}).requires_grad_();
-  for (const auto& [name, op] : unary_ops) {
+  for (const auto& entry : unary_ops) {
+    const auto& name = entry.first;
+    const auto& op = entry.second;
     INFO(name);
     const Tensor y = op(none);
     CHECK(y.shape() == Shape{0, 3});
@@ -195,7 +203,9 @@ TEST_CASE("empty tensors and tensors of one element") {
     CHECK(op(Tensor::ones({1, 1, 1})).shape() == Shape{1, 1, 1});
   }
   CHECK(none.grad().shape() == Shape{0, 3});
-  for (const auto& [name, op] : binary_ops) {
+  for (const auto& entry : binary_ops) {
+    const auto& name = entry.first;
+    const auto& op = entry.second;
     INFO(name);
     CHECK(op(none, Tensor::ones({3})).shape() == Shape{0, 3});
     CHECK(op(Tensor::ones({1}), none).shape() == Shape{0, 3});
@@ -208,11 +218,15 @@ TEST_CASE("NaN stays NaN, whichever operand it comes from") {
   for (const DType t : {f32, f64}) {
     for (int64_t n : {1, 2, 9, 40}) {
       const Tensor nan = Tensor::full({n}, kNaN, t), one = Tensor::ones({n}, t);
-      for (const auto& [name, op] : unary_ops) {
+      for (const auto& entry : unary_ops) {
+        const auto& name = entry.first;
+        const auto& op = entry.second;
         INFO(name, " n = ", n);
         for (double v : op(nan).values()) CHECK(std::isnan(v));
       }
-      for (const auto& [name, op] : binary_ops) {
+      for (const auto& entry : binary_ops) {
+        const auto& name = entry.first;
+        const auto& op = entry.second;
         INFO(name, " n = ", n);
         for (double v : op(nan, one).values()) CHECK(std::isnan(v));
         if (name == "pow") continue;  // 1^NaN is 1
@@ -324,7 +338,9 @@ TEST_CASE("a user's mistakes") {
       "add: a [2, 3] and b [2] do not broadcast: the dimensions 1 from the end are "
       "3 and 2; they must be equal or one of them 1. Hint: reshape one side.",
       Error);
-  for (const auto& [name, op] : binary_ops) {
+  for (const auto& entry : binary_ops) {
+    const auto& name = entry.first;
+    const auto& op = entry.second;
     INFO(name);
     CHECK_THROWS_WITH_AS(op(Tensor::ones({4, 3}), x),
                          doctest::Contains((name + ": a [4, 3] and b [2, 3] do not").c_str()),
@@ -337,7 +353,9 @@ TEST_CASE("a user's mistakes") {
     CHECK_THROWS_WITH_AS(op(x, none), doctest::Contains((name + ": b is undefined").c_str()),
                          Error);
   }
-  for (const auto& [name, op] : unary_ops) {
+  for (const auto& entry : unary_ops) {
+    const auto& name = entry.first;
+    const auto& op = entry.second;
     INFO(name);
     const std::string said = name == "square" || name == "cube" ? "pow" : name;
     CHECK_THROWS_WITH_AS(op(none), doctest::Contains((said + ": x is undefined").c_str()), Error);
