@@ -5,10 +5,6 @@
 #include "ramp/core/parallel.h"
 
 namespace ramp {
-namespace {
-// Elements that one thread takes at a time in the passes that only stream.
-constexpr int64_t kGrain = 1 << 14;
-}  // namespace
 
 template <typename T>
 void ReLU::f_block(int64_t n, const T* x, T* y) const {
@@ -42,7 +38,7 @@ Tensor activate(const Tensor& x, const Activation& activation) {
   visit_float("activate", x.dtype(), [&]<typename T>(T) {
     const T* p = x.data<T>();
     T* out = y.mutable_data<T>();
-    parallel_for(x.numel(), kGrain, [&](int64_t begin, int64_t end) {
+    parallel_for(x.numel(), kStreamGrain, [&](int64_t begin, int64_t end) {
       activation.f_block(end - begin, p + begin, out + begin);
     });
   });
@@ -57,7 +53,7 @@ Tensor activation_vjp(const Activation& f, const Tensor& at, const Tensor& dy) {
   visit_float("activate", dy.dtype(), [&]<typename T>(T) {
     const T *p = at.data<T>(), *g = dy.data<T>();
     T* out = dx.mutable_data<T>();
-    parallel_for(dy.numel(), kGrain, [&](int64_t begin, int64_t end) {
+    parallel_for(dy.numel(), kStreamGrain, [&](int64_t begin, int64_t end) {
       f.vjp_block(end - begin, p + begin, g + begin, out + begin);
     });
   });

@@ -64,7 +64,7 @@ void add_in_place(Tensor& sum, const Tensor& g) {
     if (n == 1) {
       *to += *from;
     } else if (n > 0) {
-      parallel_for(n, 1 << 14, [=](int64_t i, int64_t end) {
+      parallel_for(n, kStreamGrain, [=](int64_t i, int64_t end) {
         kernels<T>().axpy(end - i, 1, from + i, to + i);
       });
     }

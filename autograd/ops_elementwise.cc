@@ -11,9 +11,6 @@
 namespace ramp {
 namespace {
 
-// Elements that one thread takes at a time.
-constexpr int64_t kGrain = 1 << 14;
-
 // How N tensors are read to make one of shape y: the axes of y, the innermost first, with each
 // tensor's stride (0 where it is stretched). Neighbouring axes that all of them walk alike are one,
 // so the strides of axis 0 are 0 or 1.
@@ -76,10 +73,10 @@ struct Broadcast {
 // Calls f(begin, end) for pieces of [0, n): at once if there is only one.
 template <typename F>
 void in_pieces(int64_t n, F f) {
-  if (n <= kGrain) {
+  if (n <= kStreamGrain) {
     if (n > 0) f(int64_t{0}, n);
   } else {
-    parallel_for(n, kGrain, f);
+    parallel_for(n, kStreamGrain, f);
   }
 }
 

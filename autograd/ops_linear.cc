@@ -10,9 +10,6 @@
 namespace ramp {
 namespace {
 
-// Elements that one thread takes at a time in the passes that only stream.
-constexpr int64_t kGrain = 1 << 14;
-
 // The sizes of op(a) op(b), from the last two axes.
 struct Sizes {
   int64_t m, n, k, k_of_b;
@@ -44,7 +41,8 @@ Tensor product(const Tensor& a, const Tensor& b, Trans trans) {
     T* out = y.mutable_data<T>();
     const int64_t count = batch.numel();
     // Small matrices are shared out whole; a large one is shared out by gemm.
-    const int64_t grain = s.m * s.n * s.k > (1 << 18) ? count : (1 << 18) / (s.m * s.n * s.k + 1) + 1;
+    const int64_t work = s.m * s.n * s.k;
+    const int64_t grain = work > kGemmGrain ? count : kGemmGrain / (work + 1) + 1;
     parallel_for(count, grain, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) {
         int64_t at_a = 0, at_b = 0, rest = i;
@@ -68,7 +66,7 @@ Tensor sum_of_rows(const Tensor& z) {
   visit_float("linear", z.dtype(), [&]<typename T>(T) {
     const T* p = z.data<T>();
     T* sum = s.mutable_data<T>();
-    parallel_for(n, std::max<int64_t>(64, kGrain / std::max<int64_t>(rows, 1)),
+    parallel_for(n, std::max<int64_t>(64, kStreamGrain / std::max<int64_t>(rows, 1)),
                  [&](int64_t begin, int64_t end) {
       for (int64_t i = 0; i < rows; ++i) {
         kernels<T>().binary[static_cast<int>(Binary::add)](end - begin, sum + begin, 1,

@@ -45,7 +45,7 @@ Tensor cross_entropy(const Tensor& logits, const Tensor& labels) {
     Tensor p = Tensor::empty(logits.shape(), logits.dtype());
     T* probability = p.mutable_data<T>();
     // The partial sums are added in the order of the pieces: equal bits for any thread count.
-    const int64_t grain = std::max<int64_t>(64, (1 << 14) / classes);
+    const int64_t grain = std::max<int64_t>(64, kStreamGrain / classes);
     double loss = 0;
     if (n <= grain) {
       loss = kernels<T>().cross_entropy(n, classes, x, label, probability);

@@ -15,7 +15,7 @@ template <typename F>
 void for_rows(const Tensor& x, F f) {
   const int64_t n = x.shape().last();
   if (x.numel() == 0) return;
-  parallel_for(x.numel() / n, std::max<int64_t>(1, (1 << 14) / n),
+  parallel_for(x.numel() / n, std::max<int64_t>(1, kStreamGrain / n),
                [&](int64_t begin, int64_t end) { f(end - begin, begin * n); });
 }
 

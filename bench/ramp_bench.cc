@@ -127,14 +127,7 @@ std::string train(const Arguments& a, double start) {
     }
     samples_per_s = static_cast<double>(seen) / (now() - begin);
     const Dataset test_set = load_mnist(a.data, Split::test).flat();
-    const NoGrad no_grad;
-    const Tensor guess = argmax(net(test_set.x), -1);
-    int64_t right = 0;
-    for (int64_t i = 0; i < guess.numel(); ++i) {
-      right += guess.data<int64_t>()[i] == test_set.y.data<int64_t>()[i];
-    }
-    accuracy = fmt::format(",\"test_accuracy\":{:.4f}",
-                           static_cast<double>(right) / static_cast<double>(guess.numel()));
+    accuracy = fmt::format(",\"test_accuracy\":{:.4f}", evaluate(net, test_set));
   } else {
     int64_t epoch = 0;
     auto range = batches.epoch(epoch);
@@ -204,7 +197,7 @@ std::string chain(const Arguments& a, double start) {
 std::string peak(const Arguments& a, double start) {
   const double ready = now();
   constexpr int64_t kLoops = 1 << 16;
-  const auto k = kernels<float>();
+  const auto& k = kernels<float>();
   std::vector<float> left(6 * 64, 0.5f), right(64 * 64, 0.25f), sums(6 * 64);
   const double block = 2.0 * 6 * static_cast<double>(k.gemm_panel_width) * 64;
   const double panel = rate(a.seconds, [&] {

@@ -4,6 +4,8 @@
 #include <mutex>
 #include <string_view>
 
+#include "ramp/core/kernels/kernels.h"
+
 extern "C" {
 // Weak: absent when OpenBLAS is linked statically, built for one CPU, or is another BLAS.
 __attribute__((weak)) char* gotoblas_corename(void);
@@ -34,16 +36,8 @@ int rank_of_core(std::string_view name) {
 }
 
 int rank_of_cpu() {
-#if defined(__x86_64__)
-  __builtin_cpu_init();
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
-      __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
-      __builtin_cpu_supports("avx512cd")) {
-    return 3;
-  }
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return 2;
-#endif
-  return 1;
+  const std::string_view level = cpu_isa_level();
+  return level == "v4" ? 3 : level == "v3" ? 2 : 1;
 }
 
 std::string core_name() {

@@ -1,7 +1,6 @@
 #include "ramp/core/gemm.h"
 
 #include <algorithm>
-#include <bit>
 #include <cstdlib>
 #include <cstring>
 #include <string_view>
@@ -26,7 +25,6 @@ namespace {
 constexpr int64_t kTileRows = 96;    // a multiple of the microkernel's 6, 8 and 12 rows
 constexpr int64_t kTilePanels = 8;
 constexpr int64_t kDepth = 256;      // k is cut so that a panel of b stays in the L1 cache
-constexpr int64_t kWorthATask = 1 << 18;  // multiply-adds; about 5 us
 
 int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
@@ -138,16 +136,16 @@ void gemm_own(Trans trans, int64_t m, int64_t n, int64_t k, const T* a, const T*
   int64_t tile_rows = std::min(kTileRows, m), tile_panels = std::min(kTilePanels, panels);
   const auto tiles = [&] { return divide_up(m, tile_rows) * divide_up(panels, tile_panels); };
   const auto work = [&] { return tile_rows * tile_panels * width * k; };
-  while (tiles() < 8 && tile_panels > 1 && work() >= 2 * kWorthATask) {
+  while (tiles() < 8 && tile_panels > 1 && work() >= 2 * kGemmGrain) {
     tile_panels = divide_up(tile_panels, 2);
   }
-  while (tiles() < 8 && tile_rows > 24 && work() >= 2 * kWorthATask) tile_rows /= 2;
+  while (tiles() < 8 && tile_rows > 24 && work() >= 2 * kGemmGrain) tile_rows /= 2;
   const int64_t tiles_across = divide_up(panels, tile_panels);
   const bool pack_a = ta && k > 32 && bad_stride(m * int64_t{sizeof(T)});
 
   const int64_t slice = divide_up(k, divide_up(k, kDepth));
 
-  parallel_for(tiles(), std::max<int64_t>(1, kWorthATask / work()),
+  parallel_for(tiles(), std::max<int64_t>(1, kGemmGrain / work()),
                [&](int64_t begin, int64_t end) {
     const Scratch<T> a_tile(pack_a ? slice * tile_rows : 0);
     for (int64_t tile = begin; tile < end; ++tile) {
@@ -184,7 +182,7 @@ void gemm_own(Trans trans, int64_t m, int64_t n, int64_t k, const T* a, const T*
 template <typename T>
 void gemm_one_row(int64_t n, int64_t k, const T* a, const T* b, T* c, const Epilogue* epilogue) {
   const int64_t lanes = kernels<T>().lanes;
-  const int64_t columns = std::max<int64_t>(8 * lanes, divide_up(kWorthATask, k * lanes) * lanes);
+  const int64_t columns = std::max<int64_t>(8 * lanes, divide_up(kGemmGrain, k * lanes) * lanes);
   parallel_for(n, columns, [&](int64_t begin, int64_t end) {
     kernels<T>().gemm_row(end - begin, k, a, b + begin, n, c + begin);
     if (epilogue) (*epilogue)(0, 1, begin, end - begin);

@@ -12,6 +12,9 @@ enum class Trans : uint8_t { none = 0, a = 1, b = 2, both = 3 };
 inline bool transposes_a(Trans t) { return (static_cast<int>(t) & 1) != 0; }
 inline bool transposes_b(Trans t) { return (static_cast<int>(t) & 2) != 0; }
 
+/// Multiply-adds that are worth a task of their own; about 5 us.
+constexpr int64_t kGemmGrain = 1 << 18;
+
 /// Called with each finished tile of c while it is in the cache: rows [row, row + rows), columns
 /// [col, col + cols). Tiles come from several threads.
 using Epilogue = FunctionRef<void(int64_t row, int64_t rows, int64_t col, int64_t cols)>;

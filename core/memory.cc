@@ -55,6 +55,17 @@ constexpr int kSmallClasses = class_of(kSmall) + 1;
 struct Block {
   Block* next;
 };
+void push(Block*& list, void* p) {
+  Block* b = static_cast<Block*>(p);
+  b->next = list;
+  list = b;
+}
+// Null when the list is empty.
+void* pop(Block*& list) {
+  Block* b = list;
+  if (b) list = b->next;
+  return b;
+}
 
 struct ThreadCache;
 
@@ -68,16 +79,6 @@ struct Heap {
 
   int64_t all_live() const;
   void note_peak() { peak = std::max(peak, all_live()); }
-  void push(int c, void* p) {
-    Block* b = static_cast<Block*>(p);
-    b->next = free_blocks[c];
-    free_blocks[c] = b;
-  }
-  void* pop(int c) {
-    Block* b = free_blocks[c];
-    if (b) free_blocks[c] = b->next;
-    return b;
-  }
 };
 
 Heap& heap() {
@@ -124,17 +125,13 @@ struct ThreadCache {
     live.store(live.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
   }
 
-  void* pop(int c) {
-    Block* b = free_blocks[c];
-    if (b == nullptr) return nullptr;
-    free_blocks[c] = b->next;
-    count(static_cast<int64_t>(size_of_class(c)));
-    return b;
+  void* take(int c) {
+    void* p = pop(free_blocks[c]);
+    if (p) count(static_cast<int64_t>(size_of_class(c)));
+    return p;
   }
-  void push(int c, void* p) {
-    Block* b = static_cast<Block*>(p);
-    b->next = free_blocks[c];
-    free_blocks[c] = b;
+  void keep(int c, void* p) {
+    push(free_blocks[c], p);
     count(-static_cast<int64_t>(size_of_class(c)));
   }
 
@@ -149,11 +146,7 @@ struct ThreadCache {
     }
     const size_t size = size_of_class(c);
     char* slab = static_cast<char*>(from_system(kSlab));
-    for (size_t at = size; at + size <= kSlab; at += size) {
-      Block* b = reinterpret_cast<Block*>(slab + at);
-      b->next = free_blocks[c];
-      free_blocks[c] = b;
-    }
+    for (size_t at = size; at + size <= kSlab; at += size) push(free_blocks[c], slab + at);
     return slab;
   }
 };
@@ -171,10 +164,7 @@ void ThreadCache::give_back() noexcept {
   Heap& h = heap();
   const std::lock_guard lock(h.mutex);
   for (int c = 0; c < kSmallClasses; ++c) {
-    while (Block* b = free_blocks[c]) {
-      free_blocks[c] = b->next;
-      h.push(c, b);
-    }
+    while (void* p = pop(free_blocks[c])) push(h.free_blocks[c], p);
   }
   h.live += live.exchange(0, std::memory_order_relaxed);
 }
@@ -196,7 +186,7 @@ ThreadCache::~ThreadCache() {
 void* allocate_shared(int c) {
   Heap& h = heap();
   const std::lock_guard lock(h.mutex);
-  void* p = h.pop(c);
+  void* p = pop(h.free_blocks[c]);
   if (p == nullptr) p = from_system(size_of_class(c));
   h.live += static_cast<int64_t>(size_of_class(c));
   h.note_peak();
@@ -206,7 +196,7 @@ void* allocate_shared(int c) {
 void deallocate_shared(void* p, int c) noexcept {
   Heap& h = heap();
   const std::lock_guard lock(h.mutex);
-  h.push(c, p);
+  push(h.free_blocks[c], p);
   h.live -= static_cast<int64_t>(size_of_class(c));
 }
 
@@ -223,7 +213,7 @@ void deallocate_shared(void* p, int c) noexcept {
 [[gnu::noinline]] void deallocate_more(void* p, int c) noexcept {
   if (c >= kSmallClasses || cache_ended) return deallocate_shared(p, c);
   ThreadCache* t = cache ? cache : make_cache();
-  t->push(c, p);
+  t->keep(c, p);
   if (t->live.load(std::memory_order_relaxed) < -kMaxImbalance) t->give_back();
 }
 
@@ -231,7 +221,7 @@ void deallocate_shared(void* p, int c) noexcept {
 
 void* allocate(size_t n) {
   const int c = n > kMaxBytes ? kSmallClasses : class_of(n == 0 ? 1 : n);
-  void* p = c < kSmallClasses && cache ? cache->pop(c) : nullptr;
+  void* p = c < kSmallClasses && cache ? cache->take(c) : nullptr;
   if (p == nullptr) p = allocate_more(n, c);
   ASAN_UNPOISON_MEMORY_REGION(p, n);
   ASAN_POISON_MEMORY_REGION(static_cast<char*>(p) + n, size_of_class(c) - n);
@@ -248,7 +238,7 @@ void deallocate(void* p, size_t n) noexcept {
       t->live.load(std::memory_order_relaxed) < -kMaxImbalance) {
     return deallocate_more(p, c);
   }
-  t->push(c, p);
+  t->keep(c, p);
 }
 
 MemoryStats memory_stats() {
@@ -268,7 +258,7 @@ void release_cached_memory() {
   Heap& h = heap();
   const std::lock_guard lock(h.mutex);
   for (int c = kSmallClasses; c < kClasses; ++c) {
-    while (void* p = h.pop(c)) {
+    while (void* p = pop(h.free_blocks[c])) {
       std::free(p);
       h.system_bytes -= static_cast<int64_t>(size_of_class(c));
     }

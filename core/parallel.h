@@ -37,6 +37,9 @@ void set_num_threads(int n);
 /// the caller after all threads have stopped.
 void parallel_for(int64_t n, int64_t grain, FunctionRef<void(int64_t begin, int64_t end)> f);
 
+/// The grain of passes that only stream: elements that one thread takes at a time.
+constexpr int64_t kStreamGrain = 1 << 14;
+
 /// While it lives, this thread computes tiny (denormal) numbers as 0, which is many times faster.
 class FlushDenormals {
  public:

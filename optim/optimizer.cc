@@ -8,11 +8,6 @@
 
 namespace ramp {
 
-namespace {
-// Elements a thread updates at a time.
-constexpr int64_t kPiece = 1 << 14;
-}  // namespace
-
 Optimizer::Optimizer(const char* name, std::vector<NamedTensor> parameters, double rate)
     : name_(name) {
   std::unordered_set<const GradMeta*> seen;
@@ -73,23 +68,22 @@ void Optimizer::step() {
       any = true;
       w.announce_write();
       ++updates_[i];
-      pieces += (w.numel() + kPiece - 1) / kPiece;
+      pieces += (w.numel() + kStreamGrain - 1) / kStreamGrain;
     }
     ends.push_back(pieces);
   }
   if (!any) {
     fail(
         "{}: step() found no gradient in any of {} parameters. Hint: backward() comes before it, "
-        "and "
-        "an optimizer is made after to() and freeze().",
+        "and an optimizer is made after to() and freeze().",
         name_, parameters_.size());
   }
   ++steps_;
   parallel_for(pieces, 1, [&](int64_t piece, int64_t) {
     const FlushDenormals flush;
     const size_t i = std::upper_bound(ends.begin(), ends.end(), piece) - ends.begin();
-    const int64_t begin = (piece - (i == 0 ? 0 : ends[i - 1])) * kPiece;
-    update(i, begin, std::min(begin + kPiece, parameters_[i].tensor.numel()));
+    const int64_t begin = (piece - (i == 0 ? 0 : ends[i - 1])) * kStreamGrain;
+    update(i, begin, std::min(begin + kStreamGrain, parameters_[i].tensor.numel()));
   });
 }
 

@@ -7,6 +7,7 @@
 #include <stdexcept>
 #include <thread>
 
+#include "message.h"
 #include "ramp/autograd/ops_elementwise.h"
 #include "ramp/autograd/ops_reduce.h"
 #include "ramp/autograd/record.h"
@@ -29,15 +30,6 @@ Tensor both(const Tensor& a, const Tensor& b) {
   return record("both", a.clone().add_(b.detach()), {a, b}, [](const Tensor& dy, Wants) {
     return std::array{dy, dy};
   });
-}
-
-std::string message(const std::function<void()>& f) {
-  try {
-    f();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "no error";
 }
 
 }  // namespace

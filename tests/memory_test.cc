@@ -6,6 +6,7 @@
 #include <thread>
 #include <vector>
 
+#include "message.h"
 #include "ramp/core/error.h"
 #include "ramp/core/tensor.h"
 
@@ -203,14 +204,6 @@ TEST_CASE("many threads at once") {
 
 TEST_CASE("no memory is an Error, and the allocator works on") {
   const MemoryStats before = memory_stats();
-  const auto message = [](auto f) {
-    try {
-      f();
-    } catch (const Error& error) {
-      return std::string(error.what());
-    }
-    return std::string("no error");
-  };
   // The largest shape there is.
   const std::string text = message([] { Tensor::empty({int64_t{1} << 58}, f64); });
   CHECK(text.rfind("memory: the system has no 2594073385365405696 bytes more; ", 0) == 0);

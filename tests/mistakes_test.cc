@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "message.h"
 #include "ramp/autograd/backward.h"
 #include "ramp/autograd/ops_activation.h"
 #include "ramp/autograd/ops_elementwise.h"
@@ -23,15 +24,6 @@ using namespace ramp;
 namespace {
 
 using T = Tensor;
-
-std::string message(const std::function<void()>& f) {
-  try {
-    f();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "no error";
-}
 
 bool has(const std::string& text, const std::string& part) {
   return text.find(part) != std::string::npos;

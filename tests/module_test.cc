@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include "message.h"
 #include "ramp/autograd/backward.h"
 #include "ramp/autograd/ops_elementwise.h"
 #include "ramp/autograd/ops_reduce.h"
@@ -46,15 +47,6 @@ std::string names(Module& m) {
   std::string all;
   for (const NamedTensor& p : m.named_parameters()) all += p.name + " ";
   return all;
-}
-
-std::string message(const std::function<void()>& f) {
-  try {
-    f();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "no error";
 }
 
 Sequential model() {

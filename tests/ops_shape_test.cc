@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "fixture.h"
+#include "message.h"
 #include "ramp/autograd/backward.h"
 #include "ramp/autograd/gradcheck.h"
 #include "ramp/autograd/ops_reduce.h"
@@ -215,14 +216,6 @@ TEST_CASE("ops that move values: nothing to move") {
 
 TEST_CASE("ops that move values: a user's mistakes") {
   const Tensor x = Tensor::zeros({2, 3}), y = Tensor::zeros({2, 4});
-  const auto message = [](auto f) -> std::string {
-    try {
-      f();
-    } catch (const Error& error) {
-      return error.what();
-    }
-    return "no error";
-  };
   CHECK(message([&] { permute(x, {0}); }) ==
         "permute: expected each of the 2 axes of x [2, 3] once; got [0].");
   CHECK(message([&] {

@@ -11,22 +11,16 @@
 #include <iterator>
 #include <map>
 
+#include "message.h"
 #include "ramp/layers/dense.h"
 #include "ramp/layers/init.h"
 #include "ramp/layers/sequential.h"
+#include "scratch.h"
 
 using namespace ramp;
 namespace fs = std::filesystem;
 
 namespace {
-
-// A folder that goes with the test.
-struct Folder {
-  fs::path path = fs::temp_directory_path() / fmt::format("ramp_safetensors_{}", getpid());
-  Folder() { fs::create_directories(path); }
-  ~Folder() { fs::remove_all(path); }
-  std::string file(const std::string& name) const { return (path / name).string(); }
-};
 
 std::string read(const std::string& path) {
   std::ifstream in(path, std::ios::binary);
@@ -41,12 +35,7 @@ std::string with_header(const std::string& json, const std::string& data) {
   return bytes + json + data;
 }
 std::string error_of(const std::string& path) {
-  try {
-    load_safetensors(path);
-  } catch (const Error& e) {
-    return e.what();
-  }
-  return "no error";
+  return message([&] { load_safetensors(path); });
 }
 
 Sequential small_net() { return Sequential{Dense(3, 4, ReLU{}), Dense(4, 2)}; }
@@ -54,8 +43,8 @@ Sequential small_net() { return Sequential{Dense(3, 4, ReLU{}), Dense(4, 2)}; }
 }  // namespace
 
 TEST_CASE("what is written is read, in order, bit by bit") {
-  const Folder folder;
-  const std::string path = folder.file("a.safetensors");
+  const Scratch folder;
+  const std::string path = folder.path("a.safetensors");
   const std::vector<NamedTensor> saved{{"z", Tensor::of<float>({1, -0.0f, 1e-42f, 3}, {2, 2})},
                                        {"a", Tensor::of<double>({0.1})},
                                        {"n", Tensor::of<int64_t>({-5, 7})},
@@ -71,7 +60,7 @@ TEST_CASE("what is written is read, in order, bit by bit") {
     CHECK(loaded[i].tensor.values() == saved[i].tensor.values());
   }
   CHECK(std::signbit(loaded[0].tensor.data<float>()[1]));
-  CHECK(std::distance(fs::directory_iterator(folder.path), {}) == 1);  // no temporary is left
+  CHECK(std::distance(fs::directory_iterator(folder.path(".")), {}) == 1);  // no temporary is left
 }
 
 TEST_CASE("a file of the official package") {
@@ -118,8 +107,8 @@ TEST_CASE("narrower types of the official package become f32 and i64, exactly") 
 }
 
 TEST_CASE("metadata") {
-  const Folder folder;
-  const std::string path = folder.file("a");
+  const Scratch folder;
+  const std::string path = folder.path("a");
   const Metadata notes{{"epoch", "7"}, {"a \"name\"\n", "\xc3\xa9"}};
   save_safetensors(path, {{"x", Tensor::scalar(1)}}, notes);
   Metadata got{{"old", "entry"}};
@@ -130,8 +119,8 @@ TEST_CASE("metadata") {
 }
 
 TEST_CASE("all data is aligned") {
-  const Folder folder;
-  const std::string path = folder.file("a");
+  const Scratch folder;
+  const std::string path = folder.path("a");
   save_safetensors(path, {{"odd", Tensor::ones({3})}, {"wide", Tensor::ones({1}, f64)}});
   const std::string bytes = read(path);
   const size_t header = static_cast<unsigned char>(bytes[0]);
@@ -142,8 +131,8 @@ TEST_CASE("all data is aligned") {
 }
 
 TEST_CASE("a full disk leaves the old file and nothing else") {
-  const Folder folder;
-  const std::string path = folder.file("a");
+  const Scratch folder;
+  const std::string path = folder.path("a");
   save_safetensors(path, {{"x", Tensor::scalar(1)}});
   const std::string before = read(path);
   rlimit old{};
@@ -164,12 +153,12 @@ TEST_CASE("a full disk leaves the old file and nothing else") {
                             "must exist, be writable and have room.",
                             path));
   CHECK(read(path) == before);
-  CHECK(std::distance(fs::directory_iterator(folder.path), {}) == 1);
+  CHECK(std::distance(fs::directory_iterator(folder.path(".")), {}) == 1);
 }
 
 TEST_CASE("a write that fails leaves the old file") {
-  const Folder folder;
-  const std::string path = folder.file("a.safetensors");
+  const Scratch folder;
+  const std::string path = folder.path("a.safetensors");
   save_safetensors(path, {{"x", Tensor::scalar(1)}});
   const std::string before = read(path);
   const Tensor x = Tensor::scalar(2);
@@ -180,15 +169,15 @@ TEST_CASE("a write that fails leaves the old file") {
                        "save_safetensors: names and metadata must be UTF-8; got other bytes.",
                        Error);
   CHECK(read(path) == before);
-  CHECK_THROWS_AS(save_safetensors(folder.file("no/such/folder"), {{"x", x}}), Error);
-  fs::create_directories(folder.path / "taken" / "inside");
-  CHECK_THROWS_AS(save_safetensors(folder.file("taken"), {{"x", x}}), Error);  // a folder is there
-  CHECK(std::distance(fs::directory_iterator(folder.path), {}) == 2);
+  CHECK_THROWS_AS(save_safetensors(folder.path("no/such/folder"), {{"x", x}}), Error);
+  fs::create_directories(folder.path("taken/inside"));
+  CHECK_THROWS_AS(save_safetensors(folder.path("taken"), {{"x", x}}), Error);  // a folder is there
+  CHECK(std::distance(fs::directory_iterator(folder.path(".")), {}) == 2);
 }
 
 TEST_CASE("headers that lie") {
-  const Folder folder;
-  const std::string path = folder.file("bad");
+  const Scratch folder;
+  const std::string path = folder.path("bad");
   const auto error = [&](const std::string& bytes) {
     write(path, bytes);
     return error_of(path);
@@ -202,13 +191,13 @@ TEST_CASE("headers that lie") {
     INFO(text);
     CHECK(text.find(part) != std::string::npos);
   };
-  has(error_of(folder.file("missing")), "cannot open");
+  has(error_of(folder.path("missing")), "cannot open");
   has(error("abc"), "too few");
   has(error(std::string(8, '\xff')), "says its header has");
   has(error(with_header("not json", "")), "not a JSON object");
   has(error(with_header("[]", "")), "not a JSON object");
   has(error(with_header(R"({"x":1})", "")), "must have dtype");
-  has(error_of(folder.path.string()), "Is a directory");
+  has(error_of(folder.path(".")), "Is a directory");
   has(error(with_header(entry("F8_E5M2", "[4]", "[0,4]"), four)), "got F8_E5M2");
   has(error(with_header(entry("U64", "[0]", "[0,0]"), "")), "got U64");
   has(error(with_header(R"({"__metadata__":{"a":1}})", "")), "metadata must be text");
@@ -242,8 +231,8 @@ TEST_CASE("headers that lie") {
 }
 
 TEST_CASE("any damage gives an Error or a whole file") {
-  const Folder folder;
-  const std::string path = folder.file("a");
+  const Scratch folder;
+  const std::string path = folder.path("a");
   save_safetensors(path, {{"w", Tensor::ones({2, 3})}, {"b", Tensor::of<int64_t>({1})}});
   const std::string good = read(path);
   int errors = 0;
@@ -267,8 +256,8 @@ TEST_CASE("any damage gives an Error or a whole file") {
 }
 
 TEST_CASE("a model by parameter name") {
-  const Folder folder;
-  const std::string path = folder.file("net");
+  const Scratch folder;
+  const std::string path = folder.path("net");
   seed_layers(1);
   Sequential a = small_net(), b = small_net();
   save_model(path, a);

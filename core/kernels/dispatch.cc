@@ -35,10 +35,7 @@ RAMP_DECLARE_LEVEL(v3)
 RAMP_DECLARE_LEVEL(v4)
 #endif
 
-namespace {
-
-const char* choose_level() {
-  const char* best = "base";
+const char* cpu_isa_level() {
 #if defined(RAMP_X86_LEVELS)
   __builtin_cpu_init();
   const bool v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
@@ -46,8 +43,16 @@ const char* choose_level() {
   const bool v4 = v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
                   __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
                   __builtin_cpu_supports("avx512cd");
-  best = v4 ? "v4" : v3 ? "v3" : "base";
+  return v4 ? "v4" : v3 ? "v3" : "base";
+#else
+  return "base";
 #endif
+}
+
+namespace {
+
+const char* choose_level() {
+  const char* best = cpu_isa_level();
   const char* asked = std::getenv("RAMP_ISA");
   if (asked == nullptr || *asked == 0) return best;
   for (const char* level : {"base", "v3", "v4"}) {

@@ -82,7 +82,9 @@ struct Kernels {
 template <typename T>
 const Kernels<T>& kernels();
 
-/// "base", "v3" (AVX2, FMA) or "v4" (AVX-512): the level in use.
+/// "base", "v3" (AVX2, FMA) or "v4" (AVX-512): the highest level this CPU runs.
+const char* cpu_isa_level();
+/// The level in use: the CPU's, or what RAMP_ISA asks for.
 const char* isa_level();
 
 }  // namespace ramp
