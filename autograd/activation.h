@@ -34,7 +34,8 @@ concept ActivationRule = requires(const A& a) {
   { A::name } -> std::convertible_to<std::string>;
   { A::formula } -> std::convertible_to<std::string>;
   { a.f(1.0) } -> std::convertible_to<double>;
-} && (DerivesFromY<A> || DerivesFromX<A>);
+}
+&&(DerivesFromY<A> || DerivesFromX<A>);
 
 /// y = x.
 struct Identity {

@@ -52,9 +52,10 @@ std::string gradcheck(const std::function<Tensor(const std::vector<Tensor>&)>& f
       const double numeric = (above - below) / (2 * h), analytic = dx.data<double>()[i];
       all_zero &= analytic == 0;
       if (!(std::fabs(numeric - analytic) <= options.tolerance * (1 + std::fabs(numeric)))) {
-        return fmt::format("input {} {} at flat index {}: the derivative gives {}, central "
-                           "differences {}",
-                           at, x.shape(), i, analytic, numeric);
+        return fmt::format(
+            "input {} {} at flat index {}: the derivative gives {}, central "
+            "differences {}",
+            at, x.shape(), i, analytic, numeric);
       }
     }
     if (all_zero && !options.allow_zero) {

@@ -10,10 +10,10 @@
 namespace ramp {
 
 struct GradcheckOptions {
-  double step = 1e-6;         // times max(1, |x|)
-  double tolerance = 1e-6;    // |numeric - analytic| <= tolerance * (1 + |numeric|)
-  uint64_t seed = 1;          // of the cotangent
-  bool allow_zero = false;    // a gradient that is zero everywhere usually means "not connected"
+  double step = 1e-6;       // times max(1, |x|)
+  double tolerance = 1e-6;  // |numeric - analytic| <= tolerance * (1 + |numeric|)
+  uint64_t seed = 1;        // of the cotangent
+  bool allow_zero = false;  // a gradient that is zero everywhere usually means "not connected"
 };
 
 /// Compares the gradients of every input with central differences of sum(f(inputs) * dy), dy

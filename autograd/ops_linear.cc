@@ -68,11 +68,11 @@ Tensor sum_of_rows(const Tensor& z) {
     T* sum = s.mutable_data<T>();
     parallel_for(n, std::max<int64_t>(64, kStreamGrain / std::max<int64_t>(rows, 1)),
                  [&](int64_t begin, int64_t end) {
-      for (int64_t i = 0; i < rows; ++i) {
-        kernels<T>().binary[static_cast<int>(Binary::add)](end - begin, sum + begin, 1,
-                                                           p + i * n + begin, 1, sum + begin);
-      }
-    });
+                   for (int64_t i = 0; i < rows; ++i) {
+                     kernels<T>().binary[static_cast<int>(Binary::add)](
+                         end - begin, sum + begin, 1, p + i * n + begin, 1, sum + begin);
+                   }
+                 });
   });
   return s;
 }
@@ -87,9 +87,10 @@ Tensor matmul(const Tensor& a, const Tensor& b, Trans trans) {
   check_same_dtype("matmul", "a", a, "b", b);
   if (!is_float(a.dtype())) fail("matmul: expected f32 or f64; got i64. Hint: a.to(f32).");
   if (a.rank() < 2 || b.rank() < 2) {
-    fail("matmul: a {} and b {} must have at least two axes. Hint: reshape a vector to [1, n] or "
-         "[n, 1].",
-         a.shape(), b.shape());
+    fail(
+        "matmul: a {} and b {} must have at least two axes. Hint: reshape a vector to [1, n] or "
+        "[n, 1].",
+        a.shape(), b.shape());
   }
   const bool ta = transposes_a(trans), tb = transposes_b(trans);
   if (const Sizes s(a, b, trans); s.k != s.k_of_b) {
@@ -110,37 +111,47 @@ Tensor matmul(const Tensor& a, const Tensor& b, Trans trans) {
   }
   return record("matmul", product(a, b, trans), {a, b},
                 [a = Saved(a), b = Saved(b), trans](const Tensor& dy, Wants want) {
-    const Tensor &x = a.get("matmul", "a"), &w = b.get("matmul", "b");
-    // With every factor's own transposition: da = dy op(b)^T, or its transpose op(b) dy^T.
-    const auto da = [&] {
-      switch (trans) {
-        case Trans::none: return product(dy, w, Trans::b);
-        case Trans::b: return product(dy, w, Trans::none);
-        case Trans::a: return product(w, dy, Trans::b);
-        default: return product(w, dy, Trans::both);
-      }
-    };
-    const auto db = [&] {
-      switch (trans) {
-        case Trans::none: return product(x, dy, Trans::a);
-        case Trans::a: return product(x, dy, Trans::none);
-        case Trans::b: return product(dy, x, Trans::a);
-        default: return product(dy, x, Trans::both);
-      }
-    };
-    std::array<Tensor, 2> dx;
-    if (want[0]) dx[0] = sum_to(da(), x.shape());
-    if (want[1]) dx[1] = sum_to(db(), w.shape());
-    return dx;
-  });
+                  const Tensor &x = a.get("matmul", "a"), &w = b.get("matmul", "b");
+                  // With every factor's own transposition: da = dy op(b)^T, or its transpose op(b)
+                  // dy^T.
+                  const auto da = [&] {
+                    switch (trans) {
+                      case Trans::none:
+                        return product(dy, w, Trans::b);
+                      case Trans::b:
+                        return product(dy, w, Trans::none);
+                      case Trans::a:
+                        return product(w, dy, Trans::b);
+                      default:
+                        return product(w, dy, Trans::both);
+                    }
+                  };
+                  const auto db = [&] {
+                    switch (trans) {
+                      case Trans::none:
+                        return product(x, dy, Trans::a);
+                      case Trans::a:
+                        return product(x, dy, Trans::none);
+                      case Trans::b:
+                        return product(dy, x, Trans::a);
+                      default:
+                        return product(dy, x, Trans::both);
+                    }
+                  };
+                  std::array<Tensor, 2> dx;
+                  if (want[0]) dx[0] = sum_to(da(), x.shape());
+                  if (want[1]) dx[1] = sum_to(db(), w.shape());
+                  return dx;
+                });
 }
 
 Tensor linear(const Tensor& x, const Tensor& w, const Tensor& b, const Activation& activation) {
   check_same_dtype("linear", "x", x, "w", w);
   if (w.rank() != 2 || x.rank() < 1 || x.shape().last() != w.shape()[0]) {
-    fail("linear: x {} and w {} do not fit: x's last dimension must equal w's first. Hint: w is "
-         "[in, out]; reshape x to [.., in].",
-         x.shape(), w.shape());
+    fail(
+        "linear: x {} and w {} do not fit: x's last dimension must equal w's first. Hint: w is "
+        "[in, out]; reshape x to [.., in].",
+        x.shape(), w.shape());
   }
   const int64_t in = w.shape()[0], out = w.shape()[1];
   if (b.defined()) {
@@ -174,18 +185,19 @@ Tensor linear(const Tensor& x, const Tensor& w, const Tensor& b, const Activatio
   });
 
   const Tensor at = keeps_z ? z : y;
-  return record("linear", std::move(y), {x, w, b},
-                [x = Saved(x), w = Saved(w), at = Saved(at), f = activation](const Tensor& dy,
-                                                                            Wants want) {
-    const Tensor dz = as_matrix(f.is_identity() ? dy : activation_vjp(f, at.get("linear", "y"), dy));
-    std::array<Tensor, 3> dx;
-    if (want[0]) {
-      dx[0] = product(dz, w.get("linear", "w"), Trans::b).view(x.get("linear", "x").shape());
-    }
-    if (want[1]) dx[1] = product(as_matrix(x.get("linear", "x")), dz, Trans::a);
-    if (want[2]) dx[2] = sum_of_rows(dz);
-    return dx;
-  });
+  return record(
+      "linear", std::move(y), {x, w, b},
+      [x = Saved(x), w = Saved(w), at = Saved(at), f = activation](const Tensor& dy, Wants want) {
+        const Tensor dz =
+            as_matrix(f.is_identity() ? dy : activation_vjp(f, at.get("linear", "y"), dy));
+        std::array<Tensor, 3> dx;
+        if (want[0]) {
+          dx[0] = product(dz, w.get("linear", "w"), Trans::b).view(x.get("linear", "x").shape());
+        }
+        if (want[1]) dx[1] = product(as_matrix(x.get("linear", "x")), dz, Trans::a);
+        if (want[2]) dx[2] = sum_of_rows(dz);
+        return dx;
+      });
 }
 
 }  // namespace ramp

@@ -36,15 +36,25 @@ Arguments parse(int argc, char** argv) {
     if (flag == "--json") continue;
     if (i + 1 == argc) fail("ramp-bench: {} needs a value.", flag);
     const std::string value = argv[++i];
-    if (flag == "--work") a.work = value;
-    else if (flag == "--model") a.model = value;
-    else if (flag == "--data") a.data = value;
-    else if (flag == "--batch") a.batch = std::stoll(value);
-    else if (flag == "--threads") a.threads = std::stoll(value);
-    else if (flag == "--epochs") a.epochs = std::stoll(value);
-    else if (flag == "--seconds") a.seconds = std::stod(value);
-    else fail("ramp-bench: unknown option {}. Hint: --work --batch --threads --seconds --epochs "
-              "--data --model --json.", flag);
+    if (flag == "--work")
+      a.work = value;
+    else if (flag == "--model")
+      a.model = value;
+    else if (flag == "--data")
+      a.data = value;
+    else if (flag == "--batch")
+      a.batch = std::stoll(value);
+    else if (flag == "--threads")
+      a.threads = std::stoll(value);
+    else if (flag == "--epochs")
+      a.epochs = std::stoll(value);
+    else if (flag == "--seconds")
+      a.seconds = std::stod(value);
+    else
+      fail(
+          "ramp-bench: unknown option {}. Hint: --work --batch --threads --seconds --epochs "
+          "--data --model --json.",
+          flag);
   }
   return a;
 }
@@ -66,7 +76,8 @@ double peak_rss_mb() {
 // The median of three windows of `seconds` each, in calls a second.
 double rate(double seconds, const std::function<void()>& call) {
   const double warm = now() + 0.3 * seconds;
-  do call(); while (now() < warm);
+  do call();
+  while (now() < warm);
   std::vector<double> rates;
   for (int window = 0; window < 3; ++window) {
     const double start = now();
@@ -146,9 +157,10 @@ std::string train(const Arguments& a, double start) {
     first_step = now() - begin;
     samples_per_s = rate(a.seconds, call) * static_cast<double>(a.batch);
   }
-  return fmt::format("\"samples_per_s\":{:.1f},\"first_step_s\":{:.4f},\"start_to_ready_s\":{:.3f},"
-                     "\"loss_last\":{:.5f}{}",
-                     samples_per_s, first_step, ready - start, loss.item(), accuracy);
+  return fmt::format(
+      "\"samples_per_s\":{:.1f},\"first_step_s\":{:.4f},\"start_to_ready_s\":{:.3f},"
+      "\"loss_last\":{:.5f}{}",
+      samples_per_s, first_step, ready - start, loss.item(), accuracy);
 }
 
 // One image at a time through a trained-size model.
@@ -166,9 +178,10 @@ std::string infer(const Arguments& a, double start) {
   };
   call();
   const double first = now() - ready;
-  return fmt::format("\"model\":\"{}\",\"us_per_call\":{:.3f},\"first_step_s\":{:.5f},"
-                     "\"start_to_ready_s\":{:.3f}",
-                     a.model, 1e6 / rate(a.seconds, call), first, ready - start);
+  return fmt::format(
+      "\"model\":\"{}\",\"us_per_call\":{:.3f},\"first_step_s\":{:.5f},"
+      "\"start_to_ready_s\":{:.3f}",
+      a.model, 1e6 / rate(a.seconds, call), first, ready - start);
 }
 
 // x = x * w, x = x + b in turn, 10,000 ops, forward and backward.
@@ -200,22 +213,28 @@ std::string peak(const Arguments& a, double start) {
   const auto& k = kernels<float>();
   std::vector<float> left(6 * 64, 0.5f), right(64 * 64, 0.25f), sums(6 * 64);
   const double block = 2.0 * 6 * static_cast<double>(k.gemm_panel_width) * 64;
-  const double panel = rate(a.seconds, [&] {
-    for (int64_t i = 0; i < kLoops / 64; ++i) {
-      k.gemm_panel(6, k.gemm_panel_width, 64, left.data(), 64, 1, right.data(), 64, sums.data(), 64,
-                   false);
-    }
-  }) * block * (kLoops / 64) / 1e9;
+  const double panel = rate(a.seconds,
+                            [&] {
+                              for (int64_t i = 0; i < kLoops / 64; ++i) {
+                                k.gemm_panel(6, k.gemm_panel_width, 64, left.data(), 64, 1,
+                                             right.data(), 64, sums.data(), 64, false);
+                              }
+                            }) *
+                       block * (kLoops / 64) / 1e9;
   const int64_t n = 1024;
   Rng rng(1);
   const Tensor x = rng.uniform({n, n}), y = rng.uniform({n, n});
   Tensor z = Tensor::empty({n, n});
-  const double product = rate(a.seconds, [&] {
-    gemm(Trans::none, n, n, n, x.data<float>(), y.data<float>(), z.mutable_data<float>());
-  }) * 2 * n * n * n / 1e9;
-  return fmt::format("\"microkernel_gflops\":{:.1f},\"gemm_1024_gflops\":{:.1f},"
-                     "\"first_step_s\":0,\"start_to_ready_s\":{:.3f}",
-                     panel, product, ready - start);
+  const double product =
+      rate(a.seconds,
+           [&] {
+             gemm(Trans::none, n, n, n, x.data<float>(), y.data<float>(), z.mutable_data<float>());
+           }) *
+      2 * n * n * n / 1e9;
+  return fmt::format(
+      "\"microkernel_gflops\":{:.1f},\"gemm_1024_gflops\":{:.1f},"
+      "\"first_step_s\":0,\"start_to_ready_s\":{:.3f}",
+      panel, product, ready - start);
 }
 
 }  // namespace
@@ -229,10 +248,11 @@ int main(int argc, char** argv) {
                                 : a.work == "W7"   ? chain(a, start)
                                 : a.work == "peak" ? peak(a, start)
                                                    : train(a, start);
-    fmt::print("{{\"work\":\"{}\",\"batch\":{},\"threads\":{},{},\"peak_rss_mb\":{:.1f},"
-               "\"cpu\":\"{}\",\"blas\":\"{}\",\"isa\":\"{}\",\"commit\":\"{}\"}}\n",
-               a.work, a.batch, a.threads, figures, peak_rss_mb(), cpu_model(), blas_info().core,
-               isa_level(), RAMP_COMMIT);
+    fmt::print(
+        "{{\"work\":\"{}\",\"batch\":{},\"threads\":{},{},\"peak_rss_mb\":{:.1f},"
+        "\"cpu\":\"{}\",\"blas\":\"{}\",\"isa\":\"{}\",\"commit\":\"{}\"}}\n",
+        a.work, a.batch, a.threads, figures, peak_rss_mb(), cpu_model(), blas_info().core,
+        isa_level(), RAMP_COMMIT);
   } catch (const Error& error) {
     fmt::print(stderr, "{}\n", error.what());
     return 1;

@@ -26,10 +26,11 @@ int rank_of_core(std::string_view name) {
   for (const char* s : {"Haswell", "Zen", "Excavator"}) {
     if (name == s) return 2;
   }
-  for (const char* s : {"Prescott", "Core2", "Penryn", "Dunnington", "Nehalem", "Westmere",
-                        "Sandybridge", "Atom", "Athlon", "Opteron", "Opteron_SSE3", "Barcelona",
-                        "Bobcat", "Bulldozer", "Piledriver", "Steamroller", "Nano", "Katmai",
-                        "Coppermine", "Northwood", "Banias"}) {
+  for (const char* s :
+       {"Prescott",    "Core2",     "Penryn",     "Dunnington",  "Nehalem",      "Westmere",
+        "Sandybridge", "Atom",      "Athlon",     "Opteron",     "Opteron_SSE3", "Barcelona",
+        "Bobcat",      "Bulldozer", "Piledriver", "Steamroller", "Nano",         "Katmai",
+        "Coppermine",  "Northwood", "Banias"}) {
     if (name == s) return 1;
   }
   return 0;

@@ -10,7 +10,7 @@ namespace ramp {
 void prepare_blas();
 
 struct BlasInfo {
-  std::string core;  // "Haswell"; "unknown" where OpenBLAS does not say
+  std::string core;   // "Haswell"; "unknown" where OpenBLAS does not say
   bool slow = false;  // the kernels are for an older CPU than this one
 };
 BlasInfo blas_info();

@@ -17,14 +17,11 @@ constexpr DType f32 = DType::f32, f64 = DType::f64, i64 = DType::i64;
 
 constexpr size_t size_of(DType t) { return t == f32 ? 4 : 8; }
 constexpr bool is_float(DType t) { return t != i64; }
-constexpr std::string_view name_of(DType t) {
-  return t == f32 ? "f32" : t == f64 ? "f64" : "i64";
-}
+constexpr std::string_view name_of(DType t) { return t == f32 ? "f32" : t == f64 ? "f64" : "i64"; }
 
 template <typename T>
 constexpr DType dtype_of() {
-  static_assert(std::is_same_v<T, float> || std::is_same_v<T, double> ||
-                    std::is_same_v<T, int64_t>,
+  static_assert(std::is_same_v<T, float> || std::is_same_v<T, double> || std::is_same_v<T, int64_t>,
                 "ramp holds float, double and int64_t");
   return std::is_same_v<T, float> ? f32 : std::is_same_v<T, double> ? f64 : i64;
 }

@@ -33,13 +33,15 @@ std::string environment() {
 std::string environment_warning() {
   std::string text;
   if (!kOptimized) {
-    text += "WARNING: this is a debug build, many times slower than a release build. "
-            "Hint: cmake --preset release.\n";
+    text +=
+        "WARNING: this is a debug build, many times slower than a release build. "
+        "Hint: cmake --preset release.\n";
   }
   if (const BlasInfo blas = blas_info(); blas.slow) {
-    text += fmt::format("WARNING: OpenBLAS runs its {} kernels, made for an older CPU than this one. "
-                        "Hint: unset OPENBLAS_CORETYPE, or install a newer OpenBLAS.\n",
-                        blas.core);
+    text += fmt::format(
+        "WARNING: OpenBLAS runs its {} kernels, made for an older CPU than this one. "
+        "Hint: unset OPENBLAS_CORETYPE, or install a newer OpenBLAS.\n",
+        blas.core);
   }
   return text;
 }

@@ -5,7 +5,8 @@
 
 namespace ramp {
 
-/// "ramp 0.1.0, AVX2 (v3), OpenBLAS Zen, 2 threads, release build": for the first line of a program.
+/// "ramp 0.1.0, AVX2 (v3), OpenBLAS Zen, 2 threads, release build": for the first line of a
+/// program.
 std::string environment();
 /// What makes this run many times slower than it need be (a debug build, BLAS kernels for an older
 /// CPU); empty when all is well.

@@ -22,9 +22,9 @@ namespace ramp {
 namespace {
 
 // Tiles of c are what threads share. They depend on the shape alone.
-constexpr int64_t kTileRows = 96;    // a multiple of the microkernel's 6, 8 and 12 rows
+constexpr int64_t kTileRows = 96;  // a multiple of the microkernel's 6, 8 and 12 rows
 constexpr int64_t kTilePanels = 8;
-constexpr int64_t kDepth = 256;      // k is cut so that a panel of b stays in the L1 cache
+constexpr int64_t kDepth = 256;  // k is cut so that a panel of b stays in the L1 cache
 
 int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
@@ -104,15 +104,17 @@ void gemm_own(Trans trans, int64_t m, int64_t n, int64_t k, const T* a, const T*
   const bool pack_all = tb || m >= 256 || (m > 16 && bad_stride(n * int64_t{sizeof(T)}));
   const int64_t first_packed = pack_all ? 0 : n % lanes == 0 ? panels : panels - 1;
   const Scratch<T> packed((panels - first_packed) * width * k);
-  const auto panel_memory = [&](int64_t p) { return packed.get() + (p - first_packed) * width * k; };
+  const auto panel_memory = [&](int64_t p) {
+    return packed.get() + (p - first_packed) * width * k;
+  };
   if (tb) {
-    parallel_for(panels, std::max<int64_t>(1, (1 << 15) / (k * width + 1)),
-                 [&](int64_t begin, int64_t end) {
-      for (int64_t p = begin; p < end; ++p) {
-        const int64_t j = p * width;
-        kernel.transpose(std::min(width, n - j), k, b + j * k, k, panel_memory(p), width);
-      }
-    });
+    parallel_for(
+        panels, std::max<int64_t>(1, (1 << 15) / (k * width + 1)), [&](int64_t begin, int64_t end) {
+          for (int64_t p = begin; p < end; ++p) {
+            const int64_t j = p * width;
+            kernel.transpose(std::min(width, n - j), k, b + j * k, k, panel_memory(p), width);
+          }
+        });
   } else if (first_packed < panels) {
     // Row by row: b is read in one stream.
     parallel_for(k, std::max<int64_t>(1, (1 << 15) / n), [&](int64_t begin, int64_t end) {
@@ -145,8 +147,7 @@ void gemm_own(Trans trans, int64_t m, int64_t n, int64_t k, const T* a, const T*
 
   const int64_t slice = divide_up(k, divide_up(k, kDepth));
 
-  parallel_for(tiles(), std::max<int64_t>(1, kGemmGrain / work()),
-               [&](int64_t begin, int64_t end) {
+  parallel_for(tiles(), std::max<int64_t>(1, kGemmGrain / work()), [&](int64_t begin, int64_t end) {
     const Scratch<T> a_tile(pack_a ? slice * tile_rows : 0);
     for (int64_t tile = begin; tile < end; ++tile) {
       const int64_t i = tile / tiles_across * tile_rows, rows = std::min(tile_rows, m - i);

@@ -11,10 +11,10 @@
 namespace ramp {
 
 struct MemoryStats {
-  int64_t live_bytes;           // held by tensors and tape nodes now
-  int64_t peak_bytes;           // the most that was live (small blocks are counted when asked)
-  int64_t system_bytes;         // taken from the system, cached blocks included
-  int64_t system_allocations;   // how often memory was taken from the system
+  int64_t live_bytes;          // held by tensors and tape nodes now
+  int64_t peak_bytes;          // the most that was live (small blocks are counted when asked)
+  int64_t system_bytes;        // taken from the system, cached blocks included
+  int64_t system_allocations;  // how often memory was taken from the system
 };
 
 MemoryStats memory_stats();

@@ -73,10 +73,11 @@ Shape broadcast(std::string_view op, const Shape& a, const Shape& b, std::string
     const int64_t m = longer[i + offset], n = shorter[i];
     if (m == n || n == 1) continue;
     if (m != 1) {
-      fail("{}: {} {} and {} {} do not broadcast: the dimensions {} from the end are {} and {}; "
-           "they must be equal or one of them 1. Hint: reshape one side.",
-           op, a_name, a, b_name, b, shorter.rank() - i, a[a.rank() - shorter.rank() + i],
-           b[b.rank() - shorter.rank() + i]);
+      fail(
+          "{}: {} {} and {} {} do not broadcast: the dimensions {} from the end are {} and {}; "
+          "they must be equal or one of them 1. Hint: reshape one side.",
+          op, a_name, a, b_name, b, shorter.rank() - i, a[a.rank() - shorter.rank() + i],
+          b[b.rank() - shorter.rank() + i]);
     }
     y[i + offset] = n;
   }

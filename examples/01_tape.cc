@@ -37,9 +37,10 @@ int main() {
   fmt::print("1. An active neuron: the gradient passes through the ramp unchanged.\n\n");
   neuron(0.5);
 
-  fmt::print("2. The same neuron at z = -1: relu gives 0 with slope 0, so nothing behind it can\n"
-             "   learn from this example, however large the loss. If that is so for every example,\n"
-             "   the neuron is dead.\n\n");
+  fmt::print(
+      "2. The same neuron at z = -1: relu gives 0 with slope 0, so nothing behind it can\n"
+      "   learn from this example, however large the loss. If that is so for every example,\n"
+      "   the neuron is dead.\n\n");
   neuron(-1);
 
   fmt::print("3. The leaky ramp keeps a slope of 0.01 there, and with it a way back.\n\n");

@@ -23,9 +23,7 @@ struct Options {
   int threads = 0;
 };
 
-Sequential make_network() {
-  return Sequential{Dense(784, 128, ReLU{}), Dense(128, 10)};
-}
+Sequential make_network() { return Sequential{Dense(784, 128, ReLU{}), Dense(128, 10)}; }
 
 // [loop]
 double train(Sequential& net, const TrainTest& data, const Options& o) {

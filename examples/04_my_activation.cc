@@ -32,7 +32,8 @@ int main() {
   const Tensor x = Tensor::of<double>({-3, -1, -0.1, 0.2, 1, 4});
   const std::string difference =
       gradcheck([](const std::vector<Tensor>& in) { return activate(in[0], SoftRamp{}); }, {x});
-  fmt::print("derivative: {}\n", difference.empty() ? "agrees with central differences" : difference);
+  fmt::print("derivative: {}\n",
+             difference.empty() ? "agrees with central differences" : difference);
 
   // He's factor for it: what keeps the size of a signal from layer to layer.
   fmt::print("gain: {:.4f} (relu: {:.4f})\n", gain(SoftRamp{}), gain(ReLU{}));

@@ -14,8 +14,9 @@ Tensor length(const Tensor& x) {
   Tensor y = sqrt(sum(x.detach() * x.detach(), {-1}));
   return record("length", y, {x}, [x = Saved(x), y = Saved(y)](const Tensor& dy, Wants) {
     const Tensor &in = x.get("length", "x"), &out = y.get("length", "y");
-    const Tensor scale = where(out, dy / maximum(out, Tensor::full(out.shape(), 1e-300, out.dtype())),
-                               Tensor::zeros(out.shape(), out.dtype()));
+    const Tensor scale =
+        where(out, dy / maximum(out, Tensor::full(out.shape(), 1e-300, out.dtype())),
+              Tensor::zeros(out.shape(), out.dtype()));
     return in * unsqueeze(scale, -1);
   });
 }
@@ -30,5 +31,6 @@ int main() {
   // The check that every op of ramp passes too.
   const auto check = [](const std::vector<Tensor>& in) { return length(in[0]); };
   const std::string difference = gradcheck(check, {Rng(1).normal({4, 3}, 0, 1, f64)});
-  fmt::print("gradcheck: {}\n", difference.empty() ? "agrees with central differences" : difference);
+  fmt::print("gradcheck: {}\n",
+             difference.empty() ? "agrees with central differences" : difference);
 }

@@ -16,8 +16,10 @@ std::string braille(unsigned dots) {
 std::vector<std::string> lines_of(const std::string& text) {
   std::vector<std::string> lines(1);
   for (const char c : text) {
-    if (c == '\n') lines.emplace_back();
-    else lines.back() += c;
+    if (c == '\n')
+      lines.emplace_back();
+    else
+      lines.back() += c;
   }
   if (lines.back().empty()) lines.pop_back();
   return lines;

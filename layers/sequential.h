@@ -11,14 +11,14 @@
 
 namespace ramp {
 
-/// Holds its layers, named "0", "1", ...: `Sequential net{Dense(784, 128, ReLU{}), Dense(128, 10)}`.
-/// Takes modules by value, and activations (`ReLU{}`) as layers of their own.
+/// Holds its layers, named "0", "1", ...: `Sequential net{Dense(784, 128, ReLU{}), Dense(128,
+/// 10)}`. Takes modules by value, and activations (`ReLU{}`) as layers of their own.
 class Sequential final : public Module {
  public:
   template <typename... Layers>
-    requires(sizeof...(Layers) > 0 && !(sizeof...(Layers) == 1 &&
-             (std::same_as<std::remove_cvref_t<Layers>, Sequential> && ...)))
-  explicit Sequential(Layers&&... layers) {
+  requires(sizeof...(Layers) > 0 &&
+           !(sizeof...(Layers) == 1 && (std::same_as<std::remove_cvref_t<Layers>, Sequential> &&
+                                        ...))) explicit Sequential(Layers&&... layers) {
     (add(std::forward<Layers>(layers)), ...);
   }
   Sequential() = default;
@@ -51,7 +51,8 @@ class Sequential final : public Module {
   template <typename M>
   M& get(size_t i) {
     M* layer = dynamic_cast<M*>(&(*this)[i]);
-    if (!layer) fail("Sequential: layer {} is {}, not the type asked for.", i, (*this)[i].describe());
+    if (!layer)
+      fail("Sequential: layer {} is {}, not the type asked for.", i, (*this)[i].describe());
     return *layer;
   }
 

@@ -18,8 +18,11 @@ Adam::Adam(std::vector<NamedTensor> parameters, AdamOptions options)
 
 void Adam::update(size_t i, int64_t begin, int64_t end) {
   const double t = static_cast<double>(updates_[i]);
-  const AdamStep step{rate_ / (1 - std::pow(options_.beta1, t)), options_.beta1, options_.beta2,
-                      options_.eps, std::sqrt(1 - std::pow(options_.beta2, t)),
+  const AdamStep step{rate_ / (1 - std::pow(options_.beta1, t)),
+                      options_.beta1,
+                      options_.beta2,
+                      options_.eps,
+                      std::sqrt(1 - std::pow(options_.beta2, t)),
                       options_.weight_decay};
   Tensor& w = parameters_[i].tensor;
   visit_float("Adam", w.dtype(), [&]<typename T>(T) {

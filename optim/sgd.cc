@@ -20,8 +20,12 @@ void SGD::update(size_t i, int64_t begin, int64_t end) {
   Tensor& w = parameters_[i].tensor;
   visit_float("SGD", w.dtype(), [&]<typename T>(T) {
     T* v = velocity_.empty() ? nullptr : velocity_[i].mutable_data<T>() + begin;
-    const SgdStep step{rate_, options_.momentum, options_.dampening, options_.weight_decay,
-                       options_.nesterov, updates_[i] == 1};
+    const SgdStep step{rate_,
+                       options_.momentum,
+                       options_.dampening,
+                       options_.weight_decay,
+                       options_.nesterov,
+                       updates_[i] == 1};
     kernels<T>().sgd(end - begin, step, w.grad().data<T>() + begin, w.mutable_data<T>() + begin, v);
   });
 }

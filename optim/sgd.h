@@ -19,8 +19,7 @@ struct SgdOptions {
 /// Source: Sutskever et al. (2013), in the form in which lr stands outside the velocity.
 class SGD final : public Optimizer {
  public:
-  explicit SGD(Module& module, SgdOptions options = {})
-      : SGD(module.named_parameters(), options) {}
+  explicit SGD(Module& module, SgdOptions options = {}) : SGD(module.named_parameters(), options) {}
   explicit SGD(std::vector<NamedTensor> parameters, SgdOptions options = {});
 
  protected:

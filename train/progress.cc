@@ -29,11 +29,13 @@ std::string Progress::line() const {
   const double rate = static_cast<double>(all_seen_) / std::max(seconds_, 1e-9);
   const int64_t rest = epochs_ * total_ - all_seen_;
   std::string text = fmt::format("epoch {}/{}", epoch_, epochs_);
-  if (seen_ < total_) text += fmt::format("  {:>2.0f} %", 100.0 * seen_ / std::max<int64_t>(total_, 1));
+  if (seen_ < total_)
+    text += fmt::format("  {:>2.0f} %", 100.0 * seen_ / std::max<int64_t>(total_, 1));
   text += fmt::format("  {} samples/s  loss {:.4f}", with_commas(rate),
                       loss_sum_ / std::max<int64_t>(seen_, 1));
   if (accuracy_ >= 0) text += fmt::format("  accuracy {:.2f} %", 100 * accuracy_);
-  if (rest > 0) text += fmt::format("  {:.0f} s left", static_cast<double>(rest) / std::max(rate, 1.0));
+  if (rest > 0)
+    text += fmt::format("  {:.0f} s left", static_cast<double>(rest) / std::max(rate, 1.0));
   return text;
 }
 

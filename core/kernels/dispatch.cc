@@ -8,26 +8,26 @@
 namespace ramp {
 
 // Each level's kernel files define these.
-#define RAMP_DECLARE_LEVEL(level)              \
-  namespace level {                            \
-  void fill_elementwise(Kernels<float>&);      \
-  void fill_elementwise(Kernels<double>&);     \
-  void fill_gemm(Kernels<float>&);             \
-  void fill_gemm(Kernels<double>&);            \
-  void fill_reduce(Kernels<float>&);           \
-  void fill_reduce(Kernels<double>&);          \
-  void fill_softmax(Kernels<float>&);          \
-  void fill_softmax(Kernels<double>&);         \
-  void fill_optimizer(Kernels<float>&);        \
-  void fill_optimizer(Kernels<double>&);       \
-  template <typename T>                        \
-  void fill(Kernels<T>& k) {                   \
-    fill_elementwise(k);                       \
-    fill_gemm(k);                              \
-    fill_reduce(k);                            \
-    fill_softmax(k);                           \
-    fill_optimizer(k);                         \
-  }                                            \
+#define RAMP_DECLARE_LEVEL(level)          \
+  namespace level {                        \
+  void fill_elementwise(Kernels<float>&);  \
+  void fill_elementwise(Kernels<double>&); \
+  void fill_gemm(Kernels<float>&);         \
+  void fill_gemm(Kernels<double>&);        \
+  void fill_reduce(Kernels<float>&);       \
+  void fill_reduce(Kernels<double>&);      \
+  void fill_softmax(Kernels<float>&);      \
+  void fill_softmax(Kernels<double>&);     \
+  void fill_optimizer(Kernels<float>&);    \
+  void fill_optimizer(Kernels<double>&);   \
+  template <typename T>                    \
+  void fill(Kernels<T>& k) {               \
+    fill_elementwise(k);                   \
+    fill_gemm(k);                          \
+    fill_reduce(k);                        \
+    fill_softmax(k);                       \
+    fill_optimizer(k);                     \
+  }                                        \
   }
 RAMP_DECLARE_LEVEL(base)
 #if defined(RAMP_X86_LEVELS)

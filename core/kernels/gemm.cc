@@ -53,8 +53,12 @@ void rows_of_blocks(int64_t m, int64_t k, const T* a, int64_t a_row, int64_t a_c
   // The rows left over: the largest smaller blocks.
   if constexpr (MR > 1) {
     if (i < m) {
-      rows_of_blocks<T, (MR > 8 ? 6 : MR > 4 ? 4 : MR - 1), NV, kAccumulate>(
-          m - i, k, a + i * a_row, a_row, a_col, b, ldb, c + i * ldc, ldc, first);
+      rows_of_blocks<T,
+                     (MR > 8   ? 6
+                      : MR > 4 ? 4
+                               : MR - 1),
+                     NV, kAccumulate>(m - i, k, a + i * a_row, a_row, a_col, b, ldb, c + i * ldc,
+                                      ldc, first);
     }
   }
 }
@@ -137,8 +141,10 @@ inline void transpose_square(const float* x, int64_t ldx, float* y, int64_t ldy)
   const auto row = [&](int i) { return *reinterpret_cast<const Four*>(x + i * ldx); };
   const auto put = [&](int i, Four v) { *reinterpret_cast<Four*>(y + i * ldy) = v; };
   const Four a = row(0), b = row(1), c = row(2), d = row(3);
-  const Four ab0 = __builtin_shufflevector(a, b, 0, 4, 1, 5), cd0 = __builtin_shufflevector(c, d, 0, 4, 1, 5);
-  const Four ab1 = __builtin_shufflevector(a, b, 2, 6, 3, 7), cd1 = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+  const Four ab0 = __builtin_shufflevector(a, b, 0, 4, 1, 5),
+             cd0 = __builtin_shufflevector(c, d, 0, 4, 1, 5);
+  const Four ab1 = __builtin_shufflevector(a, b, 2, 6, 3, 7),
+             cd1 = __builtin_shufflevector(c, d, 2, 6, 3, 7);
   put(0, __builtin_shufflevector(ab0, cd0, 0, 1, 4, 5));
   put(1, __builtin_shufflevector(ab0, cd0, 2, 3, 6, 7));
   put(2, __builtin_shufflevector(ab1, cd1, 0, 1, 4, 5));
