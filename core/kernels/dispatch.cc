@@ -18,6 +18,8 @@ namespace ramp {
   void fill_reduce(Kernels<double>&);      \
   void fill_softmax(Kernels<float>&);      \
   void fill_softmax(Kernels<double>&);     \
+  void fill_pool(Kernels<float>&);         \
+  void fill_pool(Kernels<double>&);        \
   void fill_optimizer(Kernels<float>&);    \
   void fill_optimizer(Kernels<double>&);   \
   template <typename T>                    \
@@ -26,6 +28,7 @@ namespace ramp {
     fill_gemm(k);                          \
     fill_reduce(k);                        \
     fill_softmax(k);                       \
+    fill_pool(k);                          \
     fill_optimizer(k);                     \
   }                                        \
   }

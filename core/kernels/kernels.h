@@ -74,6 +74,24 @@ struct Kernels {
   // p = softmax(x); returns the sum of -log p[i, label[i]]
   double (*cross_entropy)(int64_t rows, int64_t n, const T* x, const int64_t* label, T* p);
 
+  // ---- pool.cc ----
+  // A row of `out` windows, each kh x kw pixels: pixels lie `channels` apart in a row, rows
+  // row_stride, windows pixel_step (at least `channels`). y[o, c] = the largest value, the first
+  // one in row-major order, or the first NaN; at[o, c] = its place i * kw + j (kh kw <= 256).
+  void (*max_pool_row)(int64_t out, int64_t channels, int64_t kh, int64_t kw, const T* x,
+                       int64_t row_stride, int64_t pixel_step, T* y, uint8_t* at);
+  // dx[o, i, j, c] = i * kw + j == at[o, c] ? dy[o, c] : 0, all of it written, for windows side by
+  // side (pixel_step = kw channels); with `accumulate` added to dx, for any.
+  void (*max_unpool_row)(int64_t out, int64_t channels, int64_t kh, int64_t kw, const T* dy,
+                         const uint8_t* at, T* dx, int64_t row_stride, int64_t pixel_step,
+                         bool accumulate);
+  // y[o, c] = sum over the window / divisor; dx (+)= dy[o, c] / divisor over the window
+  void (*avg_pool_row)(int64_t out, int64_t channels, int64_t kh, int64_t kw, T divisor, const T* x,
+                       int64_t row_stride, int64_t pixel_step, T* y);
+  void (*avg_unpool_row)(int64_t out, int64_t channels, int64_t kh, int64_t kw, T divisor,
+                         const T* dy, T* dx, int64_t row_stride, int64_t pixel_step,
+                         bool accumulate);
+
   // ---- optimizer.cc ----
   void (*adam)(int64_t n, const AdamStep& step, const T* g, T* w, T* m, T* v);
   void (*sgd)(int64_t n, const SgdStep& step, const T* g, T* w, T* velocity);

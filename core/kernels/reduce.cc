@@ -141,18 +141,6 @@ void sum_squares_cols(int64_t rows, int64_t n, const T* x, int64_t ld, const T* 
   sum_cols_of<T, true>(rows, n, x, ld, about, y);
 }
 
-// v takes the place of m: more extreme, or the first NaN.
-template <bool kMax, typename V>
-inline auto beats(V v, V m) {
-  return (kMax ? v > m : v < m) | ((v != v) & (m == m));
-}
-
-// i, for a place that fits a lane: below 2^31 for f32.
-template <typename T>
-inline auto place(int64_t i) {
-  return static_cast<decltype(Mask<T>{}[0] + 0)>(i);
-}
-
 // The first place of the extreme (or of NaN) among n >= 1 values: each lane keeps its best and the
 // place of it, and the lanes' are compared at the end.
 template <typename T, bool kMax>

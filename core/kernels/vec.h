@@ -75,5 +75,17 @@ inline T sum_lanes(Vec<T> v) {
   return s;
 }
 
+// v takes the place of m: more extreme, or the first NaN.
+template <bool kMax, typename V>
+inline auto beats(V v, V m) {
+  return ((kMax ? v <= m : v >= m) == 0) & (m == m);
+}
+
+// i, for a place that fits a lane: below 2^31 for f32.
+template <typename T>
+inline auto place(int64_t i) {
+  return static_cast<decltype(Mask<T>{}[0] + 0)>(i);
+}
+
 }  // namespace
 }  // namespace ramp
