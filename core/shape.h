@@ -60,6 +60,13 @@ class Shape {
   int rank_ = 0;
 };
 
+/// Rows and columns of a window, a stride or a padding: `3` is {3, 3}.
+struct Size2d {
+  int64_t h, w;
+  Size2d(int64_t side) : h(side), w(side) {}  // NOLINT: implicit
+  Size2d(int64_t rows, int64_t columns) : h(rows), w(columns) {}
+};
+
 /// An axis that may count from the end (-1 is the last), as 0..rank-1.
 /// Errors: outside -rank..rank-1; the message starts with `op`.
 int normalize_axis(std::string_view op, int axis, int rank);
