@@ -190,6 +190,9 @@ void parallel_for(int64_t n, int64_t grain, FunctionRef<void(int64_t, int64_t)> 
   for (int64_t i = 0; i < n; i += grain) f(i, n - i < grain ? n : i + grain);
 }
 
+InlineParallel::InlineParallel() : saved_(std::exchange(in_parallel, true)) {}
+InlineParallel::~InlineParallel() { in_parallel = saved_; }
+
 #if defined(__x86_64__)
 FlushDenormals::FlushDenormals() : saved_(_mm_getcsr()) { _mm_setcsr(saved_ | 0x8040); }
 FlushDenormals::~FlushDenormals() { _mm_setcsr(saved_); }

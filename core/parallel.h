@@ -37,6 +37,19 @@ void set_num_threads(int n);
 /// the caller after all threads have stopped.
 void parallel_for(int64_t n, int64_t grain, FunctionRef<void(int64_t begin, int64_t end)> f);
 
+/// While it lives, parallel_for runs inline on this thread: for a thread that works beside the pool
+/// and must not keep it from others.
+class InlineParallel {
+ public:
+  InlineParallel();
+  ~InlineParallel();
+  InlineParallel(const InlineParallel&) = delete;
+  InlineParallel& operator=(const InlineParallel&) = delete;
+
+ private:
+  bool saved_;
+};
+
 /// The grain of passes that only stream: elements that one thread takes at a time.
 constexpr int64_t kStreamGrain = 1 << 14;
 

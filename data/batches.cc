@@ -50,18 +50,21 @@ Batches::Batches(Dataset data, const BatchOptions& options)
   }
 }
 
-Batches::Epoch Batches::epoch(int64_t number) const {
+Batches::Epoch Batches::epoch(int64_t number, Transform transform) const {
   const int64_t n = data_.size();
   // A key of its own: the same seed elsewhere must not give the same numbers.
   const uint64_t key = Rng(options_.seed).split().next();
-  return Epoch(*this, options_.shuffle ? Rng(key, static_cast<uint64_t>(number)).permutation(n)
-                                       : Tensor::arange(n));
+  Tensor order =
+      options_.shuffle ? Rng(key, static_cast<uint64_t>(number)).permutation(n) : Tensor::arange(n);
+  return Epoch(*this, number, std::move(order), std::move(transform));
 }
 
 Dataset Batches::Epoch::batch(int64_t i) const {
   const int64_t begin = i * batches_.options_.size;
   const Tensor rows = order_.rows(begin, std::min(begin + batches_.options_.size, order_.dim(0)));
-  return {gather(batches_.data_.x, rows), gather(batches_.data_.y, rows)};
+  Tensor x = gather(batches_.data_.x, rows);
+  if (transform_) x = transform_(x, number_, begin);
+  return {std::move(x), gather(batches_.data_.y, rows)};
 }
 
 }  // namespace ramp

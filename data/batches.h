@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 
 #include "ramp/core/random.h"
 #include "ramp/data/dataset.h"
@@ -14,6 +15,10 @@ struct BatchOptions {
   uint64_t seed = 0;
   bool drop_last = false;  // leaves out the last batch where it is smaller
 };
+
+/// What makes the x of a batch anew: image first + i of the epoch from x_i. An Augment, or the
+/// user's own function.
+using Transform = std::function<Tensor(const Tensor& x, int64_t epoch, int64_t first)>;
 
 /// ```
 /// Batches batches(data, {.size = 64, .seed = 1});
@@ -32,7 +37,7 @@ class Batches {
   const Dataset& data() const { return data_; }
 
   class Epoch;
-  Epoch epoch(int64_t number) const;
+  Epoch epoch(int64_t number, Transform transform = nullptr) const;
 
  private:
   Dataset data_;
@@ -46,13 +51,13 @@ class Batches::Epoch {
   struct End {};
   class Iterator {
    public:
-    /// Batch i: rows order[i size .. (i + 1) size) of x and of y.
+    /// Batch i: rows order[i size .. (i + 1) size) of x, transformed, and of y.
     Dataset operator*() const { return epoch_->batch(i_); }
     Iterator& operator++() {
       ++i_;
       return *this;
     }
-    bool operator==(End) const { return i_ == epoch_->batches_.count(); }
+    bool operator==(End) const { return i_ == epoch_->count(); }
 
    private:
     friend Epoch;
@@ -62,13 +67,21 @@ class Batches::Epoch {
   };
   Iterator begin() const { return Iterator(this); }
   End end() const { return {}; }
+  /// Batches in the epoch / batch i of it.
+  int64_t count() const { return batches_.count(); }
   Dataset batch(int64_t i) const;
 
  private:
   friend Batches;
-  Epoch(const Batches& batches, Tensor order) : batches_(batches), order_(std::move(order)) {}
+  Epoch(const Batches& batches, int64_t number, Tensor order, Transform transform)
+      : batches_(batches),
+        number_(number),
+        order_(std::move(order)),
+        transform_(std::move(transform)) {}
   Batches batches_;
+  int64_t number_;
   Tensor order_;
+  Transform transform_;
 };
 
 }  // namespace ramp

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <iostream>
 #include <mutex>
 #include <set>
@@ -126,6 +127,31 @@ TEST_CASE("nested calls run inline") {
   });
   CHECK(sum == 800 * 799 / 2);
   CHECK_FALSE(moved);
+}
+
+TEST_CASE("InlineParallel: one thread does it all, in order, while it lives") {
+  const Restore restore;
+  set_num_threads(2);
+  const auto threads_used = [] {
+    std::mutex mutex;
+    std::set<std::thread::id> ids;
+    parallel_for(64, 1, [&](int64_t, int64_t) {
+      std::this_thread::sleep_for(std::chrono::microseconds(100));
+      const std::lock_guard lock(mutex);
+      ids.insert(std::this_thread::get_id());
+    });
+    return ids.size();
+  };
+  {
+    const InlineParallel outer;
+    {
+      const InlineParallel inner;
+      CHECK(threads_used() == 1);
+    }
+    CHECK(threads_used() == 1);
+    CHECK(pieces_of(10, 4) == Pieces{{0, 4}, {4, 8}, {8, 10}});
+  }
+  CHECK(threads_used() == 2);
 }
 
 TEST_CASE("an exception reaches the caller, and the pool works on") {
