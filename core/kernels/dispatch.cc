@@ -20,6 +20,8 @@ namespace ramp {
   void fill_softmax(Kernels<double>&);     \
   void fill_pool(Kernels<float>&);         \
   void fill_pool(Kernels<double>&);        \
+  void fill_norm(Kernels<float>&);         \
+  void fill_norm(Kernels<double>&);        \
   void fill_optimizer(Kernels<float>&);    \
   void fill_optimizer(Kernels<double>&);   \
   template <typename T>                    \
@@ -29,6 +31,7 @@ namespace ramp {
     fill_reduce(k);                        \
     fill_softmax(k);                       \
     fill_pool(k);                          \
+    fill_norm(k);                          \
     fill_optimizer(k);                     \
   }                                        \
   }

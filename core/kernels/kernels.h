@@ -60,6 +60,9 @@ struct Kernels {
   void (*sum_cols)(int64_t rows, int64_t n, const T* x, int64_t ld, double* y);
   void (*sum_squares_cols)(int64_t rows, int64_t n, const T* x, int64_t ld, const T* about,
                            double* y);
+  // y[j] = sum of g[i, j] (x[i, j] - about[j])
+  void (*sum_products_cols)(int64_t rows, int64_t n, const T* x, const T* g, int64_t ld,
+                            const T* about, double* y);
   // the first place of the minimum [0] or maximum [1], of NaN where there is one; n, rows >= 1
   int64_t (*arg_extreme[2])(int64_t n, const T* x);
   void (*arg_extreme_cols[2])(int64_t rows, int64_t n, const T* x, int64_t ld, int64_t* index);
@@ -91,6 +94,14 @@ struct Kernels {
   void (*avg_unpool_row)(int64_t out, int64_t channels, int64_t kh, int64_t kw, T divisor,
                          const T* dy, T* dx, int64_t row_stride, int64_t pixel_step,
                          bool accumulate);
+
+  // ---- norm.cc ----
+  // y[i, j] = (x[i, j] - m[j]) a[j] + b[j], and the same + g[i, j] e[j]; results do not overlap
+  // inputs
+  void (*affine_cols)(int64_t rows, int64_t n, const T* x, const T* m, const T* a, const T* b,
+                      T* y);
+  void (*affine_cols_add)(int64_t rows, int64_t n, const T* x, const T* m, const T* a, const T* b,
+                          const T* g, const T* e, T* y);
 
   // ---- optimizer.cc ----
   void (*adam)(int64_t n, const AdamStep& step, const T* g, T* w, T* m, T* v);

@@ -1,0 +1,399 @@
+#include <cmath>
+
+#include "fixture.h"
+#include "message.h"
+#include "ramp/autograd/backward.h"
+#include "ramp/autograd/gradcheck.h"
+#include "ramp/autograd/ops_elementwise.h"
+#include "ramp/autograd/ops_norm.h"
+#include "ramp/autograd/ops_reduce.h"
+#include "ramp/core/kernels/kernels.h"
+#include "ramp/core/parallel.h"
+#include "ramp/core/random.h"
+#include "ramp/layers/norm.h"
+#include "ramp/layers/sequential.h"
+
+using namespace ramp;
+
+namespace {
+
+struct Softplus {
+  static constexpr const char* name = "softplus";
+  static constexpr const char* formula = "y = log(1 + exp(x))";
+  template <typename T>
+  T f(T x) const {
+    return std::log1p(std::exp(x));
+  }
+  template <typename T>
+  T derivative_from_x(T x) const {
+    return 1 / (1 + std::exp(-x));
+  }
+};
+struct MyTanh {
+  static constexpr const char* name = "my_tanh";
+  static constexpr const char* formula = "y = tanh(x)";
+  template <typename T>
+  T f(T x) const {
+    return std::tanh(x);
+  }
+  template <typename T>
+  T derivative_from_y(T y) const {
+    return 1 - y * y;
+  }
+};
+const std::map<std::string, Activation> activations = {
+    {"identity", Identity{}}, {"relu", ReLU{}}, {"tanh", MyTanh{}}, {"softplus", Softplus{}}};
+
+// f32: two values that lie close together are scaled up by 1 / sqrt(var + eps), and so is the
+// error.
+double tolerance(DType t) { return t == f32 ? 2e-5 : 1e-12; }
+
+Tensor random(const Shape& shape, uint64_t seed, DType dtype = f64, double mean = 0) {
+  Rng rng(seed);
+  return rng.normal(shape, mean, 1, dtype);
+}
+
+void check_gradients(const Fixture& f, const Tensor& x, const Tensor& gamma, const Tensor& beta,
+                     const Tensor& y) {
+  check_close(y, f.tensor("y"), tolerance(x.dtype()));
+  backward(y, f.tensor("dy"));
+  check_close(x.grad(), f.tensor("dx"), tolerance(x.dtype()));
+  if (!gamma.defined()) return;
+  check_close(gamma.grad(), f.tensor("dgamma"), tolerance(x.dtype()));
+  check_close(beta.grad(), f.tensor("dbeta"), tolerance(x.dtype()));
+}
+
+Tensor leaf_or_none(const Fixture& f, const char* name) {
+  return f.has(name) ? f.leaf(name) : Tensor();
+}
+
+}  // namespace
+
+TEST_CASE("batch norm is PyTorch's, running statistics after three steps included") {
+  int cases = 0;
+  for (const Fixture& f : read_fixtures("norm")) {
+    if (f.name.rfind("batch_norm", 0) != 0) continue;
+    INFO(f.name);
+    ++cases;
+    const std::string name = f.name.substr(11, f.name.find(' ', 11) - 11);
+    const Tensor x = f.leaf("x"), gamma = f.leaf("gamma"), beta = f.leaf("beta");
+    Tensor mean = f.tensor("mean0"), var = f.tensor("var0");
+    const BatchNormOptions options{true, f.number("momentum"), f.number("eps")};
+    for (const char* step : {"x0", "x1"}) {
+      batch_norm(f.tensor(step), gamma, beta, mean, var, options, activations.at(name));
+    }
+    const Tensor y = batch_norm(x, gamma, beta, mean, var, options, activations.at(name));
+    check_close(mean, f.tensor("mean"), tolerance(x.dtype()));
+    check_close(var, f.tensor("var"), tolerance(x.dtype()));
+    check_gradients(f, x, gamma, beta, y);
+  }
+  CHECK(cases == 24);
+}
+
+TEST_CASE("batch norm in evaluation is PyTorch's and leaves the running statistics alone") {
+  int cases = 0;
+  for (const Fixture& f : read_fixtures("norm")) {
+    if (f.name.rfind("eval", 0) != 0) continue;
+    INFO(f.name);
+    ++cases;
+    const std::string name = f.name.substr(5, f.name.find(' ', 5) - 5);
+    const Tensor x = f.leaf("x"), gamma = f.leaf("gamma"), beta = f.leaf("beta");
+    Tensor mean = f.tensor("mean"), var = f.tensor("var");
+    const Tensor y = batch_norm(x, gamma, beta, mean, var,
+                                {.training = false, .eps = f.number("eps")}, activations.at(name));
+    check_close(mean, f.tensor("mean"), 0);
+    check_close(var, f.tensor("var"), 0);
+    mean.fill_(7);  // what backward needs is not the buffer, which a training step may have moved
+    check_gradients(f, x, gamma, beta, y);
+  }
+  CHECK(cases == 24);
+}
+
+TEST_CASE("layer norm and group norm are PyTorch's") {
+  int cases = 0;
+  for (const Fixture& f : read_fixtures("norm")) {
+    INFO(f.name);
+    const bool layer = f.name.rfind("layer_norm", 0) == 0;
+    if (!layer && f.name.rfind("group_norm", 0) != 0) continue;
+    ++cases;
+    const Tensor x = f.leaf("x"), gamma = leaf_or_none(f, "gamma"), beta = leaf_or_none(f, "beta");
+    const Tensor y = layer ? layer_norm(x, gamma, beta)
+                           : group_norm(x, static_cast<int64_t>(f.number("groups")), gamma, beta);
+    check_gradients(f, x, gamma, beta, y);
+  }
+  CHECK(cases == 44);
+}
+
+TEST_CASE("the derivatives, and no node is left behind") {
+  const int64_t before = live_nodes();
+  for (const int64_t c : {1, 3, 6, 10, 16, 33}) {
+    INFO(c);
+    const Tensor x = random({2, 3, 2, c}, 1), gamma = random({c}, 2), beta = random({c}, 3);
+    for (const auto& named : activations) {
+      INFO(named.first);
+      for (const bool training : {true, false}) {
+        CHECK(gradcheck(
+                  [&](const auto& in) {
+                    Tensor mean = Tensor::full({c}, 0.2, f64), var = Tensor::full({c}, 1.5, f64);
+                    return batch_norm(in[0], in[1], in[2], mean, var, {.training = training},
+                                      named.second);
+                  },
+                  {x, gamma, beta}) == "");
+      }
+    }
+    if (c > 1) {
+      CHECK(gradcheck([](const auto& in) { return layer_norm(in[0], in[1], in[2]); },
+                      {x, gamma, beta}) == "");
+      CHECK(gradcheck([](const auto& in) { return layer_norm(in[0]); }, {x}) == "");
+    }
+    for (const int64_t groups : {int64_t{1}, int64_t{3}, c}) {
+      if (c % groups) continue;
+      CHECK(gradcheck([&](const auto& in) { return group_norm(in[0], groups, in[1], in[2]); },
+                      {x, gamma, beta}) == "");
+      CHECK(gradcheck([&](const auto& in) { return group_norm(in[0], groups); }, {x}) == "");
+    }
+  }
+  CHECK(live_nodes() == before);
+}
+
+TEST_CASE("over many blocks it is the formula") {
+  for (const DType dtype : {f32, f64}) {
+    for (const int64_t c : {1, 3, 7, 16, 20, 64, 1500, 20000}) {
+      INFO(c);
+      const Shape shape{c > 1000 ? 3 : 90, 5, 9, c};
+      Tensor x = random(shape, 1, dtype, 3).requires_grad_();
+      Tensor gamma = random({c}, 2, dtype).requires_grad_(), beta = random({c}, 3, dtype);
+      beta.requires_grad_();
+      const Tensor dy = random(shape, 4, dtype);
+      const auto formula = [&](const Axes& axes, double eps) {
+        const Tensor centered = x - mean(x, axes, {.keepdims = true});
+        const Tensor variance = mean(centered * centered, axes, {.keepdims = true});
+        return maximum(centered / sqrt(variance + eps) * gamma + beta, Tensor::zeros({}, dtype));
+      };
+      // A value near the kink may fall on the other side of it.
+      const auto gradients = [&](const Tensor& y) {
+        backward(y, dy);
+        std::array out{y.detach(), x.grad(), gamma.grad(), beta.grad()};
+        for (Tensor* t : {&x, &gamma, &beta}) t->zero_grad();
+        return out;
+      };
+      Tensor none, also_none;
+      const auto a = gradients(batch_norm(x, gamma, beta, none, also_none, {}, ReLU{}));
+      const auto b = gradients(formula({0, 1, 2}, 1e-5));
+      for (size_t i = 0; i < a.size(); ++i) check_close(a[i], b[i], dtype == f32 ? 2e-3 : 1e-10);
+    }
+  }
+}
+
+TEST_CASE("bit-equal for any number of threads") {
+  const int before = num_threads();
+  for (const int64_t c : {3, 16, 33}) {
+    std::vector<Tensor> results[2];
+    for (const int threads : {1, 2}) {
+      set_num_threads(threads);
+      for (int kind = 0; kind < 3; ++kind) {
+        const Tensor x = random({40, 7, 70, c}, 1, f32, 1).requires_grad_();
+        const Tensor gamma = random({c}, 2, f32).requires_grad_();
+        const Tensor beta = random({c}, 3, f32).requires_grad_();
+        Tensor mean = Tensor::zeros({c}), var = Tensor::zeros({c});
+        const Tensor y = kind == 0   ? batch_norm(x, gamma, beta, mean, var, {}, ReLU{})
+                         : kind == 1 ? layer_norm(x, gamma, beta)
+                                     : group_norm(x, c == 16 ? 4 : 3, gamma, beta);
+        backward(y, random(x.shape(), 4, f32));
+        for (const Tensor& t : {y, mean, var, x.grad(), gamma.grad(), beta.grad()}) {
+          results[threads - 1].push_back(t.detach());
+        }
+      }
+    }
+    for (size_t i = 0; i < results[0].size(); ++i) check_close(results[0][i], results[1][i], 0);
+  }
+  set_num_threads(before);
+}
+
+TEST_CASE("only the gradients that are wanted are computed") {
+  const Tensor x = random({6, 4}, 1), gamma = random({4}, 2), beta = random({4}, 3);
+  for (const bool training : {true, false}) {
+    const auto gradients = [&](bool on_x, bool on_gamma, bool on_beta) {
+      Tensor p = x.clone(), q = gamma.clone(), r = beta.clone(), mean = Tensor::zeros({4}, f64),
+             var = Tensor::ones({4}, f64);
+      p.requires_grad_(on_x);
+      q.requires_grad_(on_gamma);
+      r.requires_grad_(on_beta);
+      backward(batch_norm(p, q, r, mean, var, {.training = training}), random({6, 4}, 4));
+      CHECK(p.grad().defined() == on_x);
+      CHECK(q.grad().defined() == on_gamma);
+      CHECK(r.grad().defined() == on_beta);
+      return std::array{p.grad(), q.grad(), r.grad()};
+    };
+    const auto all = gradients(true, true, true);
+    check_close(gradients(true, false, false)[0], all[0], 0);
+    check_close(gradients(false, true, false)[1], all[1], 0);
+    check_close(gradients(false, false, true)[2], all[2], 0);
+  }
+}
+
+TEST_CASE("NaN, inf, constant and empty inputs") {
+  Tensor none, also_none;
+  const double nan = std::nan(""), inf = INFINITY;
+  // Column 0 holds a NaN, column 1 an inf, column 2 nothing but 5, column 3 is ordinary.
+  const Tensor x = Tensor::of<double>({nan, inf, 5, -1, 1, 1, 5, 1}, {2, 4});
+  const Tensor y = batch_norm(x, {}, {}, none, also_none, {.eps = 0.0}).view({8});
+  for (const int64_t i : {0, 4, 1, 5}) CHECK(std::isnan(y.values()[static_cast<size_t>(i)]));
+  check_close(y.rows(3, 4), Tensor::of<double>({-1}), 1e-12);
+  check_close(y.rows(7, 8), Tensor::of<double>({1}), 1e-12);
+  check_close(batch_norm(x, {}, {}, none, also_none).view({8}).rows(2, 3), Tensor::zeros({1}, f64),
+              0);
+  // One row with NaN leaves the others alone.
+  const Tensor rows = layer_norm(Tensor::of<float>({NAN, 1, -1, 1}, {2, 2}), {}, {}, 0);
+  CHECK(std::isnan(rows.values()[0]));
+  CHECK(std::isnan(rows.values()[1]));
+  check_close(rows.rows(1, 2), Tensor::of<float>({-1, 1}, {1, 2}), 1e-6);
+  // A ReLU keeps NaN.
+  CHECK(std::isnan(batch_norm(x, {}, {}, none, also_none, {}, ReLU{}).values()[0]));
+
+  for (const Shape& shape : {Shape{0, 3}, Shape{2, 0, 3}, Shape{0, 0}, Shape{4, 0}}) {
+    INFO(shape.str());
+    const int64_t c = shape.last();
+    const Tensor gamma = Tensor::ones({c}).requires_grad_();
+    Tensor mean = Tensor::full({c}, 2), var = Tensor::full({c}, 3);
+    for (int kind = 0; kind < 3; ++kind) {
+      Tensor leaf = Tensor::zeros(shape).requires_grad_();
+      const Tensor out = kind == 0   ? batch_norm(leaf, gamma, {}, mean, var)
+                         : kind == 1 ? layer_norm(leaf, gamma)
+                                     : group_norm(leaf, 1, gamma);
+      CHECK(out.shape() == shape);
+      backward(out, Tensor::zeros(shape));
+      CHECK(leaf.grad().shape() == shape);
+    }
+    check_close(gamma.grad(), Tensor::zeros({c}), 0);
+    check_close(mean, Tensor::full({c}, 2), 0);
+    check_close(var, Tensor::full({c}, 3), 0);
+  }
+}
+
+TEST_CASE("the layers: parameters, buffers, training and evaluation") {
+  BatchNorm2d bn(3, ReLU{}, {.momentum = 0.5});
+  std::vector<std::string> names;
+  for (const NamedTensor& t : bn.state()) names.push_back(t.name);
+  CHECK(names == std::vector<std::string>{"weight", "bias", "running_mean", "running_var"});
+  CHECK(bn.parameter_count() == 6);
+  const Tensor x = random({4, 5, 3}, 1, f32, 2);
+  const Tensor in_training = bn(x);
+  CHECK(in_training.requires_grad());
+  check_close(bn.running_mean, mean(x, {0, 1}) * 0.5, 1e-6);
+  check_close(bn.running_var, var(x, {0, 1}) * 0.5 + 0.5, 1e-6);
+  const Tensor moved = bn.running_mean.clone();
+  bn.eval();
+  const Tensor in_evaluation = bn(x);
+  check_close(bn.running_mean, moved, 0);
+  check_close(in_evaluation,
+              maximum((x - bn.running_mean) / sqrt(bn.running_var + 1e-5), Tensor::zeros({})),
+              1e-5);
+  CHECK(difference(in_evaluation, in_training, 1e-3) != "");
+
+  // Saved and loaded: the same answers. A clone has statistics of its own.
+  BatchNorm2d other(3, ReLU{});
+  other.load_state(bn.state());
+  other.eval();
+  check_close(other(x), in_evaluation, 0);
+  BatchNorm2d copy = clone(bn);
+  copy.train();
+  copy(x);
+  check_close(bn.running_mean, moved, 0);
+  CHECK(difference(copy.running_mean, moved, 1e-3) != "");
+
+  // Recording or not, and in f64, a training forward moves the statistics.
+  {
+    const NoGrad no_grad;
+    copy.to(f64);
+    const Tensor at = copy.running_mean.clone();
+    copy(x.to(f64));
+    CHECK(difference(copy.running_mean, at, 1e-3) != "");
+  }
+  CHECK(bn.describe() == "BatchNorm(3, relu)");
+  CHECK(BatchNorm1d(4, Identity{}, {.affine = false}).describe() == "BatchNorm(4, not affine)");
+  CHECK(BatchNorm1d(4, Identity{}, {.affine = false}).parameter_count() == 0);
+  CHECK(BatchNorm1d(4, Identity{}, {.affine = false}).state().size() == 2);
+}
+
+TEST_CASE("LayerNorm and GroupNorm are their ops") {
+  LayerNorm layer(6, {.eps = 0.1});
+  GroupNorm group(3, 6, {.eps = 0.1});
+  const Tensor x = random({2, 5, 6}, 1, f32);
+  for (Module* m : std::initializer_list<Module*>{&layer, &group}) {
+    CHECK(m->parameter_count() == 12);
+    CHECK(m->parameters()[0].requires_grad());
+    m->parameters()[0].detach().copy_(random({6}, 2, f32));
+    m->parameters()[1].detach().copy_(random({6}, 3, f32));
+  }
+  check_close(layer(x), layer_norm(x, layer.weight, layer.bias, 0.1), 0);
+  check_close(group(x), group_norm(x, 3, group.weight, group.bias, 0.1), 0);
+  CHECK(layer.describe() == "LayerNorm(6)");
+  CHECK(group.describe() == "GroupNorm(3, 6)");
+  CHECK(LayerNorm(6, {.affine = false}).parameter_count() == 0);
+  CHECK(GroupNorm(2, 6, {.affine = false})(x).shape() == x.shape());
+}
+
+TEST_CASE("a buffer moved between forward and backward does no harm, an input does") {
+  BatchNorm bn(3);
+  Tensor x = random({4, 3}, 1, f32).requires_grad_();
+  const Tensor y = bn(x);
+  bn(x.detach());  // moves the running statistics
+  backward(y, random({4, 3}, 2, f32));
+  const Tensor z = bn(x);
+  {
+    const NoGrad no_grad;
+    x.fill_(0);
+  }
+  CHECK(message([&] {
+          backward(z, random({4, 3}, 2, f32));
+        }).find("backward through batch_norm: x [4, 3] was changed in place") == 0);
+}
+
+TEST_CASE("errors") {
+  Tensor none, also_none, mean = Tensor::zeros({3}), var = Tensor::ones({3});
+  const Tensor x = Tensor::ones({2, 3});
+  const auto of_batch = [&](const Tensor& x, const Tensor& gamma, bool training = true) {
+    return message([&] { batch_norm(x, gamma, {}, mean, var, {.training = training}); });
+  };
+  CHECK(of_batch(Tensor::ones({1, 1, 3}), {}) ==
+        "batch_norm: expected more than one value per channel in training; got x [1, 1, 3]. Hint: "
+        "a larger batch, or eval().");
+  CHECK(of_batch(Tensor::ones({1, 1, 3}), {}, false) == "no error");
+  CHECK(of_batch(Tensor::ones({3}), {}) ==
+        "batch_norm: expected x of at least 2 axes, channels last; got [3]. Hint: reshape it to "
+        "[n, c].");
+  CHECK(of_batch(x, Tensor::ones({2})) ==
+        "batch_norm: gamma must be [3], one value for each channel of x [2, 3]; got [2]. Hint: "
+        "channels are the last axis.");
+  CHECK(of_batch(Tensor::ones({2, 4}), {})
+            .find("batch_norm: running_mean must be [4], one value for each channel of x [2, 4]; "
+                  "got [3].") == 0);
+  CHECK(of_batch(x.to(f64), {}).find("batch_norm: x and running_mean must have one dtype; got f64 [2, 3] and f32 [3].") == 0);
+  CHECK(of_batch({}, {}).find("batch_norm: x is undefined") == 0);
+  CHECK(message([&] { batch_norm(x, {}, {}, none, also_none, {.training = false}); }) ==
+        "batch_norm: expected running_mean and running_var outside training; got undefined ones.");
+  CHECK(message([&] {
+          batch_norm(x.to(i64), {}, {}, none, also_none);
+        }).find("batch_norm: expected an f32 or f64 tensor; got i64") == 0);
+  CHECK(message([&] {
+          layer_norm(Tensor::scalar(1));
+        }).find("layer_norm: expected x of at least 1 axes, channels last; got [].") == 0);
+  CHECK(message([&] {
+          layer_norm(x, {}, Tensor::ones({3, 1}));
+        }).find("layer_norm: beta must be [3]") == 0);
+  CHECK(message([&] {
+          group_norm(Tensor::ones({2, 6}), 4);
+        }) ==
+        "group_norm: expected a number of groups that divides the 6 channels of x [2, 6]; got 4.");
+  CHECK(message([&] { group_norm(Tensor::ones({2, 6}), 0); }).find("got 0.") != std::string::npos);
+  CHECK(message([] { BatchNorm(0); }) == "BatchNorm: expected at least 1 channel; got 0.");
+  CHECK(message([] { GroupNorm(4, 6); }) ==
+        "GroupNorm: expected a number of groups that divides 6 channels; got 4.");
+  Sequential net{BatchNorm2d(16)};
+  CHECK(message([&] {
+          net(Tensor::ones({2, 16, 4, 4}));
+        }) ==
+        "0: BatchNorm: expected 16 channels on the last axis; got x [2, 16, 4, 4]. Hint: it was "
+        "built for another number of channels, or x is channels-first.");
+}
