@@ -88,12 +88,6 @@ struct Kernels {
   void (*max_unpool_row)(int64_t out, int64_t channels, int64_t kh, int64_t kw, const T* dy,
                          const uint8_t* at, T* dx, int64_t row_stride, int64_t pixel_step,
                          bool accumulate);
-  // y[o, c] = sum over the window / divisor; dx (+)= dy[o, c] / divisor over the window
-  void (*avg_pool_row)(int64_t out, int64_t channels, int64_t kh, int64_t kw, T divisor, const T* x,
-                       int64_t row_stride, int64_t pixel_step, T* y);
-  void (*avg_unpool_row)(int64_t out, int64_t channels, int64_t kh, int64_t kw, T divisor,
-                         const T* dy, T* dx, int64_t row_stride, int64_t pixel_step,
-                         bool accumulate);
 
   // ---- norm.cc ----
   // y[i, j] = (x[i, j] - m[j]) a[j] + b[j], and the same + g[i, j] e[j]; results do not overlap

@@ -1,0 +1,46 @@
+// Pooling layers; see autograd/ops_pool.h.
+#pragma once
+
+#include "ramp/autograd/ops_pool.h"
+#include "ramp/layers/module.h"
+
+namespace ramp {
+
+/// What MaxPool2d and AvgPool2d share: `MaxPool2d(2)`, `AvgPool2d(3, {.stride = 2, .padding = 1})`.
+template <Tensor (*pool)(const Tensor&, Pool2dOptions), bool kMax>
+struct Pool2d final : Module {
+  Pool2dOptions options;
+
+  explicit Pool2d(Size2d kernel, Pool2dOptions o = {}) : options(o) { options.kernel = kernel; }
+  Tensor forward(const Tensor& x) override { return pool(x, options); }
+  std::string describe() const override {
+    const auto& [kernel, stride, padding, ceil, include] = options;
+    return fmt::format("{}({}{}{}{}{})", kMax ? "MaxPool2d" : "AvgPool2d", kernel.str(),
+                       stride.h ? ", stride " + stride.str() : "",
+                       padding.h + padding.w ? ", padding " + padding.str() : "",
+                       ceil ? ", ceil" : "", include ? "" : ", without padding's places");
+  }
+};
+using MaxPool2d = Pool2d<max_pool2d, true>;
+using AvgPool2d = Pool2d<avg_pool2d, false>;
+
+/// To the given height and width, whatever the image's.
+struct AdaptiveAvgPool2d final : Module {
+  Size2d size;
+
+  explicit AdaptiveAvgPool2d(Size2d s) : size(s) {}
+  Tensor forward(const Tensor& x) override { return adaptive_avg_pool2d(x, size); }
+  std::string describe() const override { return "AdaptiveAvgPool2d(" + size.str() + ")"; }
+};
+
+/// [n, h, w, c] or [n, l, c] -> [n, c].
+struct GlobalAvgPool final : Module {
+  Tensor forward(const Tensor& x) override { return global_avg_pool(x); }
+  std::string describe() const override { return "GlobalAvgPool"; }
+};
+struct GlobalMaxPool final : Module {
+  Tensor forward(const Tensor& x) override { return global_max_pool(x); }
+  std::string describe() const override { return "GlobalMaxPool"; }
+};
+
+}  // namespace ramp
