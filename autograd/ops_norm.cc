@@ -2,8 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
-#include <vector>
 
+#include "ramp/autograd/ops_elementwise.h"
+#include "ramp/autograd/ops_shape.h"
 #include "ramp/autograd/record.h"
 #include "ramp/core/kernels/kernels.h"
 #include "ramp/core/parallel.h"
@@ -11,279 +12,194 @@
 namespace ramp {
 namespace {
 
-constexpr int64_t kBlock = 1024;  // elements that stay in L1, with dy and dz of them
+// x [.., channels] as rows of columns: rows of channels stand side by side where that fills the
+// vectors, so column i is channel i % channels.
+struct Columns {
+  int64_t channels, n, rows;
 
-// x as [outer, rows, c]: each of the `outer` samples has its own statistics, of `groups` groups of
-// neighbouring channels. Batch norm is one sample with c groups.
-struct Plan {
-  const char* op;
-  int64_t outer, rows, c, groups;
-
-  double count() const { return static_cast<double>(rows * (c / groups)); }
-  int64_t rows_in(int64_t elements) const { return std::max<int64_t>(1, elements / c); }
-  int64_t pieces() const { return (rows + rows_in(kStreamGrain) - 1) / rows_in(kStreamGrain); }
-  // f(piece, first row, end) for pieces of one sample, f(first row, count) for the blocks of one
+  explicit Columns(const Tensor& x)
+      : channels(x.shape().last()), n(channels), rows(x.shape().without(x.rank() - 1).numel()) {
+    const int width = 4 * (x.dtype() == f32 ? kernels<float>().lanes : kernels<double>().lanes);
+    for (; n % width != 0 && n < 1024 && rows > 0 && rows % 2 == 0; rows /= 2) n *= 2;
+  }
+  // Adds up [2, n] over the columns of each channel.
+  std::vector<double> fold(const std::vector<double>& columns) const {
+    std::vector<double> sums(static_cast<size_t>(2 * channels));
+    for (int64_t i = 0; i < 2 * n; ++i) sums[i / n * channels + i % n % channels] += columns[i];
+    return sums;
+  }
+  // f(offset of the first element, rows, piece), for pieces that stay in L1 where they can
   template <typename F>
   void for_pieces(F f) const {
-    const int64_t size = rows_in(kStreamGrain);
-    parallel_for(rows, size, [&](int64_t begin, int64_t end) { f(begin / size, begin, end); });
+    parallel_for(rows, height(),
+                 [&](int64_t begin, int64_t end) { f(begin * n, end - begin, begin / height()); });
   }
-  template <typename F>
-  void for_blocks(int64_t begin, int64_t end, F f) const {
-    const int64_t size = rows_in(kBlock);
-    for (int64_t i = begin; i < end; i += size) f(i, std::min(size, end - i));
+  // The sum of what piece(offset, rows, part) writes to part [2, n], in order.
+  template <typename Piece>
+  std::vector<double> sum_pieces(Piece piece) const {
+    std::vector<double> parts(2 * n * ((rows + height() - 1) / height())), sums(2 * n);
+    for_pieces(
+        [&](int64_t at, int64_t count, int64_t p) { piece(at, count, parts.data() + 2 * n * p); });
+    for (size_t p = 0; p < parts.size(); p += sums.size())
+      for (size_t i = 0; i < sums.size(); ++i) sums[i] += parts[p + i];
+    return fold(sums);
   }
-  // f(first sample, end), each about a piece of work
-  template <typename F>
-  void for_samples(F f) const {
-    parallel_for(outer, std::max<int64_t>(1, kStreamGrain / (rows * c)), f);
-  }
-  // sum over the channels of each group
-  void sum_groups(const double* of_channels, double* of_groups) const {
-    const int64_t size = c / groups;
-    for (int64_t j = 0; j < groups; ++j) {
-      of_groups[j] = 0;
-      for (int64_t i = j * size; i < (j + 1) * size; ++i) of_groups[j] += of_channels[i];
-    }
-  }
+  int64_t height() const { return std::max<int64_t>(16, 2048 / std::max<int64_t>(n, 1)); }
 };
 
-// Mean and biased variance of each group of one sample: those of the pieces, where the squares are
-// summed about the piece's own mean, joined in f64. Source: Chan, Golub and LeVeque (1983),
-// eq. 2.1.
+// The mean and the biased variance of each channel, f64 [2, channels]: moments about a rough mean
+// (that of some rows from all over x), so that an offset costs no digits.
 template <typename T>
-void statistics(const Plan& p, const T* x, double* mean, double* var) {
+Tensor statistics(const Columns& p, const T* x) {
+  Tensor stats = Tensor::empty({2, p.channels}, f64);
+  double *mean = stats.mutable_data<double>(), *var = mean + p.channels;
   const Kernels<T>& k = kernels<T>();
-  std::vector<double> parts(static_cast<size_t>(2 * p.groups * p.pieces()));
-  p.for_pieces([&](int64_t piece, int64_t begin, int64_t end) {
-    double *m = parts.data() + 2 * p.groups * piece, *squares = m + p.groups;
-    const T* from = x + begin * p.c;
-    const double n = static_cast<double>((end - begin) * (p.c / p.groups));
-    // The mean that the kernels take is rounded: (v - m)^2 is (v - about)^2 less (m - about)^2.
-    const auto about_true_mean = [n](double sum, double m, T about) {
-      return std::max(0.0, sum - n * (m - about) * (m - about));
-    };
-    if (p.groups == 1) {
-      const int64_t size = (end - begin) * p.c;
-      *m = k.sum(size, from) / n;
-      const T about = static_cast<T>(*m);
-      *squares = about_true_mean(k.sum_squares(size, from, about), *m, about);
-      return;
-    }
-    std::vector<double> sums(static_cast<size_t>(p.c));
-    std::vector<T> about(sums.size());
-    k.sum_cols(end - begin, p.c, from, p.c, sums.data());
-    p.sum_groups(sums.data(), m);
-    for (int64_t j = 0; j < p.groups; ++j) m[j] /= n;
-    for (int64_t j = 0; j < p.c; ++j) about[j] = static_cast<T>(m[j / (p.c / p.groups)]);
-    k.sum_squares_cols(end - begin, p.c, from, p.c, about.data(), sums.data());
-    p.sum_groups(sums.data(), squares);
-    for (int64_t j = 0; j < p.groups; ++j) {
-      squares[j] = about_true_mean(squares[j], m[j], static_cast<T>(m[j]));
-    }
+  const int64_t some = std::min<int64_t>(p.rows, 64), repeats = p.n / p.channels;
+  std::vector<double> rough(2 * p.n);
+  k.sum_cols(some, p.n, x, p.rows / some * p.n, rough.data());
+  rough = p.fold(rough);
+  std::vector<T> about(p.n);
+  for (int64_t i = 0; i < p.n; ++i) {
+    about[i] = static_cast<T>(rough[i % p.channels] / static_cast<double>(some * repeats));
+  }
+  const std::vector<double> sums = p.sum_pieces([&](int64_t at, int64_t rows, double* part) {
+    k.moments_cols(rows, p.n, x + at, about.data(), nullptr, part);
   });
-  const double whole = static_cast<double>(p.rows_in(kStreamGrain) * (p.c / p.groups));
-  for (int64_t j = 0; j < p.groups; ++j) {
-    double n = 0, m = 0, squares = 0;
-    for (int64_t piece = 0; piece < p.pieces(); ++piece) {
-      const double* part = parts.data() + 2 * p.groups * piece + j;
-      const double more = std::min(whole, p.count() - n), d = part[0] - m;
-      squares += part[p.groups] + d * d * n * more / (n + more);
-      m += d * more / (n + more);
-      n += more;
-    }
-    mean[j] = m;
-    var[j] = squares / n;
+  const double n = static_cast<double>(p.rows * repeats);
+  for (int64_t j = 0; j < p.channels; ++j) {
+    const double off = sums[j] / n;
+    mean[j] = about[j] + off;
+    var[j] = std::max(0.0, sums[p.channels + j] / n - off * off);
   }
+  return stats;
 }
 
-// z = (x - mean) scale + shift, by channel. mean is rounded; shift holds what that leaves.
+// z = (x - mean) scale + shift for each column, as [3, n]. The mean is rounded; shift has the rest.
 template <typename T>
-struct Affine {
-  std::vector<T> mean, scale, shift;
-
-  Affine(const Plan& p, const double* stats, const Tensor& gamma, const Tensor& beta)
-      : mean(static_cast<size_t>(p.c)), scale(mean.size()), shift(mean.size()) {
-    const T *g = gamma.defined() ? gamma.data<T>() : nullptr,
-            *b = beta.defined() ? beta.data<T>() : nullptr;
-    for (int64_t i = 0; i < p.c; ++i) {
-      const int64_t j = i / (p.c / p.groups);
-      const double factor = (g ? g[i] : 1) * stats[p.groups + j];
-      const auto at = static_cast<size_t>(i);
-      mean[at] = static_cast<T>(stats[j]);
-      scale[at] = static_cast<T>(factor);
-      shift[at] = static_cast<T>((b ? b[i] : 0) - (stats[j] - mean[at]) * factor);
-    }
+std::vector<T> affine(const Columns& p, const double* mean, const double* invstd,
+                      const Tensor& gamma, const Tensor& beta) {
+  std::vector<T> k(3 * p.n);
+  const T *g = gamma.defined() ? gamma.data<T>() : nullptr,
+          *b = beta.defined() ? beta.data<T>() : nullptr;
+  for (int64_t i = 0; i < p.n; ++i) {
+    const int64_t j = i % p.channels;
+    const double scale = (g ? g[j] : 1) * invstd[j];
+    k[i] = static_cast<T>(mean[j]);
+    k[p.n + i] = static_cast<T>(scale);
+    k[2 * p.n + i] = static_cast<T>((b ? b[j] : 0) - (mean[j] - k[i]) * scale);
   }
-  void operator()(int64_t rows, const T* x, T* z) const {
-    kernels<T>().affine_cols(rows, static_cast<int64_t>(mean.size()), x, mean.data(), scale.data(),
-                             shift.data(), z);
-  }
-};
-
-// One sample's part of the gradient: dx, and what it adds to dgamma and dbeta (f64). `fixed`
-// statistics are constants; else g less its projections is what reaches x.
-template <typename T>
-void norm_vjp(const Plan& p, const T* x, const T* dy, const double* stats, const Tensor& gamma,
-              const Tensor& beta, const Activation& f, bool fixed, bool sums_wanted, T* dx,
-              double* dgamma, double* dbeta) {
-  const Kernels<T>& k = kernels<T>();
-  const Affine<T> affine(p, stats, gamma, beta);
-  const size_t c = static_cast<size_t>(p.c), block = static_cast<size_t>(p.rows_in(kBlock)) * c;
-  // use(row, rows, dz) for the blocks of a piece; z is computed again
-  const auto for_dz = [&](int64_t begin, int64_t end, auto use) {
-    std::vector<T> scratch(f.is_identity() ? 0 : 2 * block);
-    T *z = scratch.data(), *dz = z + block;
-    p.for_blocks(begin, end, [&](int64_t row, int64_t rows) {
-      const T* from = dy + row * p.c;
-      if (!f.is_identity()) {
-        affine(rows, x + row * p.c, z);
-        if (!f.derives_from_x()) f.f_block(rows * p.c, z, z);
-        f.vjp_block(rows * p.c, z, from, dz);
-        from = dz;
-      }
-      use(row, rows, from);
-    });
-  };
-
-  std::vector<double> sums(2 * c);  // of dz, and of dz (x - mean)
-  if (sums_wanted || !fixed) {
-    std::vector<double> parts(2 * c * static_cast<size_t>(p.pieces()));
-    p.for_pieces([&](int64_t piece, int64_t begin, int64_t end) {
-      double* part = parts.data() + 2 * p.c * piece;
-      std::vector<double> more(2 * c);
-      for_dz(begin, end, [&](int64_t row, int64_t rows, const T* dz) {
-        k.sum_cols(rows, p.c, dz, p.c, more.data());
-        k.sum_products_cols(rows, p.c, x + row * p.c, dz, p.c, affine.mean.data(),
-                            more.data() + p.c);
-        for (size_t i = 0; i < 2 * c; ++i) part[i] += more[i];
-      });
-    });
-    for (size_t i = 0; i < parts.size(); ++i) sums[i % (2 * c)] += parts[i];
-    for (size_t i = 0; i < c; ++i) {
-      const size_t j = i / (c / static_cast<size_t>(p.groups));
-      sums[c + i] -= (stats[j] - affine.mean[i]) * sums[i];
-      dbeta[i] += sums[i];
-      dgamma[i] += sums[c + i] * stats[static_cast<size_t>(p.groups) + j];
-    }
-  }
-  if (!dx) return;
-
-  // dx = scale dz - slope (x - mean) - rest, with one slope and rest for each group
-  std::vector<T> slope(c), rest(c);
-  if (!fixed) {
-    std::vector<double> groups(2 * static_cast<size_t>(p.groups));
-    for (size_t i = 0; i < 2 * c; ++i) sums[i] *= affine.scale[i % c];
-    p.sum_groups(sums.data(), groups.data());
-    p.sum_groups(sums.data() + c, groups.data() + p.groups);
-    for (size_t i = 0; i < c; ++i) {
-      const size_t j = i / (c / static_cast<size_t>(p.groups));
-      const double invstd = stats[static_cast<size_t>(p.groups) + j];
-      const double by_x = groups[static_cast<size_t>(p.groups) + j] * invstd * invstd / p.count();
-      slope[i] = static_cast<T>(-by_x);
-      rest[i] = static_cast<T>(by_x * (stats[j] - affine.mean[i]) - groups[j] / p.count());
-    }
-  }
-  p.for_pieces([&](int64_t, int64_t begin, int64_t end) {
-    for_dz(begin, end, [&](int64_t row, int64_t rows, const T* dz) {
-      k.affine_cols_add(rows, p.c, x + row * p.c, affine.mean.data(), slope.data(), rest.data(), dz,
-                        affine.scale.data(), dx + row * p.c);
-    });
-  });
+  return k;
 }
 
-void check_channels(const char* op, const char* name, const Tensor& t, const Tensor& x) {
-  if (!t.defined()) return;
-  check_same_dtype(op, "x", x, name, t);
-  if (!(t.shape() == Shape{x.shape().last()})) {
-    fail(
-        "{}: {} must be [{}], one value for each channel of x {}; got {}. Hint: channels are the "
-        "last axis.",
-        op, name, x.shape().last(), x.shape(), t.shape());
-  }
-}
-
-// y = f(gamma xhat + beta), recorded. stats [outer, 2, groups] f64: given if `fixed`, else set
-// here: the mean and the variance, of which 1 / sqrt(var + eps) is left when `seen` has seen it.
-template <typename Seen>
-Tensor normalize(const Plan& p, const Tensor& x, const Tensor& gamma, const Tensor& beta,
-                 double eps, Tensor stats, bool fixed, const Activation& f, Seen seen) {
-  check_channels(p.op, "gamma", gamma, x);
-  check_channels(p.op, "beta", beta, x);
+// y = f(gamma (x - mean) invstd + beta), where stats [2, channels] hold mean and variance; they are
+// constants if `fixed`.
+Tensor normalize(const char* op, const Tensor& x, const Tensor& gamma, const Tensor& beta,
+                 Tensor stats, double eps, bool fixed, const Activation& f) {
+  const Columns p(x);
+  const double* mean = stats.data<double>();
+  double* invstd = stats.mutable_data<double>() + p.channels;
+  for (int64_t j = 0; j < p.channels; ++j) invstd[j] = 1 / std::sqrt(invstd[j] + eps);
   Tensor y = Tensor::empty(x.shape(), x.dtype());
-  double* s = stats.mutable_data<double>();
-  visit_float(p.op, x.dtype(), [&]<typename T>(T) {
-    const T* from = x.data<T>();
+  visit_float(op, x.dtype(), [&]<typename T>(T) {
+    const std::vector<T> k = affine<T>(p, mean, invstd, gamma, beta);
+    const T *from = x.data<T>(), *m = k.data();
     T* to = y.mutable_data<T>();
-    if (x.numel() == 0) return;
-    p.for_samples([&](int64_t begin, int64_t end) {
-      for (int64_t o = begin; o < end; ++o) {
-        double *mean = s + o * 2 * p.groups, *var = mean + p.groups;
-        const T* sample = from + o * p.rows * p.c;
-        if (!fixed) statistics(p, sample, mean, var);
-        seen(mean, var);
-        for (int64_t j = 0; j < p.groups; ++j) var[j] = 1 / std::sqrt(var[j] + eps);
-        const Affine<T> affine(p, mean, gamma, beta);
-        p.for_pieces([&](int64_t, int64_t first, int64_t last) {
-          p.for_blocks(first, last, [&](int64_t row, int64_t rows) {
-            T* out = to + (o * p.rows + row) * p.c;
-            affine(rows, sample + row * p.c, out);
-            if (!f.is_identity()) f.f_block(rows * p.c, out, out);
+    p.for_pieces([&](int64_t at, int64_t rows, int64_t) {
+      kernels<T>().affine_cols(rows, p.n, from + at, m, m + p.n, m + 2 * p.n, nullptr, m, to + at);
+      if (!f.is_identity()) f.f_block(rows * p.n, to + at, to + at);
+    });
+  });
+  return record(
+      op, std::move(y), {x, gamma, beta},
+      [op, p, x = Saved(x), gamma = Saved(gamma, gamma.defined()),
+       beta = Saved(beta, beta.defined()), stats, fixed, f](const Tensor& dy, Wants want) {
+        const double *mean = stats.data<double>(), *invstd = mean + p.channels;
+        const bool direct = f.is_identity();
+        std::array<Tensor, 3> dx;
+        if (want[0] || !direct) dx[0] = Tensor::empty(dy.shape(), dy.dtype());
+        for (const int i : {1, 2})
+          if (want[i]) dx[i] = Tensor::empty({p.channels}, dy.dtype());
+        visit_float(op, dy.dtype(), [&]<typename T>(T) {
+          const Kernels<T>& k = kernels<T>();
+          const std::vector<T> c =
+              affine<T>(p, mean, invstd, gamma.get(op, "gamma"), beta.get(op, "beta"));
+          const T *from = x.get(op, "x").template data<T>(), *g = dy.data<T>(), *m = c.data(),
+                  *scale = m + p.n;
+          T* to = dx[0].defined() ? dx[0].template mutable_data<T>() : nullptr;
+          const T* dz = direct ? g : to;  // dx's memory holds dz, until dx takes its place
+          const std::vector<double> sums =
+              p.sum_pieces([&](int64_t at, int64_t rows, double* part) {
+                if (!direct) {
+                  Tensor again = Tensor::empty({rows * p.n}, dy.dtype());
+                  T* z = again.mutable_data<T>();
+                  k.affine_cols(rows, p.n, from + at, m, scale, scale + p.n, nullptr, m, z);
+                  if (!f.derives_from_x()) f.f_block(rows * p.n, z, z);
+                  f.vjp_block(rows * p.n, z, g + at, to + at);
+                }
+                k.moments_cols(rows, p.n, from + at, m, dz + at, part);
+              });
+          // dx = scale (dz - mean(dz) - (x - mean) invstd^2 mean(dz (x - mean)))
+          std::vector<T> slope(p.n), rest(p.n);
+          const double n = static_cast<double>(p.rows * (p.n / std::max<int64_t>(p.channels, 1)));
+          for (int64_t i = 0; i < p.n; ++i) {
+            const int64_t j = i % p.channels;
+            const double off = mean[j] - m[j], by_x = sums[p.channels + j] - off * sums[j];
+            if (i < p.channels && want[1])
+              dx[1].template mutable_data<T>()[j] = static_cast<T>(by_x * invstd[j]);
+            if (i < p.channels && want[2])
+              dx[2].template mutable_data<T>()[j] = static_cast<T>(sums[j]);
+            const double s = fixed ? 0 : -scale[j] * by_x * invstd[j] * invstd[j] / n;
+            slope[i] = static_cast<T>(s);
+            rest[i] = static_cast<T>(fixed ? 0 : -s * off - scale[j] * sums[j] / n);
+          }
+          if (!want[0]) return;
+          p.for_pieces([&](int64_t at, int64_t rows, int64_t) {
+            k.affine_cols(rows, p.n, from + at, m, slope.data(), rest.data(), dz + at, scale,
+                          to + at);
           });
         });
-      }
-    });
-  });
-  return record(p.op, std::move(y), {x, gamma, beta},
-                [p, x = Saved(x), gamma = Saved(gamma), beta = Saved(beta, beta.defined()), stats,
-                 fixed, f](const Tensor& dy, Wants want) {
-                  const Tensor &at = x.get(p.op, "x"), &g = gamma.get(p.op, "gamma"),
-                               &b = beta.get(p.op, "beta");
-                  const int64_t grain =
-                      std::max<int64_t>(1, kStreamGrain / std::max<int64_t>(1, p.rows * p.c));
-                  std::array<Tensor, 3> dx;
-                  if (want[0]) dx[0] = Tensor::empty(dy.shape(), dy.dtype());
-                  const int64_t pieces = (p.outer + grain - 1) / grain;
-                  visit_float(p.op, dy.dtype(), [&]<typename T>(T) {
-                    Tensor sums = Tensor::zeros({pieces, 2, p.c}, f64);
-                    double* parts = sums.mutable_data<double>();
-                    T* to = want[0] ? dx[0].mutable_data<T>() : nullptr;
-                    const T *from = at.data<T>(), *cotangent = dy.data<T>();
-                    if (dy.numel() > 0) {
-                      p.for_samples([&](int64_t begin, int64_t end) {
-                        double* part = parts + begin / grain * 2 * p.c;
-                        for (int64_t o = begin; o < end; ++o) {
-                          const int64_t i = o * p.rows * p.c;
-                          norm_vjp<T>(p, from + i, cotangent + i,
-                                      stats.data<double>() + o * 2 * p.groups, g, b, f, fixed,
-                                      want[1] || want[2], to ? to + i : nullptr, part, part + p.c);
-                        }
-                      });
-                    }
-                    for (const int i : {1, 2}) {
-                      if (!want[i]) continue;
-                      dx[i] = Tensor::empty({p.c}, dy.dtype());
-                      T* total = dx[i].mutable_data<T>();
-                      for (int64_t j = 0; j < p.c; ++j) {
-                        double sum = 0;
-                        for (int64_t n = 0; n < pieces; ++n)
-                          sum += parts[(2 * n + i - 1) * p.c + j];
-                        total[j] = static_cast<T>(sum);
-                      }
-                    }
-                  });
-                  return dx;
-                });
+        if (!want[0]) dx[0] = Tensor();
+        return dx;
+      });
 }
 
-// x as samples of `rows` rows of channels.
-Plan plan(const char* op, const Tensor& x, int least_rank) {
+void check(const char* op, const Tensor& x,
+           std::initializer_list<std::pair<const char*, Input>> channels) {
   check_defined(op, "x", x);
-  if (x.rank() < least_rank) {
-    fail("{}: expected x of at least {} axes, channels last; got {}. Hint: reshape it to [{}c].",
-         op, least_rank, x.shape(), least_rank == 1 ? "" : "n, ");
+  if (!is_float(x.dtype()))
+    fail("{}: expected an f32 or f64 tensor; got i64. Hint: x.to(f32).", op);
+  if (x.rank() < 2) {
+    fail("{}: expected x of at least two axes, channels last; got {}. Hint: reshape it to [n, c].",
+         op, x.shape());
   }
-  return Plan{op, 1, x.shape().without(x.rank() - 1).numel(), x.shape().last(), 1};
+  for (const auto& [name, input] : channels) {
+    if (!input.tensor->defined()) continue;
+    check_same_dtype(op, "x", x, name, *input.tensor);
+    if (!(input.tensor->shape() == Shape{x.shape().last()})) {
+      fail("{}: {} must be [{}] for x {}; got {}. Hint: channels are the last axis.", op, name,
+           x.shape().last(), x.shape(), input.tensor->shape());
+    }
+  }
+}
+
+// Groups of channels of each of n samples: they become the columns, and go back.
+Tensor normalize_groups(const char* op, const Tensor& x, int64_t n, int64_t groups,
+                        const Tensor& gamma, const Tensor& beta, double eps) {
+  check(op, x, {{"gamma", gamma}, {"beta", beta}});
+  Tensor y = x;
+  if (x.numel() > 0) {
+    const int64_t c = x.dim(-1) / groups, places = x.numel() / n / x.dim(-1);
+    const Tensor columns = reshape(permute(reshape(x, {n, places, groups, c}), {1, 3, 0, 2}),
+                                   {places * c, n * groups});
+    const Tensor stats = visit_float(op, x.dtype(), [&]<typename T>(T) {
+      return statistics(Columns(columns), columns.data<T>());
+    });
+    y = normalize(op, columns, {}, {}, stats, eps, false, Identity{});
+    y = reshape(permute(reshape(y, {places, c, n, groups}), {2, 0, 3, 1}),
+                {x.shape().begin(), x.shape().end()});
+  }
+  if (gamma.defined()) y = y * gamma;
+  return beta.defined() ? y + beta : y;
 }
 
 }  // namespace
@@ -291,58 +207,58 @@ Plan plan(const char* op, const Tensor& x, int least_rank) {
 Tensor batch_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta, Tensor& running_mean,
                   Tensor& running_var, BatchNormOptions options, const Activation& activation) {
   const char* op = "batch_norm";
-  Plan p = plan(op, x, 2);
-  p.groups = p.c;
-  check_channels(op, "running_mean", running_mean, x);
-  check_channels(op, "running_var", running_var, x);
-  const bool training = options.training, tracks = running_mean.defined() && running_var.defined();
-  if (training && p.rows == 1) {
+  check(op, x,
+        {{"gamma", gamma},
+         {"beta", beta},
+         {"running_mean", running_mean},
+         {"running_var", running_var}});
+  const int64_t c = x.dim(-1), n = x.shape().without(x.rank() - 1).numel();
+  const bool tracks = running_mean.defined() && running_var.defined();
+  if (options.training && n == 1) {
     fail(
         "{}: expected more than one value per channel in training; got x {}. Hint: a larger batch, "
         "or eval().",
         op, x.shape());
   }
-  if (!training && !tracks) {
+  if (!options.training && !tracks) {
     fail("{}: expected running_mean and running_var outside training; got undefined ones.", op);
   }
-  Tensor stats = Tensor::empty({2, p.c}, f64);
-  if (!training) {
-    stats.rows(0, 1).copy_(running_mean.to(f64).view({1, p.c}));
-    stats.rows(1, 2).copy_(running_var.to(f64).view({1, p.c}));
-  }
-  const auto track = [&](const double* mean, const double* var) {
-    if (!training || !tracks) return;
+  Tensor stats = Tensor::zeros({2, c}, f64);
+  if (x.numel() > 0)
     visit_float(op, x.dtype(), [&]<typename T>(T) {
+      if (options.training) stats = statistics(Columns(x), x.data<T>());
+      double *mean = stats.mutable_data<double>(), *var = mean + c;
+      if (!tracks) return;
       T *m = running_mean.mutable_data<T>(), *v = running_var.mutable_data<T>();
-      const double n = p.count();
-      for (int64_t j = 0; j < p.c; ++j) {
-        m[j] = static_cast<T>(m[j] + options.momentum * (mean[j] - m[j]));
-        v[j] = static_cast<T>(v[j] + options.momentum * (var[j] * n / (n - 1) - v[j]));
+      for (int64_t j = 0; j < c; ++j) {
+        if (options.training) {
+          const double count = static_cast<double>(n), unbiased = var[j] * count / (count - 1);
+          m[j] = static_cast<T>(m[j] + options.momentum * (mean[j] - m[j]));
+          v[j] = static_cast<T>(v[j] + options.momentum * (unbiased - v[j]));
+        } else {
+          mean[j] = m[j];
+          var[j] = v[j];
+        }
       }
     });
-  };
-  return normalize(p, x, gamma, beta, options.eps, stats, !training, activation, track);
+  return normalize(op, x, gamma, beta, stats, options.eps, !options.training, activation);
 }
 
 Tensor layer_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta, double eps) {
-  Plan p = plan("layer_norm", x, 1);
-  std::swap(p.outer, p.rows);
-  return normalize(p, x, gamma, beta, eps, Tensor::empty({p.outer, 2}, f64), false, Identity{},
-                   [](const double*, const double*) {});
+  if (x.defined() && x.rank() == 1)
+    return reshape(layer_norm(reshape(x, {1, x.numel()}), gamma, beta, eps), {x.numel()});
+  return normalize_groups("layer_norm", x, x.defined() && x.numel() > 0 ? x.numel() / x.dim(-1) : 0,
+                          1, gamma, beta, eps);
 }
 
 Tensor group_norm(const Tensor& x, int64_t groups, const Tensor& gamma, const Tensor& beta,
                   double eps) {
-  Plan p = plan("group_norm", x, 2);
-  p.outer = x.dim(0);
-  p.rows = x.numel() == 0 ? 0 : x.numel() / p.outer / p.c;
-  if (groups < 1 || p.c % groups != 0) {
+  check("group_norm", x, {});
+  if (groups < 1 || x.dim(-1) % groups != 0) {
     fail("group_norm: expected a number of groups that divides the {} channels of x {}; got {}.",
-         p.c, x.shape(), groups);
+         x.dim(-1), x.shape(), groups);
   }
-  p.groups = groups;
-  return normalize(p, x, gamma, beta, eps, Tensor::empty({p.outer, 2, groups}, f64), false,
-                   Identity{}, [](const double*, const double*) {});
+  return normalize_groups("group_norm", x, x.dim(0), groups, gamma, beta, eps);
 }
 
 }  // namespace ramp

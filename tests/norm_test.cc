@@ -185,6 +185,24 @@ TEST_CASE("over many blocks it is the formula") {
   }
 }
 
+TEST_CASE("a large offset costs the variance no digits") {
+  const Tensor noise = random({500, 9, 8}, 1);
+  for (const double offset : {1e4, -1e6, 3e7}) {
+    // f32 values, exactly the same in f64.
+    const Tensor x = (noise * (std::fabs(offset) / 1e4) + offset).to(f32);
+    Tensor mean = Tensor::zeros({8}), var = Tensor::zeros({8});
+    const Tensor y = batch_norm(x, {}, {}, mean, var, {.momentum = 1});
+    Tensor mean64 = Tensor::zeros({8}, f64), var64 = Tensor::zeros({8}, f64);
+    const Tensor y64 = batch_norm(x.to(f64), {}, {}, mean64, var64, {.momentum = 1});
+    check_close(var64, ramp::var(x.to(f64), {0, 1}), 1e-10);
+    check_close(var.to(f64), var64, 2e-7);
+    check_close(mean.to(f64), mean64, 1e-7);
+    check_close(y.to(f64), y64, 2e-6);
+    check_close(layer_norm(x).to(f64), layer_norm(x.to(f64)), 2e-6);
+    check_close(group_norm(x, 2).to(f64), group_norm(x.to(f64), 2), 2e-6);
+  }
+}
+
 TEST_CASE("bit-equal for any number of threads") {
   const int before = num_threads();
   for (const int64_t c : {3, 16, 33}) {

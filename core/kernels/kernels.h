@@ -60,9 +60,6 @@ struct Kernels {
   void (*sum_cols)(int64_t rows, int64_t n, const T* x, int64_t ld, double* y);
   void (*sum_squares_cols)(int64_t rows, int64_t n, const T* x, int64_t ld, const T* about,
                            double* y);
-  // y[j] = sum of g[i, j] (x[i, j] - about[j])
-  void (*sum_products_cols)(int64_t rows, int64_t n, const T* x, const T* g, int64_t ld,
-                            const T* about, double* y);
   // the first place of the minimum [0] or maximum [1], of NaN where there is one; n, rows >= 1
   int64_t (*arg_extreme[2])(int64_t n, const T* x);
   void (*arg_extreme_cols[2])(int64_t rows, int64_t n, const T* x, int64_t ld, int64_t* index);
@@ -89,13 +86,12 @@ struct Kernels {
                          const uint8_t* at, T* dx, int64_t row_stride, int64_t pixel_step,
                          bool accumulate);
 
-  // ---- norm.cc ----
-  // y[i, j] = (x[i, j] - m[j]) a[j] + b[j], and the same + g[i, j] e[j]; results do not overlap
-  // inputs
+  // ---- norm.cc: of the columns j of x [rows, n] ----
+  // y[i, j] = (x[i, j] - m[j]) a[j] + b[j], with g also + g[i, j] e[j]; y may be g
   void (*affine_cols)(int64_t rows, int64_t n, const T* x, const T* m, const T* a, const T* b,
-                      T* y);
-  void (*affine_cols_add)(int64_t rows, int64_t n, const T* x, const T* m, const T* a, const T* b,
-                          const T* g, const T* e, T* y);
+                      const T* g, const T* e, T* y);
+  // y[j] = sum of u, y[n + j] = sum of u (x - m), where u = g or, without it, x - m
+  void (*moments_cols)(int64_t rows, int64_t n, const T* x, const T* m, const T* g, double* y);
 
   // ---- optimizer.cc ----
   void (*adam)(int64_t n, const AdamStep& step, const T* g, T* w, T* m, T* v);

@@ -6,19 +6,6 @@
 namespace ramp {
 namespace {
 
-// Values a lane adds in T before the sum goes on in double.
-constexpr int64_t kBlock = 16;
-
-// y[i] += v[i] for the lanes of v.
-inline void add_in_double(Vec<double> v, double* y) { store(y, load(y) + v); }
-inline void add_in_double(Vec<float> v, double* y) {
-  typedef float Half __attribute__((vector_size(kVectorBytes / 2)));
-  Half half[2];
-  __builtin_memcpy(half, &v, sizeof v);
-  add_in_double(__builtin_convertvector(half[0], Vec<double>), y);
-  add_in_double(__builtin_convertvector(half[1], Vec<double>), y + kLanes<double>);
-}
-
 // sum of f(x[i])
 template <typename T, typename F>
 inline double sum_of(int64_t n, const T* x, F f) {
@@ -61,20 +48,16 @@ inline Vec<T> get(const T* p, const T* end, int64_t first) {
   return !kCut || p + kLanes<T> <= end ? load(p) : load_first(p, first);
 }
 
-enum class Term { value, square, product };
-
-// y[j] = sum over rows of x[i, j], of (x[i, j] - about[j])^2, or of (x[i, j] - about[j]) g[i, j],
-// for NV vectors of columns; of the last vector the `first` lanes count if kCut. 8 / NV rows are
-// added at a time.
-template <typename T, int NV, bool kCut, Term kTerm>
-void sum_panel(int64_t rows, const T* x, const T* g, int64_t ld, int64_t first, const T* about,
-               double* y) {
+// y[j] = sum over rows of x[i, j], or of (x[i, j] - about[j])^2, for NV vectors of columns; of the
+// last vector the `first` lanes count if kCut. 8 / NV rows are added at a time.
+template <typename T, int NV, bool kCut, bool kSquares>
+void sum_panel(int64_t rows, const T* x, int64_t ld, int64_t first, const T* about, double* y) {
   constexpr int W = kLanes<T>, U = 8 / NV;
   const int64_t cols = kCut ? (NV - 1) * W + first : NV * W;
   const T* end = x + (rows - 1) * ld + cols;
   Vec<T> center[NV];
   for (int v = 0; v < NV; ++v) center[v] = Vec<T>{};
-  if (kTerm != Term::value) {
+  if (kSquares) {
     for (int v = 0; v < NV; ++v) {
       center[v] = kCut && v == NV - 1 ? load_first(about + v * W, first) : load(about + v * W);
     }
@@ -88,15 +71,10 @@ void sum_panel(int64_t rows, const T* x, const T* g, int64_t ld, int64_t first, 
 #pragma GCC unroll 4
       for (int v = 0; v < NV; ++v) a[u][v] = Vec<T>{};
     const auto add = [&](Vec<T>(&to)[NV], const T* row) {
-      const auto at = [&](const T* row, const T* end, int v) {
-        return v == NV - 1 ? get<T, kCut>(row + v * W, end, first) : load(row + v * W);
-      };
 #pragma GCC unroll 4
       for (int v = 0; v < NV; ++v) {
-        const Vec<T> d = at(row, end, v) - center[v];
-        to[v] += kTerm == Term::value    ? at(row, end, v)
-                 : kTerm == Term::square ? d * d
-                                         : d * at(g + (row - x), g + (end - x), v);
+        const Vec<T> d = (v == NV - 1 ? get<T, kCut>(row + v * W, end, first) : load(row + v * W));
+        to[v] += kSquares ? (d - center[v]) * (d - center[v]) : d;
       }
     };
     for (; i + U <= stop; i += U) {
@@ -117,43 +95,37 @@ void sum_panel(int64_t rows, const T* x, const T* g, int64_t ld, int64_t first, 
   }
 }
 
-template <typename T, Term kTerm>
-void sum_cols_of(int64_t rows, int64_t n, const T* x, const T* g, int64_t ld, const T* about,
-                 double* y) {
+template <typename T, bool kSquares>
+void sum_cols_of(int64_t rows, int64_t n, const T* x, int64_t ld, const T* about, double* y) {
   constexpr int W = kLanes<T>;
   int64_t j = 0;
   if (rows == 0) {
     for (; j < n; ++j) y[j] = 0;
     return;
   }
-  const auto panel = [&]<int NV, bool kCut>(int64_t j, int64_t first) {
-    sum_panel<T, NV, kCut, kTerm>(rows, x + j, g + j, ld, first, about + j, y + j);
-  };
-  for (; j + 4 * W <= n; j += 4 * W) panel.template operator()<4, false>(j, 0);
+  const auto at = [&](int64_t j) { return kSquares ? about + j : nullptr; };
+  for (; j + 4 * W <= n; j += 4 * W) {
+    sum_panel<T, 4, false, kSquares>(rows, x + j, ld, 0, at(j), y + j);
+  }
   if (j + 2 * W <= n) {
-    panel.template operator()<2, false>(j, 0);
+    sum_panel<T, 2, false, kSquares>(rows, x + j, ld, 0, at(j), y + j);
     j += 2 * W;
   }
   if (n - j > W) {
-    panel.template operator()<2, true>(j, n - j - W);
+    sum_panel<T, 2, true, kSquares>(rows, x + j, ld, n - j - W, at(j), y + j);
   } else if (n - j == W) {
-    panel.template operator()<1, false>(j, 0);
+    sum_panel<T, 1, false, kSquares>(rows, x + j, ld, 0, at(j), y + j);
   } else if (n > j) {
-    panel.template operator()<1, true>(j, n - j);
+    sum_panel<T, 1, true, kSquares>(rows, x + j, ld, n - j, at(j), y + j);
   }
 }
 template <typename T>
 void sum_cols(int64_t rows, int64_t n, const T* x, int64_t ld, double* y) {
-  sum_cols_of<T, Term::value>(rows, n, x, x, ld, x, y);
+  sum_cols_of<T, false>(rows, n, x, ld, nullptr, y);
 }
 template <typename T>
 void sum_squares_cols(int64_t rows, int64_t n, const T* x, int64_t ld, const T* about, double* y) {
-  sum_cols_of<T, Term::square>(rows, n, x, x, ld, about, y);
-}
-template <typename T>
-void sum_products_cols(int64_t rows, int64_t n, const T* x, const T* g, int64_t ld, const T* about,
-                       double* y) {
-  sum_cols_of<T, Term::product>(rows, n, x, g, ld, about, y);
+  sum_cols_of<T, true>(rows, n, x, ld, about, y);
 }
 
 // The first place of the extreme (or of NaN) among n >= 1 values: each lane keeps its best and the
@@ -225,7 +197,6 @@ void fill(Kernels<T>& k) {
   k.sum_squares = sum_squares<T>;
   k.sum_cols = sum_cols<T>;
   k.sum_squares_cols = sum_squares_cols<T>;
-  k.sum_products_cols = sum_products_cols<T>;
   k.arg_extreme[0] = arg_extreme<T, false>;
   k.arg_extreme[1] = arg_extreme<T, true>;
   k.arg_extreme_cols[0] = arg_extreme_cols<T, false>;

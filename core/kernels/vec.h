@@ -87,5 +87,18 @@ inline auto place(int64_t i) {
   return static_cast<decltype(Mask<T>{}[0] + 0)>(i);
 }
 
+/// Values a lane adds in T before the sum goes on in double.
+constexpr int64_t kBlock = 16;
+
+/// y[i] += v[i] for the lanes of v.
+inline void add_in_double(Vec<double> v, double* y) { store(y, load(y) + v); }
+inline void add_in_double(Vec<float> v, double* y) {
+  typedef float Half __attribute__((vector_size(kVectorBytes / 2)));
+  Half half[2];
+  __builtin_memcpy(half, &v, sizeof v);
+  add_in_double(__builtin_convertvector(half[0], Vec<double>), y);
+  add_in_double(__builtin_convertvector(half[1], Vec<double>), y + kLanes<double>);
+}
+
 }  // namespace
 }  // namespace ramp
