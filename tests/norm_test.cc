@@ -379,15 +379,18 @@ TEST_CASE("errors") {
         "a larger batch, or eval().");
   CHECK(of_batch(Tensor::ones({1, 1, 3}), {}, false) == "no error");
   CHECK(of_batch(Tensor::ones({3}), {}) ==
-        "batch_norm: expected x of at least 2 axes, channels last; got [3]. Hint: reshape it to "
+        "batch_norm: expected x of at least two axes, channels last; got [3]. Hint: reshape it to "
         "[n, c].");
   CHECK(of_batch(x, Tensor::ones({2})) ==
-        "batch_norm: gamma must be [3], one value for each channel of x [2, 3]; got [2]. Hint: "
+        "batch_norm: gamma must be [3] for x [2, 3]; got [2]. Hint: "
         "channels are the last axis.");
   CHECK(of_batch(Tensor::ones({2, 4}), {})
-            .find("batch_norm: running_mean must be [4], one value for each channel of x [2, 4]; "
-                  "got [3].") == 0);
-  CHECK(of_batch(x.to(f64), {}).find("batch_norm: x and running_mean must have one dtype; got f64 [2, 3] and f32 [3].") == 0);
+            .find("batch_norm: running_mean must be [4] for x [2, 4]; got [3].") == 0);
+  CHECK(
+      of_batch(x.to(f64), {})
+          .find(
+              "batch_norm: x and running_mean must have one dtype; got f64 [2, 3] and f32 [3].") ==
+      0);
   CHECK(of_batch({}, {}).find("batch_norm: x is undefined") == 0);
   CHECK(message([&] { batch_norm(x, {}, {}, none, also_none, {.training = false}); }) ==
         "batch_norm: expected running_mean and running_var outside training; got undefined ones.");
@@ -395,8 +398,8 @@ TEST_CASE("errors") {
           batch_norm(x.to(i64), {}, {}, none, also_none);
         }).find("batch_norm: expected an f32 or f64 tensor; got i64") == 0);
   CHECK(message([&] {
-          layer_norm(Tensor::scalar(1));
-        }).find("layer_norm: expected x of at least 1 axes, channels last; got [].") == 0);
+          layer_norm(Tensor::ones({3}));
+        }).find("layer_norm: expected x of at least two axes, channels last; got [3].") == 0);
   CHECK(message([&] {
           layer_norm(x, {}, Tensor::ones({3, 1}));
         }).find("layer_norm: beta must be [3]") == 0);
@@ -405,13 +408,14 @@ TEST_CASE("errors") {
         }) ==
         "group_norm: expected a number of groups that divides the 6 channels of x [2, 6]; got 4.");
   CHECK(message([&] { group_norm(Tensor::ones({2, 6}), 0); }).find("got 0.") != std::string::npos);
-  CHECK(message([] { BatchNorm(0); }) == "BatchNorm: expected at least 1 channel; got 0.");
-  CHECK(message([] { GroupNorm(4, 6); }) ==
-        "GroupNorm: expected a number of groups that divides 6 channels; got 4.");
-  Sequential net{BatchNorm2d(16)};
+  CHECK(message([] { BatchNorm(0); }) == "norm: expected at least 1 channel; got 0.");
+  Sequential net{BatchNorm2d(16), GroupNorm(3, 16)};
   CHECK(message([&] {
           net(Tensor::ones({2, 16, 4, 4}));
         }) ==
-        "0: BatchNorm: expected 16 channels on the last axis; got x [2, 16, 4, 4]. Hint: it was "
-        "built for another number of channels, or x is channels-first.");
+        "0: BatchNorm(16): expected 16 channels on the last axis; got x [2, 16, 4, 4]. Hint: is x "
+        "channels-first?");
+  CHECK(message([&] {
+          net(Tensor::ones({2, 4, 4, 16}));
+        }).find("1: group_norm: expected a number of groups that divides the 16 channels") == 0);
 }

@@ -1,48 +1,51 @@
-// The passes of normalization over the columns of x [rows, n]; the first step of each column's
-// constants stays in registers.
+// The passes of normalization over the columns of x [rows, n], whose constants stay in registers.
 #include "ramp/core/kernels/kernels.h"
 #include "ramp/core/kernels/vec.h"
 
 namespace ramp {
 namespace {
 
-// f.operator()<NV>(j) for NV vectors of columns at j; returns the first column that fills none.
+// V is a vector, or T for the columns that fill none.
+template <typename V, typename T>
+inline V at(const T* p) {
+  V v;
+  __builtin_memcpy(&v, p, sizeof v);
+  return v;
+}
+inline void add_in_double(float v, double* y) { *y += static_cast<double>(v); }
+inline void add_in_double(double v, double* y) { *y += v; }
+
+// f.operator()<V, NV>(j) for NV times V columns at j
 template <typename T, typename F>
-inline int64_t for_panels(int64_t n, F f) {
+inline void for_panels(int64_t n, F f) {
   constexpr int W = kLanes<T>;
   int64_t j = 0;
-  for (; j + 4 * W <= n; j += 4 * W) f.template operator()<4>(j);
-  for (; j + W <= n; j += W) f.template operator()<1>(j);
-  return j;
+  for (; j + 4 * W <= n; j += 4 * W) f.template operator()<Vec<T>, 4>(j);
+  for (; j + W <= n; j += W) f.template operator()<Vec<T>, 1>(j);
+  for (; j < n; ++j) f.template operator()<T, 1>(j);
 }
 
 template <typename T, bool kAdds>
 void affine_of(int64_t rows, int64_t n, const T* x, const T* m, const T* a, const T* b, const T* g,
                const T* e, T* y) {
-  constexpr int W = kLanes<T>;
-  const int64_t rest = for_panels<T>(n, [=]<int NV>(int64_t j) {
-    Vec<T> mean[NV], scale[NV], shift[NV], factor[NV];
+  for_panels<T>(n, [=]<typename V, int NV>(int64_t j) {
+    constexpr int W = sizeof(V) / sizeof(T);
+    V mean[NV], scale[NV], shift[NV], factor[NV];
     for (int v = 0; v < NV; ++v) {
-      mean[v] = load(m + j + v * W);
-      scale[v] = load(a + j + v * W);
-      shift[v] = load(b + j + v * W);
-      if (kAdds) factor[v] = load(e + j + v * W);
+      mean[v] = at<V>(m + j + v * W);
+      scale[v] = at<V>(a + j + v * W);
+      shift[v] = at<V>(b + j + v * W);
+      if (kAdds) factor[v] = at<V>(e + j + v * W);
     }
     for (int64_t i = j; i < rows * n; i += n) {
 #pragma GCC unroll 4
       for (int v = 0; v < NV; ++v) {
-        Vec<T> z = (load(x + i + v * W) - mean[v]) * scale[v] + shift[v];
-        if (kAdds) z += load(g + i + v * W) * factor[v];
-        store(y + i + v * W, z);
+        V z = (at<V>(x + i + v * W) - mean[v]) * scale[v] + shift[v];
+        if (kAdds) z += at<V>(g + i + v * W) * factor[v];
+        __builtin_memcpy(y + i + v * W, &z, sizeof z);
       }
     }
   });
-  for (int64_t i = 0; i < rows * n; i += n) {
-    for (int64_t j = rest; j < n; ++j) {
-      const T z = (x[i + j] - m[j]) * a[j] + b[j];
-      y[i + j] = kAdds ? z + g[i + j] * e[j] : z;
-    }
-  }
 }
 template <typename T>
 void affine_cols(int64_t rows, int64_t n, const T* x, const T* m, const T* a, const T* b,
@@ -52,20 +55,20 @@ void affine_cols(int64_t rows, int64_t n, const T* x, const T* m, const T* a, co
 
 template <typename T, bool kGiven>
 void moments_of(int64_t rows, int64_t n, const T* x, const T* m, const T* g, double* y) {
-  constexpr int W = kLanes<T>;
   for (int64_t j = 0; j < 2 * n; ++j) y[j] = 0;
-  const int64_t rest = for_panels<T>(n, [=]<int NV>(int64_t j) {
-    Vec<T> mean[NV];
-    for (int v = 0; v < NV; ++v) mean[v] = load(m + j + v * W);
+  for_panels<T>(n, [=]<typename V, int NV>(int64_t j) {
+    constexpr int W = sizeof(V) / sizeof(T);
+    V mean[NV];
+    for (int v = 0; v < NV; ++v) mean[v] = at<V>(m + j + v * W);
     for (int64_t i = 0; i < rows;) {
       const int64_t stop = rows - i < kBlock ? rows : i + kBlock;
-      Vec<T> sum[NV], product[NV];
-      for (int v = 0; v < NV; ++v) sum[v] = product[v] = Vec<T>{};
+      V sum[NV], product[NV];
+      for (int v = 0; v < NV; ++v) sum[v] = product[v] = V{};
       for (; i < stop; ++i) {
 #pragma GCC unroll 4
         for (int v = 0; v < NV; ++v) {
-          const int64_t at = i * n + j + v * W;
-          const Vec<T> d = load(x + at) - mean[v], u = kGiven ? load(g + at) : d;
+          const int64_t k = i * n + j + v * W;
+          const V d = at<V>(x + k) - mean[v], u = kGiven ? at<V>(g + k) : d;
           sum[v] += u;
           product[v] += u * d;
         }
@@ -77,13 +80,6 @@ void moments_of(int64_t rows, int64_t n, const T* x, const T* m, const T* g, dou
       }
     }
   });
-  for (int64_t i = 0; i < rows * n; i += n) {
-    for (int64_t j = rest; j < n; ++j) {
-      const T d = x[i + j] - m[j], u = kGiven ? g[i + j] : d;
-      y[j] += u;
-      y[n + j] += u * d;
-    }
-  }
 }
 template <typename T>
 void moments_cols(int64_t rows, int64_t n, const T* x, const T* m, const T* g, double* y) {

@@ -1,0 +1,29 @@
+// Dropout layers: active in training only.
+#pragma once
+
+#include "ramp/autograd/ops_dropout.h"
+#include "ramp/layers/init.h"
+#include "ramp/layers/module.h"
+
+namespace ramp {
+
+/// dropout(x, p) in training, x in evaluation. The masks come from a generator of its own, which
+/// layer_rng() seeds. Errors: p outside [0, 1].
+template <Tensor (*kOp)(const Tensor&, double, Rng&)>
+struct DropoutOf final : Module {
+  double p;
+  Rng rng = layer_rng().split();
+
+  explicit DropoutOf(double p = 0.5) : p(p) {
+    if (!(p >= 0 && p <= 1)) fail("{}: expected p in [0, 1].", describe());
+  }
+  Tensor forward(const Tensor& x) override { return training() ? kOp(x, p, rng) : x; }
+  std::string describe() const override {
+    return fmt::format("{}({})", kOp == &dropout ? "Dropout" : "Dropout2d", p);
+  }
+};
+using Dropout = DropoutOf<dropout>;
+/// Drops whole channels of each sample.
+using Dropout2d = DropoutOf<dropout2d>;
+
+}  // namespace ramp
