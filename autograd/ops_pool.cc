@@ -17,25 +17,18 @@ namespace {
 Size2d windows(const char* op, const Tensor& x, Pool2dOptions& o) {
   check_images(op, x);
   if (o.stride.h == 0 && o.stride.w == 0) o.stride = o.kernel;
-  const Size2d k = o.kernel, s = o.stride, p = o.padding;
-  if (std::min({k.h, k.w, s.h, s.w}) < 1 || std::min(p.h, p.w) < 0 || 2 * p.h > k.h ||
-      2 * p.w > k.w) {
-    fail(
-        "{}: kernel and stride must be at least 1 and padding 0 .. kernel / 2; got kernel {}, "
-        "stride {}, padding {}.",
-        op, k.str(), s.str(), p.str());
-  }
   const auto count = [&](int64_t n, int64_t k, int64_t s, int64_t p) {
     const int64_t rest = n + 2 * p - k + (o.ceil_mode ? s - 1 : 0);
-    if (rest < 0) {
-      fail(
-          "{}: no {} window fits x {} with padding {}. Hint: has the image been pooled too "
-          "often?",
-          op, o.kernel.str(), x.shape(), o.padding.str());
+    if (k >= 1 && s >= 1 && p >= 0 && 2 * p <= k && rest >= 0) {
+      return rest / s + (o.ceil_mode && rest / s * s >= n + p ? 0 : 1);
     }
-    return rest / s + (o.ceil_mode && rest / s * s >= n + p ? 0 : 1);
+    fail(
+        "{}: no kernel {} with stride {} and padding {} (at most half the kernel) fits x {}. "
+        "Hint: has the image been pooled too often?",
+        op, o.kernel.str(), o.stride.str(), o.padding.str(), x.shape());
   };
-  return {count(x.shape()[1], k.h, s.h, p.h), count(x.shape()[2], k.w, s.w, p.w)};
+  return {count(x.shape()[1], o.kernel.h, o.stride.h, o.padding.h),
+          count(x.shape()[2], o.kernel.w, o.stride.w, o.padding.w)};
 }
 
 Axes pixels(const char* op, const Tensor& x) {
@@ -95,21 +88,20 @@ Tensor max_pool2d(const Tensor& x, Pool2dOptions options) {
   });
 }
 
-Tensor avg_pool2d(const Tensor& x, Pool2dOptions options) {
-  const Size2d out = windows("avg_pool2d", x, options);
-  return resample("avg_pool2d", x, out, [&](int axis, int64_t i) {
-    const auto of = [axis](Size2d both) { return axis == 1 ? both.h : both.w; };
-    const int64_t n = x.shape()[axis], begin = i * of(options.stride) - of(options.padding),
-                  end = std::min(begin + of(options.kernel), n + of(options.padding)),
+Tensor avg_pool2d(const Tensor& x, Pool2dOptions o) {
+  const Size2d out = windows("avg_pool2d", x, o);
+  return resample("avg_pool2d", x, out, [&](int axis, int64_t i, int64_t n, int64_t) {
+    const auto [k, s, p] = axis == 1 ? std::array{o.kernel.h, o.stride.h, o.padding.h}
+                                     : std::array{o.kernel.w, o.stride.w, o.padding.w};
+    const int64_t begin = i * s - p, end = std::min(begin + k, n + p),
                   first = std::max<int64_t>(begin, 0), last = std::min(end, n);
-    const double f = 1.0 / (options.count_include_pad ? end - begin : last - first);
+    const double f = 1.0 / (o.count_include_pad ? end - begin : last - first);
     return Blend{first, last, f, f};
   });
 }
 
 Tensor adaptive_avg_pool2d(const Tensor& x, Size2d size) {
-  return resample("adaptive_avg_pool2d", x, size, [&](int axis, int64_t i) {
-    const int64_t n = x.shape()[axis], m = axis == 1 ? size.h : size.w;
+  return resample("adaptive_avg_pool2d", x, size, [](int, int64_t i, int64_t n, int64_t m) {
     const int64_t begin = i * n / m, end = ((i + 1) * n + m - 1) / m;
     return Blend{begin, end, 1.0 / (end - begin), 1.0 / (end - begin)};
   });

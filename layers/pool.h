@@ -6,23 +6,23 @@
 
 namespace ramp {
 
-/// What MaxPool2d and AvgPool2d share: `MaxPool2d(2)`, `AvgPool2d(3, {.stride = 2, .padding = 1})`.
-template <Tensor (*pool)(const Tensor&, Pool2dOptions), bool kMax>
+/// `MaxPool2d(2)`, `AvgPool2d(3, {.stride = 2, .padding = 1})`.
+template <Tensor (*pool)(const Tensor&, Pool2dOptions)>
 struct Pool2d final : Module {
   Pool2dOptions options;
 
   explicit Pool2d(Size2d kernel, Pool2dOptions o = {}) : options(o) { options.kernel = kernel; }
   Tensor forward(const Tensor& x) override { return pool(x, options); }
   std::string describe() const override {
-    const auto& [kernel, stride, padding, ceil, include] = options;
-    return fmt::format("{}({}{}{}{}{})", kMax ? "MaxPool2d" : "AvgPool2d", kernel.str(),
-                       stride.h ? ", stride " + stride.str() : "",
-                       padding.h + padding.w ? ", padding " + padding.str() : "",
-                       ceil ? ", ceil" : "", include ? "" : ", without padding's places");
+    const auto& o = options;
+    return fmt::format("{}({}{}{}{})", pool == max_pool2d ? "MaxPool2d" : "AvgPool2d",
+                       o.kernel.str(), o.stride.h ? ", stride " + o.stride.str() : "",
+                       o.padding.h + o.padding.w ? ", padding " + o.padding.str() : "",
+                       o.ceil_mode ? ", ceil" : "");
   }
 };
-using MaxPool2d = Pool2d<max_pool2d, true>;
-using AvgPool2d = Pool2d<avg_pool2d, false>;
+using MaxPool2d = Pool2d<max_pool2d>;
+using AvgPool2d = Pool2d<avg_pool2d>;
 
 /// To the given height and width, whatever the image's.
 struct AdaptiveAvgPool2d final : Module {

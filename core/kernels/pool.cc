@@ -5,15 +5,15 @@
 namespace ramp {
 namespace {
 
-// f<kCut>(window, channel, n) for vectors over out windows of `channels` values each. A vector of
-// n < kLanes values is cut only at the end of the row; elsewhere it runs into the next pixel, which
-// comes later. With `overlap` the last vector of a pixel rather overlaps the one before.
+// f<kCut>(window, channel, n) for vectors over out windows of `channels` values each. The last
+// vector of a window overlaps the one before; one of n < kLanes values runs into the next window,
+// which comes later, and is cut at the end of the row.
 template <typename T, typename F>
-inline void for_vectors(int64_t out, int64_t channels, bool overlap, F f) {
+inline void for_vectors(int64_t out, int64_t channels, F f) {
   constexpr int64_t W = kLanes<T>;
   for (int64_t o = 0; o < out; ++o) {
     for (int64_t i = 0; i < channels; i += W) {
-      const int64_t c = overlap && i > 0 && channels - i < W ? channels - W : i;
+      const int64_t c = i > 0 && channels - i < W ? channels - W : i;
       const int64_t n = channels - c < W ? channels - c : W;
       o* channels + c + W <= out* channels ? f.template operator()<false>(o, c, n)
                                            : f.template operator()<true>(o, c, n);
@@ -33,7 +33,7 @@ template <typename T, int kSize>
 void max_pool(int64_t out, int64_t channels, int64_t kh, int64_t kw, const T* x, int64_t row_stride,
               int64_t pixel_step, T* y, uint8_t* at) {
   if (kSize) kh = kw = kSize;
-  for_vectors<T>(out, channels, true, [=]<bool kCut>(int64_t o, int64_t c, int64_t n) {
+  for_vectors<T>(out, channels, [=]<bool kCut>(int64_t o, int64_t c, int64_t n) {
     Vec<T> m{};
     Mask<T> best{};
 #pragma GCC unroll 2
@@ -54,25 +54,22 @@ void max_pool(int64_t out, int64_t channels, int64_t kh, int64_t kw, const T* x,
   });
 }
 
-template <typename T, int kSize, bool kAdd>
+template <typename T, int kSize>
 void max_unpool(int64_t out, int64_t channels, int64_t kh, int64_t kw, const T* dy,
                 const uint8_t* at, T* dx, int64_t row_stride, int64_t pixel_step) {
   if (kSize) kh = kw = kSize;
-  Mask<T> lane;
-  for (int l = 0; l < kLanes<T>; ++l) lane[l] = l;
-  for_vectors<T>(out, channels, !kAdd, [=]<bool kCut>(int64_t o, int64_t c, int64_t n) {
-    const auto get = [n](const T* p) { return kCut ? load_first(p, n) : load(p); };
+  for_vectors<T>(out, channels, [=]<bool kCut>(int64_t o, int64_t c, int64_t n) {
     typename Places<T>::type bytes{};
     __builtin_memcpy(&bytes, at + o * channels + c, kCut ? uint64_t(n) : sizeof bytes);
     const Mask<T> best = __builtin_convertvector(bytes, Mask<T>);
-    const Vec<T> g = get(dy + o * channels + c);
+    const T* from = dy + o * channels + c;
+    const Vec<T> g = kCut ? load_first(from, n) : load(from);
 #pragma GCC unroll 2
     for (int64_t i = 0; i < kh; ++i) {
 #pragma GCC unroll 2
       for (int64_t j = 0; j < kw; ++j) {
         T* to = dx + o * pixel_step + c + i * row_stride + j * channels;
-        Vec<T> v = best == Mask<T>{} + place<T>(i * kw + j) ? g : Vec<T>{};
-        if (kAdd) v = get(to) + (lane < place<T>(n) ? v : Vec<T>{});
+        const Vec<T> v = best == Mask<T>{} + place<T>(i * kw + j) ? g : Vec<T>{};
         kCut ? store_first(to, v, n) : store(to, v);
       }
     }
@@ -87,9 +84,14 @@ void fill(Kernels<T>& k) {
   };
   k.max_unpool_row = [](int64_t out, int64_t c, int64_t kh, int64_t kw, const T* dy,
                         const uint8_t* at, T* dx, int64_t row, int64_t step, bool accumulate) {
-    (accumulate           ? max_unpool<T, 0, true>
-     : kh == 2 && kw == 2 ? max_unpool<T, 2, false>
-                          : max_unpool<T, 0, false>)(out, c, kh, kw, dy, at, dx, row, step);
+    if (!accumulate) {
+      const auto f = kh == 2 && kw == 2 ? max_unpool<T, 2> : max_unpool<T, 0>;
+      return f(out, c, kh, kw, dy, at, dx, row, step);
+    }
+    int64_t offset[256];
+    for (int64_t p = 0; p < kh * kw; ++p) offset[p] = p / kw * row + p % kw * c;
+    for (; out > 0; --out, dx += step)
+      for (int64_t i = 0; i < c; ++i) dx[i + offset[*at++]] += *dy++;
   };
 }
 
