@@ -9,19 +9,19 @@
 namespace ramp {
 
 struct FlattenOptions {
-  bool channels_first = false;  // in PyTorch's order, for weights from there
+  bool channels_first = false;
 };
 
-/// [n, h, w, c] -> [n, h w c]. With channels_first the values lie in the order [c, h, w].
+/// [n, h, w, c] -> [n, h w c]; with channels_first in the order [c, h, w], for weights from
+/// PyTorch.
 struct Flatten final : Module {
   FlattenOptions options;
 
   explicit Flatten(FlattenOptions o = {}) : options(o) {}
   Tensor forward(const Tensor& x) override {
-    if (!options.channels_first || x.rank() < 3) return flatten(x);
     std::vector<int> axes{0, -1};
     for (int i = 1; i + 1 < x.rank(); ++i) axes.push_back(i);
-    return flatten(permute(x, axes));
+    return flatten(options.channels_first && x.rank() > 2 ? permute(x, axes) : x);
   }
   std::string describe() const override {
     return options.channels_first ? "Flatten(channels first)" : "Flatten";
