@@ -7,10 +7,12 @@
 #include <chrono>
 #include <fstream>
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "ramp/core/blas.h"
+#include "ramp/core/conv.h"
 #include "ramp/core/gemm.h"
 #include "ramp/core/kernels/kernels.h"
 #include "ramp/ramp.h"
@@ -107,22 +109,60 @@ Sequential model_of(const std::string& work) {
   if (work == "W1") return mlp({784, 128, 10});
   if (work == "W2") return mlp({784, 512, 512, 10});
   if (work == "W2w") return mlp({784, 1024, 1024, 10});
-  fail("ramp-bench: unknown work {}. Hint: W1, W2, W2w, W6, W7 or peak.", work);
+  if (work == "W3") {
+    return Sequential{Conv2d(1, 32, {}, ReLU{}),
+                      Conv2d(32, 64, {}, ReLU{}),
+                      MaxPool2d(2),
+                      Flatten{},
+                      Dense(9216, 128, ReLU{}),
+                      Dense(128, 10)};
+  }
+  if (work == "W4") {
+    return Sequential{Conv2d(1, 6, {.kernel = 5, .padding = 2}, ReLU{}),
+                      MaxPool2d(2),
+                      Conv2d(6, 16, {.kernel = 5}, ReLU{}),
+                      MaxPool2d(2),
+                      Flatten{},
+                      Dense(400, 120, ReLU{}),
+                      Dense(120, 84, ReLU{}),
+                      Dense(84, 10)};
+  }
+  if (work == "W5") {
+    return Sequential{Conv2d(1, 16, {.padding = 1}),
+                      BatchNorm2d(16, ReLU{}),
+                      Conv2d(16, 32, {.padding = 1}),
+                      BatchNorm2d(32, ReLU{}),
+                      MaxPool2d(2),
+                      Conv2d(32, 64, {.padding = 1}),
+                      BatchNorm2d(64, ReLU{}),
+                      MaxPool2d(2),
+                      GlobalAvgPool{},
+                      Dense(64, 10)};
+  }
+  fail("ramp-bench: unknown work {}. Hint: W1 .. W7, W2w, conv or peak.", work);
+}
+
+// Images for a model that starts with a convolution, else rows.
+Dataset data_for(const std::string& model, const Arguments& a, Split split) {
+  const Dataset data = load_mnist(a.data, split);
+  return model == "W3" || model == "W4" || model == "W5" ? data : data.flat();
 }
 
 std::string train(const Arguments& a, double start) {
-  const Dataset train_set = load_mnist(a.data, Split::train).flat();
+  const Dataset train_set = data_for(a.work, a, Split::train);
   seed_layers(1);
   Sequential net = model_of(a.work);
-  Adam adam(net, {.lr = 1e-3});
+  std::unique_ptr<Optimizer> optimizer = std::make_unique<Adam>(net, AdamOptions{.lr = 1e-3});
+  if (a.work == "W5")
+    optimizer = std::make_unique<SGD>(net, SgdOptions{.lr = 0.05, .momentum = 0.9});
   Batches batches(train_set, {.size = a.batch, .seed = 1, .drop_last = true});
   const double ready = now();
   Tensor loss;
   const auto step = [&](const Tensor& x, const Tensor& y) {
     loss = cross_entropy(net(x), y);
     loss.backward();
-    adam.step();
-    adam.zero_grad();
+    optimizer->step();
+    optimizer->zero_grad();
   };
   double first_step = 0, samples_per_s;
   std::string accuracy;
@@ -137,7 +177,7 @@ std::string train(const Arguments& a, double start) {
       }
     }
     samples_per_s = static_cast<double>(seen) / (now() - begin);
-    const Dataset test_set = load_mnist(a.data, Split::test).flat();
+    const Dataset test_set = data_for(a.work, a, Split::test);
     accuracy = fmt::format(",\"test_accuracy\":{:.4f}", evaluate(net, test_set));
   } else {
     int64_t epoch = 0;
@@ -167,7 +207,7 @@ std::string train(const Arguments& a, double start) {
 std::string infer(const Arguments& a, double start) {
   Sequential net = model_of(a.model);
   net.eval();
-  const Dataset test_set = load_mnist(a.data, Split::test).flat();
+  const Dataset test_set = data_for(a.model, a, Split::test);
   const NoGrad no_grad;
   const double ready = now();
   int64_t i = 0;
@@ -206,21 +246,25 @@ std::string chain(const Arguments& a, double start) {
                      1e9 / rate(a.seconds, call) / kOps, first, ready - start);
 }
 
-// What this machine's multiply-add units give at most, and what a large product gets of it.
-std::string peak(const Arguments& a, double start) {
-  const double ready = now();
-  constexpr int64_t kLoops = 1 << 16;
+// What this machine's multiply-add units give at most.
+double microkernel_gflops(double seconds) {
+  constexpr int64_t kLoops = 1 << 10;
   const auto& k = kernels<float>();
   std::vector<float> left(6 * 64, 0.5f), right(64 * 64, 0.25f), sums(6 * 64);
-  const double block = 2.0 * 6 * static_cast<double>(k.gemm_panel_width) * 64;
-  const double panel = rate(a.seconds,
-                            [&] {
-                              for (int64_t i = 0; i < kLoops / 64; ++i) {
-                                k.gemm_panel(6, k.gemm_panel_width, 64, left.data(), 64, 1,
-                                             right.data(), 64, sums.data(), 64, false);
-                              }
-                            }) *
-                       block * (kLoops / 64) / 1e9;
+  const auto loop = [&] {
+    for (int64_t i = 0; i < kLoops; ++i) {
+      k.gemm_panel(6, k.gemm_panel_width, 64, left.data(), 64, 1, right.data(), 64, sums.data(), 64,
+                   false);
+    }
+  };
+  return rate(seconds, loop) * 2.0 * 6 * static_cast<double>(k.gemm_panel_width) * 64 * kLoops /
+         1e9;
+}
+
+// The peak, and what a large product gets of it.
+std::string peak(const Arguments& a, double start) {
+  const double ready = now();
+  const double panel = microkernel_gflops(a.seconds);
   const int64_t n = 1024;
   Rng rng(1);
   const Tensor x = rng.uniform({n, n}), y = rng.uniform({n, n});
@@ -237,6 +281,61 @@ std::string peak(const Arguments& a, double start) {
       panel, product, ready - start);
 }
 
+// Each convolution of the workloads: y, dx and dw as fractions of one core's peak for each thread.
+// All count the multiplications of the formula; Winograd's method needs a quarter of them.
+std::string convolutions(const Arguments& a, double start) {
+  struct Shape {
+    const char* name;
+    int64_t n, size, c, kernel, k, padding;
+  };
+  const double ready = now();
+  std::string list;
+  for (const Shape& t : {Shape{"W3.1", 64, 28, 1, 3, 32, 0}, Shape{"W3.2", 64, 26, 32, 3, 64, 0},
+                         Shape{"W4.1", 64, 28, 1, 5, 6, 2}, Shape{"W4.2", 64, 14, 6, 5, 16, 0},
+                         Shape{"W5.1", 128, 28, 1, 3, 16, 1}, Shape{"W5.2", 128, 28, 16, 3, 32, 1},
+                         Shape{"W5.3", 128, 14, 32, 3, 64, 1}}) {
+    const int64_t out = t.size + 2 * t.padding - t.kernel + 1;
+    const ConvSizes s{.n = t.n,
+                      .h = t.size,
+                      .w = t.size,
+                      .c = t.c,
+                      .kh = t.kernel,
+                      .kw = t.kernel,
+                      .k = t.k,
+                      .oh = out,
+                      .ow = out,
+                      .stride = {1, 1},
+                      .dilation = {1, 1},
+                      .before = {t.padding, t.padding},
+                      .groups = 1};
+    Rng rng(1);
+    const Tensor x = rng.normal({s.n, s.h, s.w, s.c}), w = rng.normal({s.kh, s.kw, s.c, s.k});
+    const Tensor dy = rng.normal({s.n, s.oh, s.ow, s.k});
+    Tensor y = dy.clone(), dx = x.clone(), dw = w.clone();
+    const auto gradient = [&](ConvRows at, float*) {
+      return dy.data<float>() + (at.image * s.oh + at.row) * s.ow * s.k;
+    };
+    const auto vjp = [&](float* x_to, float* w_to) {
+      conv_vjp<float>(s, x.data<float>(), w.data<float>(), gradient, x_to, w_to, nullptr);
+    };
+    const double work =
+        2.0 * static_cast<double>(s.n * s.oh * s.ow * s.k * s.kh * s.kw * s.c) / 1e9;
+    const double most = microkernel_gflops(a.seconds) * static_cast<double>(a.threads) / work;
+    const double forward = rate(a.seconds, [&] {
+      conv<float>(s, x.data<float>(), w.data<float>(), nullptr, y.mutable_data<float>(),
+                  [](ConvRows, float*) {});
+    });
+    const double of_dx = rate(a.seconds, [&] { vjp(dx.mutable_data<float>(), nullptr); });
+    const double of_dw = rate(a.seconds, [&] { vjp(nullptr, dw.mutable_data<float>()); });
+    list += fmt::format(
+        "{}{{\"shape\":\"{} {}x{}x{} {}x{} {}\",\"y\":{:.2f},\"dx\":{:.2f},\"dw\":{:.2f}}}",
+        list.empty() ? "" : ",", t.name, t.size, t.size, t.c, t.kernel, t.kernel, t.k,
+        forward / most, of_dx / most, of_dw / most);
+  }
+  return fmt::format("\"of_peak\":[{}],\"first_step_s\":0,\"start_to_ready_s\":{:.3f}", list,
+                     ready - start);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -247,6 +346,7 @@ int main(int argc, char** argv) {
     const std::string figures = a.work == "W6"     ? infer(a, start)
                                 : a.work == "W7"   ? chain(a, start)
                                 : a.work == "peak" ? peak(a, start)
+                                : a.work == "conv" ? convolutions(a, start)
                                                    : train(a, start);
     fmt::print(
         "{{\"work\":\"{}\",\"batch\":{},\"threads\":{},{},\"peak_rss_mb\":{:.1f},"

@@ -28,25 +28,6 @@ constexpr int64_t kDepth = 256;  // k is cut so that a panel of b stays in the L
 
 int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-// Scratch memory from the caching allocator.
-template <typename T>
-class Scratch {
- public:
-  explicit Scratch(int64_t n) : bytes_(static_cast<size_t>(n) * sizeof(T)) {
-    if (n > 0) p_ = static_cast<T*>(allocate(bytes_));
-  }
-  ~Scratch() {
-    if (p_) deallocate(p_, bytes_);
-  }
-  Scratch(const Scratch&) = delete;
-  Scratch& operator=(const Scratch&) = delete;
-  T* get() const { return p_; }
-
- private:
-  size_t bytes_;
-  T* p_ = nullptr;
-};
-
 enum class Path { automatic, own, blas };
 Path path_at_start() {
   const char* text = std::getenv("RAMP_GEMM");

@@ -28,6 +28,25 @@ void release_cached_memory();
 void* allocate(size_t n);
 void deallocate(void* p, size_t n) noexcept;
 
+/// Memory for n values of T while it lives.
+template <typename T>
+class Scratch {
+ public:
+  explicit Scratch(int64_t n) : bytes_(static_cast<size_t>(n) * sizeof(T)) {
+    if (n > 0) p_ = static_cast<T*>(allocate(bytes_));
+  }
+  ~Scratch() {
+    if (p_) deallocate(p_, bytes_);
+  }
+  Scratch(const Scratch&) = delete;
+  Scratch& operator=(const Scratch&) = delete;
+  T* get() const { return p_; }
+
+ private:
+  size_t bytes_;
+  T* p_ = nullptr;
+};
+
 /// A tensor's memory: this header of one cache line, then the elements.
 struct alignas(64) Storage {
   std::atomic<uint32_t> refs{1};

@@ -15,4 +15,13 @@ struct Activate final : Module {
   std::string describe() const override { return activation.name(); }
 };
 
+/// The activation that a layer runs: its own, or that of the layer behind it where it has none;
+/// `took` counts that one.
+inline const Activation& activation_with(const Activation& own, std::span<Module* const> next,
+                                         size_t& took) {
+  auto* layer = own.is_identity() && !next.empty() ? dynamic_cast<Activate*>(next[0]) : nullptr;
+  took = layer ? 1 : 0;
+  return layer ? layer->activation : own;
+}
+
 }  // namespace ramp

@@ -1,6 +1,7 @@
 #include "ramp/layers/dense.h"
 
 #include "ramp/autograd/ops_linear.h"
+#include "ramp/layers/activation.h"
 #include "ramp/layers/init.h"
 
 namespace ramp {
@@ -13,6 +14,12 @@ Dense::Dense(int64_t in, int64_t out, Activation f, DenseOptions options)
 }
 
 Tensor Dense::forward(const Tensor& x) { return linear(x, weight, bias, activation); }
+
+size_t Dense::forward_with(const Tensor& x, std::span<Module* const> next, Tensor& y) {
+  size_t took;
+  y = linear(x, weight, bias, activation_with(activation, next, took));
+  return took;
+}
 
 std::string Dense::describe() const {
   return fmt::format("Dense({}, {}{}{})", weight.shape()[0], weight.shape()[1],

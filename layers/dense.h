@@ -20,6 +20,7 @@ struct Dense final : Module {
 
   Dense(int64_t in, int64_t out, Activation f = Identity{}, DenseOptions options = {});
   Tensor forward(const Tensor& x) override;
+  size_t forward_with(const Tensor& x, std::span<Module* const> next, Tensor& y) override;
   void fields(Fields& f) override { f.param("weight", weight).param("bias", bias); }
   std::string describe() const override;
 };

@@ -38,11 +38,23 @@ Fields& Fields::child(const std::string& name, Module& module) {
   return *this;
 }
 
+size_t Module::forward_with(const Tensor& x, std::span<Module* const>, Tensor& y) {
+  y = forward(x);
+  return 0;
+}
+
 Tensor Module::operator()(const Tensor& x) {
+  Tensor y;
+  call(x, {}, y);
+  return y;
+}
+
+size_t Module::call(const Tensor& x, std::span<Module* const> next, Tensor& y) {
   try {
-    Tensor y = forward(x);
-    if (traced) (*traced)[this] = y.shape();
-    return y;
+    if (!traced) return forward_with(x, next, y);
+    y = forward(x);
+    (*traced)[this] = y.shape();
+    return 0;
   } catch (Error& error) {
     if (error.module) {
       const std::string path = path_of(*this, error.module);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -47,6 +48,9 @@ class Module {
   virtual ~Module() = default;
 
   virtual Tensor forward(const Tensor& x) = 0;
+  /// forward() together with the first of the layers that come `next`, where that takes fewer
+  /// passes; returns how many of them it took. Sequential asks.
+  virtual size_t forward_with(const Tensor& x, std::span<Module* const> next, Tensor& y);
   /// Names the parameters, buffers and children, in order.
   virtual void fields(Fields&) {}
   /// "Dense(784, 128, relu)".
@@ -54,6 +58,8 @@ class Module {
 
   /// forward(). An error on the way names the layer's path: "2.conv1: ...".
   Tensor operator()(const Tensor& x);
+  /// forward_with(), with errors as above.
+  size_t call(const Tensor& x, std::span<Module* const> next, Tensor& y);
 
   /// The trained tensors with their paths / without.
   std::vector<NamedTensor> named_parameters();

@@ -3,6 +3,7 @@
 
 #include <concepts>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -57,8 +58,11 @@ class Sequential final : public Module {
   }
 
   Tensor forward(const Tensor& x) override {
+    std::vector<Module*> layers;
+    for (const auto& slot : slots_) layers.push_back(&slot->module());
+    const std::span<Module* const> all = layers;
     Tensor y = x;
-    for (const auto& slot : slots_) y = slot->module()(y);
+    for (size_t i = 0; i < all.size(); ++i) i += all[i]->call(Tensor(y), all.subspan(i + 1), y);
     return y;
   }
   void fields(Fields& f) override {

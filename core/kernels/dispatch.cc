@@ -14,6 +14,10 @@ namespace ramp {
   void fill_elementwise(Kernels<double>&); \
   void fill_gemm(Kernels<float>&);         \
   void fill_gemm(Kernels<double>&);        \
+  void fill_depthwise(Kernels<float>&);    \
+  void fill_depthwise(Kernels<double>&);   \
+  void fill_winograd(Kernels<float>&);     \
+  void fill_winograd(Kernels<double>&);    \
   void fill_reduce(Kernels<float>&);       \
   void fill_reduce(Kernels<double>&);      \
   void fill_softmax(Kernels<float>&);      \
@@ -28,6 +32,8 @@ namespace ramp {
   void fill(Kernels<T>& k) {               \
     fill_elementwise(k);                   \
     fill_gemm(k);                          \
+    fill_depthwise(k);                     \
+    fill_winograd(k);                      \
     fill_reduce(k);                        \
     fill_softmax(k);                       \
     fill_pool(k);                          \

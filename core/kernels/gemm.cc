@@ -1,33 +1,49 @@
-// The microkernel: an MR x NV block of vectors of C stays in registers while k runs.
+// The microkernel of products and convolutions: an MR x NV block of vectors of C stays in registers
+// while k runs.
+#include <utility>
+
 #include "ramp/core/kernels/kernels.h"
 #include "ramp/core/kernels/vec.h"
 
 namespace ramp {
 namespace {
 
-// c(i, j) (+)= sum_p a(i, p) b(p, j) for MR rows and NV vectors of columns; `first` of the last
-// vector's lanes are stored (0: all).
+// Where a's values lie: `segments` stretches of k, each from its own offset. A product has one.
+struct Segments {
+  int64_t count;
+  const int64_t* offset;
+};
+constexpr int64_t kNoOffset = 0;
+
+// c(i, j) (+)= bias(j) + sum_p a(i, p) b(p, j) for MR rows and NV vectors of columns; `first` of
+// the last vector's lanes are stored (0: all).
 template <typename T, int MR, int NV, bool kAccumulate>
-[[gnu::noinline]] void block(int64_t k, const T* a, int64_t a_row, int64_t a_col, const T* b,
-                             int64_t ldb, T* c, int64_t ldc, int64_t first) {
+[[gnu::noinline]] void block(Segments segments, int64_t k, const T* from, int64_t a_row,
+                             int64_t a_col, const T* b, int64_t ldb, const T* bias, T* c,
+                             int64_t ldc, int64_t first) {
   constexpr int W = kLanes<T>;
   Vec<T> sum[MR][NV];
+#pragma GCC unroll 4
+  for (int j = 0; j < NV; ++j) {
+    const Vec<T> start = bias ? load(bias + j * W) : Vec<T>{};
 #pragma GCC unroll 16
-  for (int i = 0; i < MR; ++i)
+    for (int i = 0; i < MR; ++i) sum[i][j] = start;
+  }
+  for (int64_t s = 0; s < segments.count; ++s) {
+    const T* a = from + segments.offset[s];
+    for (int64_t p = 0; p < k; ++p) {
+      Vec<T> row[NV];
 #pragma GCC unroll 4
-    for (int j = 0; j < NV; ++j) sum[i][j] = Vec<T>{};
-  for (int64_t p = 0; p < k; ++p) {
-    Vec<T> row[NV];
-#pragma GCC unroll 4
-    for (int j = 0; j < NV; ++j) row[j] = load(b + j * W);
+      for (int j = 0; j < NV; ++j) row[j] = load(b + j * W);
 #pragma GCC unroll 16
-    for (int i = 0; i < MR; ++i) {
-      const Vec<T> x = splat(a[i * a_row]);
+      for (int i = 0; i < MR; ++i) {
+        const Vec<T> x = splat(a[i * a_row]);
 #pragma GCC unroll 4
-      for (int j = 0; j < NV; ++j) sum[i][j] += x * row[j];
+        for (int j = 0; j < NV; ++j) sum[i][j] += x * row[j];
+      }
+      a += a_col;
+      b += ldb;
     }
-    a += a_col;
-    b += ldb;
   }
 #pragma GCC unroll 16
   for (int i = 0; i < MR; ++i)
@@ -43,59 +59,59 @@ template <typename T, int MR, int NV, bool kAccumulate>
     }
 }
 
-template <typename T, int MR, int NV, bool kAccumulate>
-void rows_of_blocks(int64_t m, int64_t k, const T* a, int64_t a_row, int64_t a_col, const T* b,
-                    int64_t ldb, T* c, int64_t ldc, int64_t first) {
-  int64_t i = 0;
-  for (; i + MR <= m; i += MR) {
-    block<T, MR, NV, kAccumulate>(k, a + i * a_row, a_row, a_col, b, ldb, c + i * ldc, ldc, first);
-  }
-  // The rows left over: the largest smaller blocks.
-  if constexpr (MR > 1) {
-    if (i < m) {
-      rows_of_blocks<T,
-                     (MR > 8   ? 6
-                      : MR > 4 ? 4
-                               : MR - 1),
-                     NV, kAccumulate>(m - i, k, a + i * a_row, a_row, a_col, b, ldb, c + i * ldc,
-                                      ldc, first);
-    }
-  }
-}
-
 // The rows a block holds for NV vectors: as many as the registers take (16 of them; AVX-512: 32).
 constexpr int rows_for(int nv) {
   if (kVectorBytes == 64) return nv == 4 ? 6 : nv == 3 ? 8 : nv == 2 ? 12 : 14;
   return nv == 2 ? 6 : 12;
 }
 
-template <typename T, bool kAccumulate>
-void panel(int64_t m, int64_t n, int64_t k, const T* a, int64_t a_row, int64_t a_col, const T* b,
-           int64_t ldb, T* c, int64_t ldc) {
-  constexpr int W = kLanes<T>;
-  const int64_t vectors = (n + W - 1) / W, first = n % W;
-  if (vectors == 1) {
-    rows_of_blocks<T, rows_for(1), 1, kAccumulate>(m, k, a, a_row, a_col, b, ldb, c, ldc, first);
-  } else if (vectors == 2) {
-    rows_of_blocks<T, rows_for(2), 2, kAccumulate>(m, k, a, a_row, a_col, b, ldb, c, ldc, first);
+// m rows in blocks of nearly equal size: a last block of a row or two would wait for its own sums.
+template <typename T, int NV, bool kAccumulate, int... kRows>
+void rows_of_blocks(std::integer_sequence<int, kRows...>, int64_t m, Segments segments, int64_t k,
+                    const T* a, int64_t a_row, int64_t a_col, const T* b, int64_t ldb,
+                    const T* bias, T* c, int64_t ldc, int64_t first) {
+  static constexpr decltype(&block<T, 1, NV, kAccumulate>) of_rows[] = {
+      block<T, kRows + 1, NV, kAccumulate>...};
+  constexpr int64_t kMost = sizeof...(kRows);
+  for (int64_t blocks = (m + kMost - 1) / kMost; blocks > 0; --blocks) {
+    const int64_t rows = (m + blocks - 1) / blocks;
+    of_rows[rows - 1](segments, k, a, a_row, a_col, b, ldb, bias, c, ldc, first);
+    a += rows * a_row;
+    c += rows * ldc;
+    m -= rows;
   }
+}
+
+template <typename T, bool kAccumulate>
+void panel(int64_t m, int64_t n, Segments segments, int64_t k, const T* a, int64_t a_row,
+           int64_t a_col, const T* b, int64_t ldb, const T* bias, T* c, int64_t ldc) {
+  constexpr int W = kLanes<T>;
+  const auto run = [&]<int NV>(std::integer_sequence<int, NV>) {
+    rows_of_blocks<T, NV, kAccumulate>(std::make_integer_sequence<int, rows_for(NV)>(), m, segments,
+                                       k, a, a_row, a_col, b, ldb, bias, c, ldc, n % W);
+  };
+  const int64_t vectors = (n + W - 1) / W;
+  if (vectors == 1) return run(std::integer_sequence<int, 1>());
+  if (vectors == 2) return run(std::integer_sequence<int, 2>());
   if constexpr (kVectorBytes == 64) {
-    if (vectors == 3) {
-      rows_of_blocks<T, rows_for(3), 3, kAccumulate>(m, k, a, a_row, a_col, b, ldb, c, ldc, first);
-    } else if (vectors == 4) {
-      rows_of_blocks<T, rows_for(4), 4, kAccumulate>(m, k, a, a_row, a_col, b, ldb, c, ldc, first);
-    }
+    if (vectors == 3) return run(std::integer_sequence<int, 3>());
+    if (vectors == 4) return run(std::integer_sequence<int, 4>());
   }
 }
 
 template <typename T>
 void gemm_panel(int64_t m, int64_t n, int64_t k, const T* a, int64_t a_row, int64_t a_col,
                 const T* b, int64_t ldb, T* c, int64_t ldc, bool accumulate) {
-  if (accumulate) {
-    panel<T, true>(m, n, k, a, a_row, a_col, b, ldb, c, ldc);
-  } else {
-    panel<T, false>(m, n, k, a, a_row, a_col, b, ldb, c, ldc);
-  }
+  (accumulate ? panel<T, true> : panel<T, false>)(m, n, {1, &kNoOffset}, k, a, a_row, a_col, b, ldb,
+                                                  nullptr, c, ldc);
+}
+
+template <typename T>
+void conv_panel(int64_t m, int64_t n, int64_t segments, const int64_t* offset, int64_t k,
+                const T* a, int64_t a_row, int64_t a_col, const T* b, int64_t ldb, const T* bias,
+                T* c, int64_t ldc, bool accumulate) {
+  (accumulate ? panel<T, true> : panel<T, false>)(m, n, {segments, offset}, k, a, a_row, a_col, b,
+                                                  ldb, bias, c, ldc);
 }
 
 // y[j..] = sum_p x[p] b(p, j..) for NV vectors of columns.
@@ -171,6 +187,7 @@ void transpose(int64_t rows, int64_t cols, const T* from, int64_t ld_from, T* to
 template <typename T>
 void fill(Kernels<T>& k) {
   k.gemm_panel = gemm_panel<T>;
+  k.conv_panel = conv_panel<T>;
   k.gemm_panel_width = (kVectorBytes == 64 ? 4 : 2) * kLanes<T>;
   k.gemm_row = gemm_row<T>;
   k.transpose = transpose<T>;

@@ -52,6 +52,40 @@ struct Kernels {
   void (*transpose)(int64_t rows, int64_t cols, const T* from, int64_t ld_from, T* to,
                     int64_t ld_to);
 
+  // The same for a convolution: a(i, p) = a[i * a_row + offset[s] + q * a_col] for p = s * k + q in
+  // `segments` stretches of k. It adds bias(j), readable like b; null: 0.
+  void (*conv_panel)(int64_t m, int64_t n, int64_t segments, const int64_t* offset, int64_t k,
+                     const T* a, int64_t a_row, int64_t a_col, const T* b, int64_t ldb,
+                     const T* bias, T* c, int64_t ldc, bool accumulate);
+
+  // ---- depthwise.cc: each channel by itself; tap t reads x[i * step + offset[t] + channel] ----
+  // y[i * y_step + c] = bias[c] + sum_t x(i, t, c) w[t, c]
+  void (*depthwise)(int64_t n, int64_t channels, int64_t taps, const int64_t* offset, const T* x,
+                    int64_t step, const T* w, const T* bias, T* y, int64_t y_step);
+  // dw[t, c] += sum_i x(i, t, c) dy[i, c]
+  void (*depthwise_dw)(int64_t n, int64_t channels, int64_t taps, const int64_t* offset, const T* x,
+                       int64_t step, const T* dy, T* dw);
+
+  // ---- winograd.cc: F(4x4, 3x3), channels a multiple of 16. A tile is 6x6 places of the input and
+  // 4x4 of the output; its 36 transformed values lie `pitch` apart: v[p * pitch + tile * c + ..].
+  // U = G w G' of w [3, 3, c, k], in panels [36][ceil(k / width)][c][width]
+  void (*winograd_weights)(int64_t c, int64_t k, const T* w, int64_t width, T* u);
+  // dw = G' dU G of dU [36, c, k]
+  void (*winograd_weights_vjp)(int64_t c, int64_t k, const T* du, T* dw);
+  // v = B' x B for a row of tiles, the first one at (row, col) of the image x [h, w, c]; places
+  // outside are 0
+  void (*winograd_input)(int64_t h, int64_t w, int64_t c, int64_t row, int64_t col, int64_t tiles,
+                         const T* x, T* v, int64_t pitch);
+  // dx += B dv B'
+  void (*winograd_input_vjp)(int64_t h, int64_t w, int64_t c, int64_t row, int64_t col,
+                             int64_t tiles, const T* dv, int64_t pitch, T* dx);
+  // y = A' m A + bias for a row of tiles over y [rows, cols, k], rows <= 4
+  void (*winograd_output)(int64_t rows, int64_t cols, int64_t k, const T* m, int64_t pitch,
+                          const T* bias, T* y);
+  // dm = A dy A'
+  void (*winograd_output_vjp)(int64_t rows, int64_t cols, int64_t k, const T* dy, T* dm,
+                              int64_t pitch);
+
   // ---- reduce.cc ----
   // sum of x[i]; sum of (x[i] - about)^2
   double (*sum)(int64_t n, const T* x);

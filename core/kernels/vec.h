@@ -64,9 +64,18 @@ inline Vec<T> load_first(const T* p, int64_t n) {
   for (int64_t i = 0; i < n; ++i) v[i] = p[i];
   return v;
 }
+// In pieces of N, N / 2, .. values: each is one store.
+template <int N, typename T>
+inline void store_pieces(T* p, const T* lane, int64_t n) {
+  const int64_t count = n & N;
+  if (count) __builtin_memcpy(p, lane, N * sizeof(T));
+  if constexpr (N > 1) store_pieces<N / 2>(p + count, lane + count, n);
+}
 template <typename T>
 inline void store_first(T* p, Vec<T> v, int64_t n) {
-  for (int64_t i = 0; i < n; ++i) p[i] = v[i];
+  T lane[kLanes<T>];
+  __builtin_memcpy(lane, &v, sizeof v);
+  store_pieces<kLanes<T> / 2>(p, lane, n);
 }
 template <typename T>
 inline T sum_lanes(Vec<T> v) {
