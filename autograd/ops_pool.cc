@@ -16,7 +16,7 @@ namespace {
 // Sets the stride, and returns how many windows there are along h and w.
 Size2d windows(const char* op, const Tensor& x, Pool2dOptions& o) {
   check_images(op, x);
-  if (o.stride.h == 0 && o.stride.w == 0) o.stride = o.kernel;
+  if (o.stride == 0) o.stride = o.kernel;
   const auto count = [&](int64_t n, int64_t k, int64_t s, int64_t p) {
     const int64_t rest = n + 2 * p - k + (o.ceil_mode ? s - 1 : 0);
     if (k >= 1 && s >= 1 && p >= 0 && 2 * p <= k && rest >= 0) {
@@ -73,8 +73,7 @@ Tensor max_pool2d(const Tensor& x, Pool2dOptions options) {
       kernels<T>().max_pool_row(out.w, c, k.h, k.w, from + i, w * c, s.w * c, to + o, at + o);
     });
     return record("max_pool2d", y, {x}, [=](const Tensor& dy, Wants want) {
-      const bool apart = s.h == k.h && s.w == k.w,
-                 all = apart && out.h * k.h == h && out.w * k.w == w;
+      const bool apart = s == k, all = apart && out.h * k.h == h && out.w * k.w == w;
       Tensor dx = (all ? Tensor::empty : Tensor::zeros)(want.shape(0), dy.dtype());
       const T* g = dy.data<T>();
       T* d = dx.mutable_data<T>();

@@ -65,6 +65,7 @@ struct Size2d {
   int64_t h, w;
   Size2d(int64_t side) : h(side), w(side) {}  // NOLINT: implicit
   Size2d(int64_t rows, int64_t columns) : h(rows), w(columns) {}
+  bool operator==(const Size2d&) const = default;
   std::string str() const { return h == w ? fmt::format("{}", h) : fmt::format("{}x{}", h, w); }
 };
 

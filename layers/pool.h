@@ -13,6 +13,11 @@ struct Pool2d final : Module {
 
   explicit Pool2d(Size2d kernel, Pool2dOptions o = {}) : options(o) { options.kernel = kernel; }
   Tensor forward(const Tensor& x) override { return pool(x, options); }
+  /// 2 x 2 windows side by side: these run in one pass with a convolution before them.
+  bool is_halving() const {
+    const auto& o = options;
+    return o.kernel == 2 && (o.stride == 0 || o.stride == 2) && o.padding == 0 && !o.ceil_mode;
+  }
   std::string describe() const override {
     const auto& o = options;
     return fmt::format("{}({}{}{}{})", pool == max_pool2d ? "MaxPool2d" : "AvgPool2d",

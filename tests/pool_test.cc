@@ -352,6 +352,12 @@ TEST_CASE("pooling layers") {
               0);
   CHECK(net.get<MaxPool2d>(0).options.kernel.w == 2);
   CHECK(net[0].describe() == "MaxPool2d(2)");
+  CHECK((MaxPool2d(2).is_halving() && MaxPool2d({2, 2}, {.stride = 2}).is_halving()));
+  for (const MaxPool2d& other :
+       {MaxPool2d(3), MaxPool2d({2, 3}), MaxPool2d(2, {.stride = 1}), MaxPool2d(2, {.padding = 1}),
+        MaxPool2d(2, {.stride = {2, 1}}), MaxPool2d(2, {.ceil_mode = true})}) {
+    CHECK(!other.is_halving());
+  }
   CHECK(net[1].describe() == "AvgPool2d(3, stride 2, padding 1)");
   CHECK(MaxPool2d({2, 3}, {.stride = {1, 2}, .ceil_mode = true}).describe() ==
         "MaxPool2d(2x3, stride 1x2, ceil)");
