@@ -29,6 +29,7 @@
 #include "ramp/data/mnist.h"
 #include "ramp/data/prefetch.h"
 #include "ramp/glass/image_art.h"
+#include "ramp/glass/tape.h"
 #include "ramp/io/safetensors.h"
 #include "ramp/layers/activation.h"
 #include "ramp/layers/conv.h"

@@ -1,8 +1,6 @@
 // The backward pass.
 #pragma once
 
-#include <string>
-
 #include "ramp/autograd/node.h"
 
 namespace ramp {
@@ -16,10 +14,5 @@ struct BackwardOptions {
 /// Errors: y requires no gradient; y is no scalar and dy is not given, or dy has another shape or
 /// dtype; the tape was freed by an earlier pass (Hint: retain_graph); a saved value was changed.
 void backward(const Tensor& y, const Tensor& dy = {}, BackwardOptions options = {});
-
-/// The tape behind y: one line a node, newest first, "%7 mul [2, 3] f32 <- %5 %6".
-std::string tape_text(const Tensor& y);
-/// The same as a Graphviz graph: `dot -Tsvg`.
-std::string tape_dot(const Tensor& y);
 
 }  // namespace ramp
