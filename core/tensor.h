@@ -26,21 +26,9 @@ class Tensor {
   /// Undefined: holds nothing; reading it is an error.
   Tensor() noexcept {}  // not `= default`: Tensor{} would set all bytes to 0 first
   Tensor(const Tensor&) = default;
-  Tensor(Tensor&& other) noexcept
-      : storage_(std::move(other.storage_)),
-        meta_(std::move(other.meta_)),
-        data_(std::exchange(other.data_, nullptr)),
-        shape_(other.shape_),
-        dtype_(other.dtype_) {}
+  Tensor(Tensor&&) noexcept = default;
   Tensor& operator=(const Tensor&) = default;
-  Tensor& operator=(Tensor&& other) noexcept {
-    storage_ = std::move(other.storage_);
-    meta_ = std::move(other.meta_);
-    data_ = std::exchange(other.data_, nullptr);
-    shape_ = other.shape_;
-    dtype_ = other.dtype_;
-    return *this;
-  }
+  Tensor& operator=(Tensor&&) noexcept = default;
 
   /// Memory that is not set yet.
   static Tensor empty(const Shape& shape, DType dtype = f32);
@@ -59,7 +47,7 @@ class Tensor {
     return of(values, Shape{static_cast<int64_t>(values.size())});
   }
 
-  bool defined() const { return data_ != nullptr; }
+  bool defined() const { return static_cast<bool>(storage_); }
   const Shape& shape() const { return shape_; }
   int rank() const { return shape_.rank(); }
   /// The size of an axis, which may count from the end (-1 is the last).
@@ -138,7 +126,7 @@ class Tensor {
   Tensor(Ref<Storage> storage, void* data, const Shape& shape, DType dtype)
       : storage_(std::move(storage)), data_(data), shape_(shape), dtype_(dtype) {}
   void check_data(DType wanted) const {
-    if (data_ == nullptr || wanted != dtype_) fail_data(wanted);
+    if (!storage_ || wanted != dtype_) fail_data(wanted);
   }
   [[noreturn]] void fail_data(DType wanted) const;
   [[noreturn]] static void fail_undefined(const char* op);
