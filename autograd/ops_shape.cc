@@ -3,10 +3,9 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <cstring>
 #include <numeric>
 
-#include "ramp/autograd/ops_reduce.h"
+#include "ramp/autograd/ops_elementwise.h"
 #include "ramp/autograd/record.h"
 #include "ramp/core/kernels/kernels.h"
 #include "ramp/core/parallel.h"
@@ -14,25 +13,6 @@
 
 namespace ramp {
 namespace {
-
-using Strides = std::array<int64_t, Shape::kMaxRank>;
-
-char* bytes_of(Tensor& x) {
-  return visit_dtype(x.dtype(),
-                     [&]<typename T>(T) { return reinterpret_cast<char*>(x.mutable_data<T>()); });
-}
-const char* bytes_of(const Tensor& x) {
-  return visit_dtype(x.dtype(),
-                     [&]<typename T>(T) { return reinterpret_cast<const char*>(x.data<T>()); });
-}
-
-// to[offset + i * stride] = from[offset + i * stride] for i in dims.
-void move(const Shape& dims, const Tensor& from, int64_t from_offset, const Strides& from_stride,
-          Tensor& to, int64_t to_offset, const Strides& to_stride) {
-  const size_t size = size_of(from.dtype());
-  copy_strided(dims, size, bytes_of(from) + static_cast<size_t>(from_offset) * size, from_stride,
-               bytes_of(to) + static_cast<size_t>(to_offset) * size, to_stride);
-}
 
 // x as [outer, n, inner] around an axis.
 struct Around {
@@ -82,7 +62,7 @@ Tensor permute(const Tensor& x, const std::vector<int>& axes) {
     from_stride[k] = stride[static_cast<size_t>(from[k])];
   }
   Tensor y = Tensor::empty(shape, x.dtype());
-  move(shape, x, 0, from_stride, y, 0, shape.strides());
+  copy_strided(shape, x, 0, from_stride, y, 0, shape.strides());
   return record("permute", y, {x}, [back](const Tensor& dy, Wants) { return permute(dy, back); });
 }
 
@@ -98,9 +78,8 @@ Tensor transpose(const Tensor& x, int a, int b) {
 Tensor reshape(const Tensor& x, const std::vector<int64_t>& shape) {
   check_defined("reshape", "x", x);
   std::vector<int64_t> dims = shape;
-  int64_t known = 1, open = 0;
-  for (const int64_t n : dims) (n == -1 ? open : known) *= n == -1 ? 1 : n;
-  open = std::count(dims.begin(), dims.end(), -1);
+  int64_t known = 1, open = std::count(dims.begin(), dims.end(), -1);
+  for (const int64_t n : dims) known *= n == -1 ? 1 : n;
   const bool negative = std::any_of(dims.begin(), dims.end(), [](int64_t n) { return n < -1; });
   if (open == 1 && known > 0 && x.numel() % known == 0) {
     *std::find(dims.begin(), dims.end(), -1) = x.numel() / known;
@@ -143,18 +122,14 @@ Tensor unsqueeze(const Tensor& x, int axis) {
 
 Tensor broadcast_to(const Tensor& x, const Shape& shape) {
   check_defined("broadcast_to", "x", x);
-  const int offset = shape.rank() - x.rank();
+  const int more = shape.rank() - x.rank();
   const Strides stride = x.shape().strides();
   Strides from{};
-  std::vector<int> repeated;
-  bool fits = offset >= 0;
-  for (int i = 0; fits && i < shape.rank(); ++i) {
-    if (i >= offset && x.shape()[i - offset] == shape[i]) {
-      from[static_cast<size_t>(i)] = stride[static_cast<size_t>(i - offset)];
-    } else {
-      fits = i < offset || x.shape()[i - offset] == 1;
-      repeated.push_back(i);
-    }
+  bool fits = more >= 0;
+  for (int i = 0; fits && i < x.rank(); ++i) {
+    const bool same = x.shape()[i] == shape[more + i];
+    if (same) from[static_cast<size_t>(more + i)] = stride[static_cast<size_t>(i)];
+    fits = same || x.shape()[i] == 1;
   }
   if (!fits) {
     fail(
@@ -163,10 +138,9 @@ Tensor broadcast_to(const Tensor& x, const Shape& shape) {
         x.shape(), shape);
   }
   Tensor y = Tensor::empty(shape, x.dtype());
-  move(shape, x, 0, from, y, 0, shape.strides());
-  return record("broadcast_to", y, {x}, [repeated, from = x.shape()](const Tensor& dy, Wants) {
-    return (repeated.empty() ? dy : sum(dy, repeated)).view(from);
-  });
+  copy_strided(shape, x, 0, from, y, 0, shape.strides());
+  return record("broadcast_to", y, {x},
+                [from = x.shape()](const Tensor& dy, Wants) { return sum_to(dy, from); });
 }
 
 Tensor slice(const Tensor& x, int axis, int64_t begin, int64_t end, int64_t step) {
@@ -191,11 +165,11 @@ Tensor slice(const Tensor& x, int axis, int64_t begin, int64_t end, int64_t step
     y = x.rows(first, last);
   } else {
     y = Tensor::empty(shape, x.dtype());
-    move(shape, x, offset, stride, y, 0, shape.strides());
+    copy_strided(shape, x, offset, stride, y, 0, shape.strides());
   }
   return record("slice", y, {x}, [offset, stride, from = x.shape()](const Tensor& dy, Wants) {
     Tensor dx = Tensor::zeros(from, dy.dtype());
-    move(dy.shape(), dy, 0, dy.shape().strides(), dx, offset, stride);
+    copy_strided(dy.shape(), dy, 0, dy.shape().strides(), dx, offset, stride);
     return dx;
   });
 }
@@ -221,7 +195,7 @@ Tensor concat(const std::vector<Tensor>& x, int axis) {
   const Strides stride = shape.strides();
   int64_t offset = 0;
   for (const Tensor& part : x) {
-    move(part.shape(), part, 0, part.shape().strides(), y, offset, stride);
+    copy_strided(part.shape(), part, 0, part.shape().strides(), y, offset, stride);
     offset += part.shape()[axis] * stride[static_cast<size_t>(axis)];
   }
   return record("concat", y, x, [sizes, axis](const Tensor& dy, Wants want) {
@@ -270,10 +244,10 @@ Tensor pad(const Tensor& x, const std::vector<std::pair<int64_t, int64_t>>& arou
   const Strides stride = shape.strides();
   int64_t offset = 0;
   for (size_t k = 0; k < around.size(); ++k) offset += around[k].first * stride[k];
-  move(x.shape(), x, 0, x.shape().strides(), y, offset, stride);
+  copy_strided(x.shape(), x, 0, x.shape().strides(), y, offset, stride);
   return record("pad", y, {x}, [offset, stride, from = x.shape()](const Tensor& dy, Wants) {
     Tensor dx = Tensor::empty(from, dy.dtype());
-    move(from, dy, offset, stride, dx, 0, from.strides());
+    copy_strided(from, dy, offset, stride, dx, 0, from.strides());
     return dx;
   });
 }
@@ -289,19 +263,17 @@ Tensor take(const Tensor& x, const Tensor& indices, int axis) {
   dims.insert(dims.end(), x.shape().begin() + axis + 1, x.shape().end());
   Tensor y = Tensor::empty(dims, x.dtype());
   const int64_t m = indices.numel();
-  const size_t row = static_cast<size_t>(p.inner) * size_of(x.dtype());
-  const char* from = bytes_of(x);
-  char* to = bytes_of(y);
   const int64_t* at = indices.data<int64_t>();
-  constexpr size_t kPieceBytes = 1 << 16;
-  parallel_for(p.outer * m, static_cast<int64_t>(kPieceBytes / std::max<size_t>(row, 1)),
-               [&](int64_t begin, int64_t end) {
-                 for (int64_t i = begin; i < end; ++i) {
-                   const int64_t source = i / m * p.n + at[i % m];
-                   std::memcpy(to + static_cast<size_t>(i) * row,
-                               from + static_cast<size_t>(source) * row, row);
-                 }
-               });
+  visit_dtype(x.dtype(), [&]<typename T>(T) {
+    const T* from = x.data<T>();
+    T* to = y.mutable_data<T>();
+    const int64_t grain = kStreamGrain / std::max<int64_t>(p.inner, 1);
+    parallel_for(p.outer * m, grain, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        std::copy_n(from + (i / m * p.n + at[i % m]) * p.inner, p.inner, to + i * p.inner);
+      }
+    });
+  });
   // Each column of dx gets its gradients in the order of the indices, whichever thread it is on.
   return record("take", y, {x},
                 [indices = Saved(indices), p, shape = x.shape()](const Tensor& dy, Wants) {

@@ -24,7 +24,6 @@ void copy_axis(const Axis& a, const T* x, T* y) {
   }
 }
 
-// T is float or double for 4 and 8 bytes, whatever the values are: they are only moved.
 template <typename T>
 void copy(Axis* axes, int rank, const T* x, T* y) {
   // The axis with stride 1 in y goes last; if another one has stride 1 in x, the two are
@@ -71,9 +70,9 @@ void copy(Axis* axes, int rank, const T* x, T* y) {
 
 }  // namespace
 
-void copy_strided(Shape dims, size_t element, const void* from,
-                  std::array<int64_t, Shape::kMaxRank> from_stride, void* to,
-                  std::array<int64_t, Shape::kMaxRank> to_stride) {
+void copy_strided(const Shape& dims, const Tensor& from, int64_t from_offset,
+                  const Strides& from_stride, Tensor& to, int64_t to_offset,
+                  const Strides& to_stride) {
   if (dims.numel() == 0) return;
   // Without axes of 1; neighbours that continue each other on both sides become one.
   Axis axes[Shape::kMaxRank];
@@ -88,11 +87,12 @@ void copy_strided(Shape dims, size_t element, const void* from,
     }
   }
   if (rank == 0) axes[rank++] = {1, 1, 1};
-  if (element == 4) {
-    copy(axes, rank, static_cast<const float*>(from), static_cast<float*>(to));
-  } else {
-    copy(axes, rank, static_cast<const double*>(from), static_cast<double*>(to));
-  }
+  visit_dtype(from.dtype(), [&]<typename T>(T) {
+    // Values are only moved: what moves 8 bytes of f64 moves i64 too.
+    using Moved = std::conditional_t<std::is_same_v<T, int64_t>, double, T>;
+    copy(axes, rank, reinterpret_cast<const Moved*>(from.data<T>()) + from_offset,
+         reinterpret_cast<Moved*>(to.mutable_data<T>()) + to_offset);
+  });
 }
 
 }  // namespace ramp

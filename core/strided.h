@@ -2,18 +2,20 @@
 #pragma once
 
 #include <array>
-#include <cstddef>
 #include <cstdint>
 
-#include "ramp/core/shape.h"
+#include "ramp/core/tensor.h"
 
 namespace ramp {
 
-/// to[sum(i[k] * to_stride[k])] = from[sum(i[k] * from_stride[k])] for all i in dims; strides count
-/// elements of 4 or 8 bytes and may be 0 in `from` (broadcasting). The two do not overlap.
-/// Runs go by memcpy, transpositions in blocks; where there are many, on all threads.
-void copy_strided(Shape dims, size_t element, const void* from,
-                  std::array<int64_t, Shape::kMaxRank> from_stride, void* to,
-                  std::array<int64_t, Shape::kMaxRank> to_stride);
+using Strides = std::array<int64_t, Shape::kMaxRank>;
+
+/// to[to_offset + sum(i[k] * to_stride[k])] = from[from_offset + sum(i[k] * from_stride[k])] for
+/// all i in dims; both of one dtype, counted in elements. A stride may be 0 in `from`
+/// (broadcasting). The two do not overlap. Runs go by memcpy, transpositions in blocks; where there
+/// are many, on all threads.
+void copy_strided(const Shape& dims, const Tensor& from, int64_t from_offset,
+                  const Strides& from_stride, Tensor& to, int64_t to_offset,
+                  const Strides& to_stride);
 
 }  // namespace ramp

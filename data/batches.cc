@@ -1,34 +1,10 @@
 #include "ramp/data/batches.h"
 
 #include <algorithm>
-#include <cstring>
 
-#include "ramp/core/parallel.h"
+#include "ramp/autograd/ops_shape.h"
 
 namespace ramp {
-namespace {
-
-// y_i = x[rows_i]
-Tensor gather(const Tensor& x, const Tensor& rows) {
-  const int64_t n = rows.numel();
-  Shape shape = x.shape();
-  shape[0] = n;
-  Tensor y = Tensor::empty(shape, x.dtype());
-  visit_dtype(x.dtype(), [&]<typename T>(T) {
-    const int64_t d = shape.without(0).numel();
-    const size_t bytes = sizeof(T) * static_cast<size_t>(d);
-    const int64_t grain = std::max<int64_t>(1, (1 << 16) / static_cast<int64_t>(bytes + 1));
-    const int64_t* row = rows.data<int64_t>();
-    const T* from = x.data<T>();
-    T* to = y.mutable_data<T>();
-    parallel_for(n, grain, [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) std::memcpy(to + d * i, from + d * row[i], bytes);
-    });
-  });
-  return y;
-}
-
-}  // namespace
 
 Batches::Batches(Dataset data, const BatchOptions& options)
     : data_(std::move(data)), options_(options) {
@@ -62,9 +38,9 @@ Batches::Epoch Batches::epoch(int64_t number, Transform transform) const {
 Dataset Batches::Epoch::batch(int64_t i) const {
   const int64_t begin = i * batches_.options_.size;
   const Tensor rows = order_.rows(begin, std::min(begin + batches_.options_.size, order_.dim(0)));
-  Tensor x = gather(batches_.data_.x, rows);
+  Tensor x = take(batches_.data_.x.detach(), rows);
   if (transform_) x = transform_(x, number_, begin);
-  return {std::move(x), gather(batches_.data_.y, rows)};
+  return {std::move(x), take(batches_.data_.y.detach(), rows)};
 }
 
 }  // namespace ramp
