@@ -80,44 +80,35 @@ void in_pieces(int64_t n, F f) {
   }
 }
 
-// Unsigned arithmetic wraps where signed would be undefined.
-int64_t apply(Binary op, int64_t a, int64_t b) {
-  const auto u = static_cast<uint64_t>(a), v = static_cast<uint64_t>(b);
-  switch (op) {
-    case Binary::add:
-      return static_cast<int64_t>(u + v);
-    case Binary::sub:
-      return static_cast<int64_t>(u - v);
-    case Binary::mul:
-      return static_cast<int64_t>(u * v);
-    case Binary::div:
+// In the order of Binary. Unsigned arithmetic wraps where signed would be undefined.
+using Integer = int64_t;
+using Unsigned = uint64_t;
+constexpr Integer (*kIntegerOps[kBinaryOps])(Integer a, Integer b) = {
+    [](Integer a, Integer b) { return static_cast<Integer>(Unsigned(a) + Unsigned(b)); },
+    [](Integer a, Integer b) { return static_cast<Integer>(Unsigned(a) - Unsigned(b)); },
+    [](Integer a, Integer b) { return static_cast<Integer>(Unsigned(a) * Unsigned(b)); },
+    [](Integer a, Integer b) {
       if (b == 0) fail("div: a division by 0 in i64. Hint: a.to(f32) divides to inf or NaN.");
-      return b == -1 ? static_cast<int64_t>(-u) : a / b;
-    case Binary::maximum:
-      return std::max(a, b);
-    case Binary::minimum:
-      return std::min(a, b);
-    case Binary::less:
-      return a < b;
-    case Binary::less_equal:
-      return a <= b;
-    case Binary::greater:
-      return a > b;
-    case Binary::greater_equal:
-      return a >= b;
-    case Binary::equal:
-      return a == b;
-    case Binary::not_equal:
-      return a != b;
-    default:
+      return b == -1 ? static_cast<Integer>(-Unsigned(a)) : a / b;
+    },
+    [](Integer, Integer) -> Integer {
       fail("pow: expected f32 or f64 tensors; got i64. Hint: x.to(f32).");
-  }
-}
+    },
+    [](Integer a, Integer b) { return std::max(a, b); },
+    [](Integer a, Integer b) { return std::min(a, b); },
+    [](Integer a, Integer b) { return Integer{a < b}; },
+    [](Integer a, Integer b) { return Integer{a <= b}; },
+    [](Integer a, Integer b) { return Integer{a > b}; },
+    [](Integer a, Integer b) { return Integer{a >= b}; },
+    [](Integer a, Integer b) { return Integer{a == b}; },
+    [](Integer a, Integer b) { return Integer{a != b}; },
+    nullptr,  // share: only derivatives take it
+};
 
 template <typename T>
 void run(Binary op, int64_t n, const T* a, int64_t sa, const T* b, int64_t sb, T* y) {
   if constexpr (std::is_same_v<T, int64_t>) {
-    for (int64_t i = 0; i < n; ++i) y[i] = apply(op, a[i * sa], b[i * sb]);
+    for (int64_t i = 0; i < n; ++i) y[i] = kIntegerOps[static_cast<int>(op)](a[i * sa], b[i * sb]);
   } else if (n == 1 && op <= Binary::mul) {  // chains of scalars, without a call
     *y = op == Binary::add ? *a + *b : op == Binary::sub ? *a - *b : *a * *b;
   } else {
@@ -224,6 +215,15 @@ Tensor map_vjp(Unary op, const char* name, const Tensor& x_or_y, const Tensor& d
   return dx;
 }
 
+Tensor unary(Unary op, const char* name, const Tensor& x, Numbers numbers) {
+  Tensor y = map(op, name, x, numbers);
+  const bool from_x = derives_from_x(op);
+  return record(name, y, {x},
+                [op, name, from_x, at = Saved(from_x ? x : y), numbers](const Tensor& dy, Wants) {
+                  return map_vjp(op, name, at.get(name, from_x ? "x" : "y"), dy, numbers);
+                });
+}
+
 Tensor sum_stretched(const Tensor& g, const Shape& shape) {
   const int more = g.rank() - shape.rank();
   std::vector<int> axes;
@@ -315,31 +315,11 @@ Tensor pow(const Tensor& x, const Tensor& p) {
       });
 }
 
-Tensor exp(const Tensor& x) {
-  Tensor y = map(Unary::exp, "exp", x);
-  return record("exp", y, {x}, [y = Saved(y)](const Tensor& dy, Wants) {
-    return map_vjp(Unary::exp, "exp", y.get("exp", "y"), dy);
-  });
-}
-
-Tensor log(const Tensor& x) {
-  return record("log", map(Unary::log, "log", x), {x}, [x = Saved(x)](const Tensor& dy, Wants) {
-    return map_vjp(Unary::log, "log", x.get("log", "x"), dy);
-  });
-}
-
-Tensor sqrt(const Tensor& x) {
-  Tensor y = map(Unary::sqrt, "sqrt", x);
-  return record("sqrt", y, {x}, [y = Saved(y)](const Tensor& dy, Wants) {
-    return map_vjp(Unary::sqrt, "sqrt", y.get("sqrt", "y"), dy);
-  });
-}
-
+Tensor exp(const Tensor& x) { return unary(Unary::exp, "exp", x); }
+Tensor log(const Tensor& x) { return unary(Unary::log, "log", x); }
+Tensor sqrt(const Tensor& x) { return unary(Unary::sqrt, "sqrt", x); }
 Tensor abs(const Tensor& x) {
-  Tensor y = x.dtype() == i64 ? map(Binary::maximum, "abs", x, neg(x)) : map(Unary::abs, "abs", x);
-  return record("abs", y, {x}, [x = Saved(x)](const Tensor& dy, Wants) {
-    return map_vjp(Unary::abs, "abs", x.get("abs", "x"), dy);
-  });
+  return x.dtype() == i64 ? map(Binary::maximum, "abs", x, neg(x)) : unary(Unary::abs, "abs", x);
 }
 
 namespace {
@@ -375,10 +355,7 @@ Tensor clamp(const Tensor& x, double lo, double hi) {
     return map(Binary::minimum, "clamp", map(Binary::maximum, "clamp", x, scalar_like(lo, x)),
                scalar_like(hi, x));
   }
-  return record("clamp", map(Unary::clamp, "clamp", x, {lo, hi}), {x},
-                [x = Saved(x), lo, hi](const Tensor& dy, Wants) {
-                  return map_vjp(Unary::clamp, "clamp", x.get("clamp", "x"), dy, {lo, hi});
-                });
+  return unary(Unary::clamp, "clamp", x, {lo, hi});
 }
 
 Tensor where(const Tensor& cond, const Tensor& a, const Tensor& b) {

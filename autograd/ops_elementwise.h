@@ -112,5 +112,7 @@ struct Numbers {
 Tensor map(Unary op, const char* name, const Tensor& x, Numbers numbers = {});
 Tensor map_vjp(Unary op, const char* name, const Tensor& x_or_y, const Tensor& dy,
                Numbers numbers = {});
+/// Both of them: y = op(x), recorded.
+Tensor unary(Unary op, const char* name, const Tensor& x, Numbers numbers = {});
 
 }  // namespace ramp

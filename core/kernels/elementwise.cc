@@ -17,8 +17,8 @@ struct Stream {
 };
 
 // y[i] = f(x[i]...)
-template <typename T, typename F, typename... S>
-inline void map(int64_t n, T* y, F f, const S&... x) {
+template <typename F, typename T, typename... S>
+inline void map(F f, int64_t n, T* y, const S&... x) {
   constexpr int W = kLanes<T>;
   int64_t i = 0;
   for (; i + W <= n; i += W) store(y + i, f(x.at(i)...));
@@ -39,9 +39,9 @@ void fill(Kernels<T>& k) {
   using S = Stream<T>;
   // f(x) and df(x, y, dy); both are rebuilt from their types inside the plain functions.
   const auto unary = [&k]<typename F, typename D>(Unary op, F, D) {
-    k.unary[static_cast<int>(op)] = [](int64_t n, const T* x, T* y) { map(n, y, F{}, S(x, 1)); };
+    k.unary[static_cast<int>(op)] = [](int64_t n, const T* x, T* y) { map(F{}, n, y, S(x, 1)); };
     k.unary_vjp[static_cast<int>(op)] = [](int64_t n, const T* x, const T* y, const T* dy, T* dx) {
-      map(n, dx, D{}, S(x, 1), S(y, 1), S(dy, 1));
+      map(D{}, n, dx, S(x, 1), S(y, 1), S(dy, 1));
     };
   };
   unary(
@@ -69,7 +69,7 @@ void fill(Kernels<T>& k) {
 
   const auto binary = [&k]<typename F>(Binary op, F) {
     k.binary[static_cast<int>(op)] = [](int64_t n, const T* a, int64_t sa, const T* b, int64_t sb,
-                                        T* y) { map(n, y, F{}, S(a, sa), S(b, sb)); };
+                                        T* y) { map(F{}, n, y, S(a, sa), S(b, sb)); };
   };
   binary(Binary::add, [](V a, V b) { return a + b; });
   binary(Binary::sub, [](V a, V b) { return a - b; });
@@ -90,37 +90,26 @@ void fill(Kernels<T>& k) {
 
   k.where = [](int64_t n, const T* c, int64_t sc, const T* a, int64_t sa, const T* b, int64_t sb,
                T* y) {
-    map(
-        n, y, [](V c, V a, V b) { return c != V{} ? a : b; }, S(c, sc), S(a, sa), S(b, sb));
+    map([](V c, V a, V b) { return c != V{} ? a : b; }, n, y, S(c, sc), S(a, sa), S(b, sb));
   };
   k.leaky_relu = [](int64_t n, T slope, const T* x, T* y) {
-    map(
-        n, y, [slope](V x) { return x < V{} ? slope * x : x; }, S(x, 1));
+    map([slope](V x) { return x < V{} ? slope * x : x; }, n, y, S(x, 1));
   };
   k.leaky_relu_vjp = [](int64_t n, T slope, const T* x, const T* dy, T* dx) {
-    map(
-        n, dx, [slope](V x, V dy) { return x <= V{} ? slope * dy : dy; }, S(x, 1), S(dy, 1));
+    map([slope](V x, V dy) { return x <= V{} ? slope * dy : dy; }, n, dx, S(x, 1), S(dy, 1));
   };
   k.clamp = [](int64_t n, T lo, T hi, const T* x, T* y) {
     const V low = splat(lo), high = splat(hi);
-    map(
-        n, y, [=](V x) { return x < low    ? low
-                                : x > high ? high
-                                           : x; }, S(x, 1));
+    const auto f = [=](V x) { return x < low ? low : x > high ? high : x; };
+    map(f, n, y, S(x, 1));
   };
   k.clamp_vjp = [](int64_t n, T lo, T hi, const T* x, const T* dy, T* dx) {
     const V low = splat(lo), high = splat(hi);
-    map(
-        n, dx,
-        [=](V x, V dy) {
-          const Mask<T> in = (x >= low) & (x <= high);
-          return in ? dy : V{};
-        },
-        S(x, 1), S(dy, 1));
+    const auto df = [=](V x, V dy) { return (x >= low) & (x <= high) ? dy : V{}; };
+    map(df, n, dx, S(x, 1), S(dy, 1));
   };
   k.axpy = [](int64_t n, T f, const T* x, T* y) {
-    map(
-        n, y, [f](V x, V y) { return y + f * x; }, S(x, 1), S(y, 1));
+    map([f](V x, V y) { return y + f * x; }, n, y, S(x, 1), S(y, 1));
   };
 }
 
