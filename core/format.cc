@@ -42,51 +42,6 @@ Digits shortest(T v, std::chars_format notation) {
   return d;
 }
 
-// All values in one notation and to one width (numpy/_core/arrayprint.py, FloatingFormat).
-template <typename T>
-std::vector<std::string> in_columns(const std::vector<T>& values) {
-  T least = std::numeric_limits<T>::infinity(), most = 0;
-  for (T v : values) {
-    if (!std::isfinite(v) || v == 0) continue;
-    least = std::min(least, std::abs(v));
-    most = std::max(most, std::abs(v));
-  }
-  const bool scientific = most > 0 && (most >= (sizeof(T) == 4 ? T(1e6) : T(1e8)) ||
-                                       least < T(0.0001) || most / least > 1000);
-  const auto notation = scientific ? std::chars_format::scientific : std::chars_format::fixed;
-  size_t whole = 0, fraction = 0, exponent = 0;
-  for (T v : values) {
-    if (!std::isfinite(v)) continue;
-    const Digits d = shortest(v, notation);
-    whole = std::max(whole, d.whole.size());
-    fraction = std::max(fraction, d.fraction.size());
-    exponent = std::max(exponent, d.exponent.size());
-  }
-  size_t width = whole + 1 + fraction + (scientific ? 1 + exponent : 0);
-  for (T v : values) {
-    if (!std::isfinite(v)) width = std::max(width, size_t{3} + (v < 0 ? 1 : 0));
-  }
-  std::vector<std::string> words;
-  for (T v : values) {
-    std::string word;
-    if (std::isnan(v)) {
-      word = "nan";
-    } else if (std::isinf(v)) {
-      word = v < 0 ? "-inf" : "inf";
-    } else if (scientific) {  // all with the same number of digits
-      const Digits d(chars(v, notation, static_cast<int>(fraction)));
-      const std::string zeros(exponent - d.exponent.size(), '0');
-      word = fmt::format("{}.{}e{}{}{}", d.whole, d.fraction, d.exponent[0], zeros,
-                         d.exponent.substr(1));
-    } else {
-      const Digits d = shortest(v, notation);
-      word = fmt::format("{}.{:<{}}", d.whole, d.fraction, fraction);
-    }
-    words.push_back(fmt::format("{:>{}}", word, width));
-  }
-  return words;
-}
-
 // A scalar has a line to itself: all its digits, as Python writes them.
 template <typename T>
 std::string alone(T v) {
@@ -98,6 +53,44 @@ std::string alone(T v) {
   }
   const std::string text = chars(v, std::chars_format::fixed);
   return text.find('.') == std::string::npos ? text + ".0" : text;
+}
+
+// All values in one notation, their points in one column (numpy/_core/arrayprint.py,
+// FloatingFormat).
+template <typename T>
+std::vector<std::string> in_columns(const std::vector<T>& values) {
+  T least = std::numeric_limits<T>::infinity(), most = 0;
+  for (T v : values) {
+    if (!std::isfinite(v) || v == 0) continue;
+    least = std::min(least, std::abs(v));
+    most = std::max(most, std::abs(v));
+  }
+  const bool scientific = most > 0 && (most >= (sizeof(T) == 4 ? T(1e6) : T(1e8)) ||
+                                       least < T(0.0001) || most / least > 1000);
+  const auto notation = scientific ? std::chars_format::scientific : std::chars_format::fixed;
+  size_t fraction = 0, exponent = 0;
+  for (T v : values) {
+    if (!std::isfinite(v)) continue;
+    const Digits d = shortest(v, notation);
+    fraction = std::max(fraction, d.fraction.size());
+    exponent = std::max(exponent, d.exponent.size());
+  }
+  std::vector<std::string> words;
+  for (T v : values) {
+    std::string& word = words.emplace_back();
+    if (!std::isfinite(v)) {
+      word = alone(v);
+    } else if (scientific) {  // all with the same number of digits
+      const Digits d(chars(v, notation, static_cast<int>(fraction)));
+      const std::string zeros(exponent - d.exponent.size(), '0');
+      word = fmt::format("{}.{}e{}{}{}", d.whole, d.fraction, d.exponent[0], zeros,
+                         d.exponent.substr(1));
+    } else {
+      const Digits d = shortest(v, notation);
+      word = fmt::format("{}.{:<{}}", d.whole, d.fraction, fraction);
+    }
+  }
+  return words;
 }
 
 template <typename T>
@@ -167,11 +160,7 @@ class Layout {
       const auto lines = static_cast<size_t>(shape_.rank() - axis - 1);
       for_each(axis, [&](int64_t i) {
         if (text.size() > 1) text.append(lines, '\n').append(indent, ' ');
-        if (i < 0) {
-          text += "...";
-        } else {
-          text += write(axis + 1);
-        }
+        text += i < 0 ? "..." : write(axis + 1);
       });
       return text + "]";
     }
@@ -220,8 +209,8 @@ std::string to_string(const Tensor& x, std::string_view element_format) {
     }
     if (words.empty()) {
       for (T v : values) words.push_back(plain ? fmt::to_string(v) : in_format(v, element_format));
-      pad_to_widest(words);
     }
+    pad_to_widest(words);
     return x.rank() == 0 ? words[0] : layout.write(words);
   });
 }
