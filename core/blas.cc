@@ -19,21 +19,16 @@ namespace ramp {
 namespace {
 
 // 3: AVX-512, 2: AVX2 + FMA, 1: older; 0: a name we do not know, left alone.
-int rank_of_core(std::string_view name) {
-  for (const char* s : {"SkylakeX", "Cooperlake", "SapphireRapids"}) {
-    if (name == s) return 3;
-  }
-  for (const char* s : {"Haswell", "Zen", "Excavator"}) {
-    if (name == s) return 2;
-  }
-  for (const char* s :
-       {"Prescott",    "Core2",     "Penryn",     "Dunnington",  "Nehalem",      "Westmere",
-        "Sandybridge", "Atom",      "Athlon",     "Opteron",     "Opteron_SSE3", "Barcelona",
-        "Bobcat",      "Bulldozer", "Piledriver", "Steamroller", "Nano",         "Katmai",
-        "Coppermine",  "Northwood", "Banias"}) {
-    if (name == s) return 1;
-  }
-  return 0;
+int rank_of_core(const std::string& name) {
+  constexpr std::string_view kNames[] = {
+      "",
+      " Prescott Core2 Penryn Dunnington Nehalem Westmere Sandybridge Atom Athlon Opteron "
+      "Opteron_SSE3 Barcelona Bobcat Bulldozer Piledriver Steamroller Nano Katmai Coppermine "
+      "Northwood Banias ",
+      " Haswell Zen Excavator ", " SkylakeX Cooperlake SapphireRapids "};
+  int rank = 3;
+  while (rank > 0 && kNames[rank].find(" " + name + " ") == std::string_view::npos) --rank;
+  return rank;
 }
 
 int rank_of_cpu() {
