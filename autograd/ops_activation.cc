@@ -5,11 +5,11 @@
 
 namespace ramp {
 
-Tensor relu(const Tensor& x) { return unary(Unary::relu, "relu", x); }
+Tensor relu(const Tensor& x) { return recorded_map<Unary::relu, false>(x); }
 Tensor leaky_relu(const Tensor& x, double slope) {
-  return unary(Unary::leaky_relu, "leaky_relu", x, {slope});
+  return recorded_map<Unary::leaky_relu, true>(x, slope);
 }
-Tensor sigmoid(const Tensor& x) { return unary(Unary::sigmoid, "sigmoid", x); }
-Tensor tanh(const Tensor& x) { return unary(Unary::tanh, "tanh", x); }
+Tensor sigmoid(const Tensor& x) { return recorded_map<Unary::sigmoid, false>(x); }
+Tensor tanh(const Tensor& x) { return recorded_map<Unary::tanh, false>(x); }
 
 }  // namespace ramp

@@ -4,7 +4,6 @@
 #include <cmath>
 
 #include "ramp/autograd/ops_reduce.h"
-#include "ramp/autograd/record.h"
 #include "ramp/core/kernels/kernels.h"
 #include "ramp/core/parallel.h"
 
@@ -181,7 +180,10 @@ Tensor map(Binary op, const char* name, const Tensor& a, const Tensor& b) {
   return alike ? map_alike(op, a, b) : map_stretched(op, name, a, b);
 }
 
-Tensor map(Unary op, const char* name, const Tensor& x, Numbers numbers) {
+const char* name_of(Unary op) { return kUnaryNames[static_cast<int>(op)]; }
+
+Tensor map(Unary op, const Tensor& x, Numbers numbers) {
+  const char* name = name_of(op);
   check_defined(name, "x", x);
   Tensor y = Tensor::empty(x.shape(), x.dtype());
   visit_float(name, x.dtype(), [&]<typename T>(T) {
@@ -197,10 +199,9 @@ Tensor map(Unary op, const char* name, const Tensor& x, Numbers numbers) {
   return y;
 }
 
-Tensor map_vjp(Unary op, const char* name, const Tensor& x_or_y, const Tensor& dy,
-               Numbers numbers) {
+Tensor map_vjp(Unary op, const Tensor& x_or_y, const Tensor& dy, Numbers numbers) {
   Tensor dx = Tensor::empty(dy.shape(), dy.dtype());
-  visit_float(name, dy.dtype(), [&]<typename T>(T) {
+  visit_float(name_of(op), dy.dtype(), [&]<typename T>(T) {
     const Kernels<T>& k = kernels<T>();
     const T a = static_cast<T>(numbers.a), b = static_cast<T>(numbers.b);
     const T *at = x_or_y.data<T>(), *g = dy.data<T>();
@@ -213,15 +214,6 @@ Tensor map_vjp(Unary op, const char* name, const Tensor& x_or_y, const Tensor& d
     });
   });
   return dx;
-}
-
-Tensor unary(Unary op, const char* name, const Tensor& x, Numbers numbers) {
-  Tensor y = map(op, name, x, numbers);
-  const bool from_x = derives_from_x(op);
-  return record(name, y, {x},
-                [op, name, from_x, at = Saved(from_x ? x : y), numbers](const Tensor& dy, Wants) {
-                  return map_vjp(op, name, at.get(name, from_x ? "x" : "y"), dy, numbers);
-                });
 }
 
 Tensor sum_stretched(const Tensor& g, const Shape& shape) {
@@ -278,10 +270,8 @@ Tensor div(const Tensor& a, const Tensor& b) {
 }
 
 Tensor neg(const Tensor& x) {
-  Tensor y =
-      x.dtype() == i64 ? map(Binary::sub, "neg", scalar_like(0, x), x) : map(Unary::neg, "neg", x);
-  return record("neg", y, {x},
-                [](const Tensor& dy, Wants) { return map_vjp(Unary::neg, "neg", dy, dy); });
+  Tensor y = x.dtype() == i64 ? map(Binary::sub, "neg", scalar_like(0, x), x) : map(Unary::neg, x);
+  return record("neg", y, {x}, [](const Tensor& dy, Wants) { return map_vjp(Unary::neg, dy, dy); });
 }
 
 Tensor pow(const Tensor& x, double p) {
@@ -315,11 +305,12 @@ Tensor pow(const Tensor& x, const Tensor& p) {
       });
 }
 
-Tensor exp(const Tensor& x) { return unary(Unary::exp, "exp", x); }
-Tensor log(const Tensor& x) { return unary(Unary::log, "log", x); }
-Tensor sqrt(const Tensor& x) { return unary(Unary::sqrt, "sqrt", x); }
+Tensor exp(const Tensor& x) { return recorded_map<Unary::exp, false>(x); }
+Tensor log(const Tensor& x) { return recorded_map<Unary::log, true>(x); }
+Tensor sqrt(const Tensor& x) { return recorded_map<Unary::sqrt, false>(x); }
 Tensor abs(const Tensor& x) {
-  return x.dtype() == i64 ? map(Binary::maximum, "abs", x, neg(x)) : unary(Unary::abs, "abs", x);
+  return x.dtype() == i64 ? map(Binary::maximum, "abs", x, neg(x))
+                          : recorded_map<Unary::abs, true>(x);
 }
 
 namespace {
@@ -355,7 +346,7 @@ Tensor clamp(const Tensor& x, double lo, double hi) {
     return map(Binary::minimum, "clamp", map(Binary::maximum, "clamp", x, scalar_like(lo, x)),
                scalar_like(hi, x));
   }
-  return unary(Unary::clamp, "clamp", x, {lo, hi});
+  return recorded_map<Unary::clamp, true>(x, lo, hi);
 }
 
 Tensor where(const Tensor& cond, const Tensor& a, const Tensor& b) {

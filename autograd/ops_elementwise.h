@@ -6,7 +6,7 @@
 // division truncates as in C++.
 #pragma once
 
-#include "ramp/core/tensor.h"
+#include "ramp/autograd/record.h"
 
 namespace ramp {
 
@@ -109,10 +109,19 @@ Tensor map(Binary op, const char* name, const Tensor& a, const Tensor& b);
 struct Numbers {
   double a = 0, b = 0;  // the slope; lo and hi
 };
-Tensor map(Unary op, const char* name, const Tensor& x, Numbers numbers = {});
-Tensor map_vjp(Unary op, const char* name, const Tensor& x_or_y, const Tensor& dy,
-               Numbers numbers = {});
-/// Both of them: y = op(x), recorded.
-Tensor unary(Unary op, const char* name, const Tensor& x, Numbers numbers = {});
+Tensor map(Unary op, const Tensor& x, Numbers numbers = {});
+Tensor map_vjp(Unary op, const Tensor& x_or_y, const Tensor& dy, Numbers numbers = {});
+const char* name_of(Unary op);
+/// The two as an op: y = op(x), recorded. Its derivative is a function of x, or of y.
+template <Unary op, bool from_x, typename... Number>
+Tensor recorded_map(const Tensor& x, Number... numbers) {
+  Tensor y = map(op, x, {numbers...});
+  if (!records({x})) return y;
+  return record(name_of(op), y, {x},
+                [at = Saved(from_x ? x : y), numbers...](const Tensor& dy, Wants) {
+                  const Tensor& x_or_y = at.get(name_of(op), from_x ? "x" : "y");
+                  return map_vjp(op, x_or_y, dy, {numbers...});
+                });
+}
 
 }  // namespace ramp

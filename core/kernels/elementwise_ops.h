@@ -6,10 +6,8 @@ namespace ramp {
 // The last two take numbers and have kernels apart.
 enum class Unary { neg, exp, log, sqrt, abs, relu, sigmoid, tanh, leaky_relu, clamp };
 constexpr int kUnaryOps = 8;
-/// What the derivative is a function of: x, else y.
-constexpr bool derives_from_x(Unary op) {
-  return op == Unary::log || op == Unary::abs || op >= Unary::leaky_relu;
-}
+constexpr const char* kUnaryNames[] = {"neg",  "exp",     "log",  "sqrt",       "abs",
+                                       "relu", "sigmoid", "tanh", "leaky_relu", "clamp"};
 
 // Comparisons give 1 and 0. share(a, b) is the part of a in the derivative of max(a, b): 1 where it
 // is the greater one, 1/2 at a tie, else 0.
