@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <fstream>
 #include <functional>
 #include <memory>
@@ -281,58 +282,81 @@ std::string peak(const Arguments& a, double start) {
       panel, product, ready - start);
 }
 
-// Each convolution of the workloads: y, dx and dw as fractions of one core's peak for each thread.
-// All count the multiplications of the formula; Winograd's method needs a quarter of them.
+// A convolution with random values, in f32 or f64.
+template <typename T>
+struct Convolution {
+  ConvSizes s;
+  Tensor x, w, dy, y = dy.clone(), dx = x.clone(), dw = w.clone();
+
+  void forward() {
+    conv<T>(s, x.data<T>(), w.data<T>(), nullptr, y.mutable_data<T>(), [](ConvRows, T*) {});
+  }
+  void vjp(bool of_x, bool of_w) {
+    const auto gradient = [&](ConvRows at, T*) {
+      return dy.data<T>() + (at.image * s.oh + at.row) * s.ow * s.k;
+    };
+    conv_vjp<T>(s, x.data<T>(), w.data<T>(), gradient, of_x ? dx.mutable_data<T>() : nullptr,
+                of_w ? dw.mutable_data<T>() : nullptr, nullptr);
+  }
+};
+
+// The largest difference, in units of the root mean square of what is right.
+double error(const Tensor& a, const Tensor& right) {
+  const Tensor d = a.to(f64) - right;
+  return max(maximum(d, -d)).item() / std::sqrt(mean(right * right).item());
+}
+
+// The convolutions of the workloads and larger ones: for y, dx and dw the part of the peak (of one
+// core, for each thread), and the error in f32. All count the multiplications of the formula;
+// Winograd's method needs a quarter of them.
 std::string convolutions(const Arguments& a, double start) {
-  struct Shape {
+  struct Case {
     const char* name;
     int64_t n, size, c, kernel, k, padding;
   };
   const double ready = now();
   std::string list;
-  for (const Shape& t : {Shape{"W3.1", 64, 28, 1, 3, 32, 0}, Shape{"W3.2", 64, 26, 32, 3, 64, 0},
-                         Shape{"W4.1", 64, 28, 1, 5, 6, 2}, Shape{"W4.2", 64, 14, 6, 5, 16, 0},
-                         Shape{"W5.1", 128, 28, 1, 3, 16, 1}, Shape{"W5.2", 128, 28, 16, 3, 32, 1},
-                         Shape{"W5.3", 128, 14, 32, 3, 64, 1}}) {
+  for (const Case& t : {Case{"W3.1", 64, 28, 1, 3, 32, 0}, Case{"W3.2", 64, 26, 32, 3, 64, 0},
+                        Case{"W4.1", 64, 28, 1, 5, 6, 2}, Case{"W4.2", 64, 14, 6, 5, 16, 0},
+                        Case{"W5.1", 128, 28, 1, 3, 16, 1}, Case{"W5.2", 128, 28, 16, 3, 32, 1},
+                        Case{"W5.3", 128, 14, 32, 3, 64, 1}, Case{"", 16, 28, 64, 3, 128, 1},
+                        Case{"", 16, 14, 128, 3, 256, 1}, Case{"", 16, 14, 256, 3, 256, 1},
+                        Case{"", 16, 14, 256, 1, 256, 0}}) {
     const int64_t out = t.size + 2 * t.padding - t.kernel + 1;
-    const ConvSizes s{.n = t.n,
-                      .h = t.size,
-                      .w = t.size,
-                      .c = t.c,
-                      .kh = t.kernel,
-                      .kw = t.kernel,
-                      .k = t.k,
-                      .oh = out,
-                      .ow = out,
-                      .stride = {1, 1},
-                      .dilation = {1, 1},
-                      .before = {t.padding, t.padding},
-                      .groups = 1};
     Rng rng(1);
-    const Tensor x = rng.normal({s.n, s.h, s.w, s.c}), w = rng.normal({s.kh, s.kw, s.c, s.k});
-    const Tensor dy = rng.normal({s.n, s.oh, s.ow, s.k});
-    Tensor y = dy.clone(), dx = x.clone(), dw = w.clone();
-    const auto gradient = [&](ConvRows at, float*) {
-      return dy.data<float>() + (at.image * s.oh + at.row) * s.ow * s.k;
-    };
-    const auto vjp = [&](float* x_to, float* w_to) {
-      conv_vjp<float>(s, x.data<float>(), w.data<float>(), gradient, x_to, w_to, nullptr);
-    };
-    const double work =
-        2.0 * static_cast<double>(s.n * s.oh * s.ow * s.k * s.kh * s.kw * s.c) / 1e9;
-    const double most = microkernel_gflops(a.seconds) * static_cast<double>(a.threads) / work;
-    const double forward = rate(a.seconds, [&] {
-      conv<float>(s, x.data<float>(), w.data<float>(), nullptr, y.mutable_data<float>(),
-                  [](ConvRows, float*) {});
-    });
-    const double of_dx = rate(a.seconds, [&] { vjp(dx.mutable_data<float>(), nullptr); });
-    const double of_dw = rate(a.seconds, [&] { vjp(nullptr, dw.mutable_data<float>()); });
+    Convolution<float> f{.s = {.n = t.n,
+                               .h = t.size,
+                               .w = t.size,
+                               .c = t.c,
+                               .kh = t.kernel,
+                               .kw = t.kernel,
+                               .k = t.k,
+                               .oh = out,
+                               .ow = out,
+                               .stride = {1, 1},
+                               .dilation = {1, 1},
+                               .before = {t.padding, t.padding},
+                               .groups = 1},
+                         .x = rng.normal({t.n, t.size, t.size, t.c}),
+                         .w = rng.normal({t.kernel, t.kernel, t.c, t.k}),
+                         .dy = rng.normal({t.n, out, out, t.k})};
+    Convolution<double> right{.s = f.s, .x = f.x.to(f64), .w = f.w.to(f64), .dy = f.dy.to(f64)};
+    right.forward();
+    right.vjp(true, true);
+    const double macs = static_cast<double>(f.y.numel() * t.kernel * t.kernel * t.c);
+    const double most = microkernel_gflops(a.seconds) * static_cast<double>(a.threads);
+    const auto part = [&](auto call) { return 2e-9 * macs * rate(a.seconds, call) / most; };
+    const double y = part([&] { f.forward(); });
+    const double dx = part([&] { f.vjp(true, false); });
+    const double dw = part([&] { f.vjp(false, true); });
     list += fmt::format(
-        "{}{{\"shape\":\"{} {}x{}x{} {}x{} {}\",\"y\":{:.2f},\"dx\":{:.2f},\"dw\":{:.2f}}}",
-        list.empty() ? "" : ",", t.name, t.size, t.size, t.c, t.kernel, t.kernel, t.k,
-        forward / most, of_dx / most, of_dw / most);
+        "{}{{\"shape\":\"{}{}x{}x{}x{}, {}x{}, {}\",\"peak\":[{:.2f},{:.2f},{:.2f}],"
+        "\"error\":[{:.1e},{:.1e},{:.1e}]}}",
+        list.empty() ? "" : ",", t.name, *t.name ? " " : "", t.n, t.size, t.size, t.c, t.kernel,
+        t.kernel, t.k, y, dx, dw, error(f.y, right.y), error(f.dx, right.dx),
+        error(f.dw, right.dw));
   }
-  return fmt::format("\"of_peak\":[{}],\"first_step_s\":0,\"start_to_ready_s\":{:.3f}", list,
+  return fmt::format("\"y_dx_dw\":[{}],\"first_step_s\":0,\"start_to_ready_s\":{:.3f}", list,
                      ready - start);
 }
 

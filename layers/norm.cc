@@ -1,6 +1,7 @@
 #include "ramp/layers/norm.h"
 
 #include "ramp/autograd/ops_norm.h"
+#include "ramp/layers/activation.h"
 
 namespace ramp {
 
@@ -26,8 +27,17 @@ BatchNorm::BatchNorm(int64_t channels, Activation f, NormOptions options)
       activation(std::move(f)) {}
 
 Tensor BatchNorm::forward(const Tensor& x) {
-  return batch_norm(checked(x), weight, bias, running_mean, running_var,
-                    {training(), options.momentum, options.eps}, activation);
+  Tensor y;
+  forward_with(x, {}, y);
+  return y;
+}
+
+size_t BatchNorm::forward_with(const Tensor& x, std::span<Module* const> next, Tensor& y) {
+  size_t took;
+  const Activation& f = activation_with(activation, next, took);
+  y = batch_norm(checked(x), weight, bias, running_mean, running_var,
+                 {training(), options.momentum, options.eps}, f);
+  return took;
 }
 
 std::string BatchNorm::describe() const {

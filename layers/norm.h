@@ -33,6 +33,7 @@ struct BatchNorm final : Norm {
 
   explicit BatchNorm(int64_t channels, Activation f = Identity{}, NormOptions options = {});
   Tensor forward(const Tensor& x) override;
+  size_t forward_with(const Tensor& x, std::span<Module* const> next, Tensor& y) override;
   void fields(Fields& f) override {
     Norm::fields(f);
     f.buffer("running_mean", running_mean).buffer("running_var", running_var);
