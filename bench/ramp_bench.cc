@@ -350,7 +350,7 @@ std::string convolutions(const Arguments& a, double start) {
     const double dx = part([&] { f.vjp(true, false); });
     const double dw = part([&] { f.vjp(false, true); });
     list += fmt::format(
-        "{}{{\"shape\":\"{}{}x{}x{}x{}, {}x{}, {}\",\"peak\":[{:.2f},{:.2f},{:.2f}],"
+        "{}{{\"shape\":\"{}{}{}x{}x{}x{}, {}x{}, {}\",\"peak\":[{:.2f},{:.2f},{:.2f}],"
         "\"error\":[{:.1e},{:.1e},{:.1e}]}}",
         list.empty() ? "" : ",", t.name, *t.name ? " " : "", t.n, t.size, t.size, t.c, t.kernel,
         t.kernel, t.k, y, dx, dw, error(f.y, right.y), error(f.dx, right.dx),
