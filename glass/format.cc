@@ -1,4 +1,4 @@
-#include "ramp/core/format.h"
+#include "ramp/glass/format.h"
 
 #include <fmt/format.h>
 

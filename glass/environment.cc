@@ -1,4 +1,4 @@
-#include "ramp/core/environment.h"
+#include "ramp/glass/environment.h"
 
 #include <fmt/format.h>
 
