@@ -1,7 +1,6 @@
 #include "ramp/autograd/ops_dropout.h"
 
 #include "ramp/autograd/ops_elementwise.h"
-#include "ramp/core/parallel.h"
 
 namespace ramp {
 namespace {
@@ -11,15 +10,8 @@ Tensor drop(const char* op, const Tensor& x, const Shape& shape, double p, Rng& 
   if (!(p >= 0 && p <= 1)) fail("{}: expected a probability p in [0, 1]; got {}.", op, p);
   visit_float(op, x.dtype(), [](auto) {});
   if (p == 0) return x;
-  Tensor mask = rng.uniform(shape, 0, 1, x.dtype());
-  visit_float(op, x.dtype(), [&]<typename T>(T) {
-    T* m = mask.mutable_data<T>();
-    const T limit = static_cast<T>(p), kept = static_cast<T>(p == 1 ? 0 : 1 / (1 - p));
-    parallel_for(mask.numel(), kStreamGrain, [=](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) m[i] = m[i] < limit ? 0 : kept;
-    });
-  });
-  return x * mask;
+  const double kept = p == 1 ? 0 : 1 / (1 - p);
+  return x * ((rng.uniform(shape, 0, 1, x.dtype()) >= p) * kept);
 }
 
 }  // namespace

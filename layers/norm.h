@@ -1,7 +1,8 @@
 // Normalization layers; channels are the last axis.
 #pragma once
 
-#include "ramp/autograd/activation.h"
+#include "ramp/autograd/ops_norm.h"
+#include "ramp/layers/activation.h"
 #include "ramp/layers/module.h"
 
 namespace ramp {
@@ -12,17 +13,19 @@ struct NormOptions {
   bool affine = true;  // has weight (starts as 1) and bias (0)
 };
 
-/// What they share. Errors: a number of channels below 1, or other than that of x.
+/// What they share. Errors: fewer than 1 channel; those of the ops.
 struct Norm : Module {
   Tensor weight, bias;  // [channels]; undefined if not affine
   int64_t channels;
   NormOptions options;
 
-  Norm(int64_t channels, NormOptions options);
+  Norm(int64_t channels, NormOptions options) : channels(channels), options(options) {
+    if (channels < 1) fail("norm: expected at least 1 channel; got {}.", channels);
+    if (!options.affine) return;
+    weight = Tensor::ones({channels}).requires_grad_();
+    bias = Tensor::zeros({channels}).requires_grad_();
+  }
   void fields(Fields& f) override { f.param("weight", weight).param("bias", bias); }
-
- protected:
-  const Tensor& checked(const Tensor& x) const;
 };
 
 /// y = f(batch_norm(x)), x [.., channels] of rank 2 or more: by the batch's statistics in training,
@@ -31,22 +34,39 @@ struct BatchNorm final : Norm {
   Tensor running_mean, running_var;  // [channels]
   Activation activation;
 
-  explicit BatchNorm(int64_t channels, Activation f = Identity{}, NormOptions options = {});
-  Tensor forward(const Tensor& x) override;
-  size_t forward_with(const Tensor& x, std::span<Module* const> next, Tensor& y) override;
+  explicit BatchNorm(int64_t channels, Activation f = Identity{}, NormOptions options = {})
+      : Norm(channels, options),
+        running_mean(Tensor::zeros({channels})),
+        running_var(Tensor::ones({channels})),
+        activation(std::move(f)) {}
+  Tensor forward(const Tensor& x) override {
+    Tensor y;
+    forward_with(x, {}, y);
+    return y;
+  }
+  size_t forward_with(const Tensor& x, std::span<Module* const> next, Tensor& y) override {
+    size_t took;
+    const Activation& f = activation_with(activation, next, took);
+    y = batch_norm(x, weight, bias, running_mean, running_var,
+                   {training(), options.momentum, options.eps}, f);
+    return took;
+  }
   void fields(Fields& f) override {
     Norm::fields(f);
     f.buffer("running_mean", running_mean).buffer("running_var", running_var);
   }
-  std::string describe() const override;
+  std::string describe() const override {
+    return fmt::format("BatchNorm({}{})", channels,
+                       activation.is_identity() ? "" : ", " + activation.name());
+  }
 };
 using BatchNorm1d = BatchNorm;
 using BatchNorm2d = BatchNorm;
 
-/// y = layer_norm(x), x [.., channels]: each row by itself.
+/// y = layer_norm(x), x [.., channels].
 struct LayerNorm final : Norm {
   explicit LayerNorm(int64_t channels, NormOptions options = {}) : Norm(channels, options) {}
-  Tensor forward(const Tensor& x) override;
+  Tensor forward(const Tensor& x) override { return layer_norm(x, weight, bias, options.eps); }
   std::string describe() const override { return fmt::format("LayerNorm({})", channels); }
 };
 
@@ -56,7 +76,9 @@ struct GroupNorm final : Norm {
 
   GroupNorm(int64_t groups, int64_t channels, NormOptions options = {})
       : Norm(channels, options), groups(groups) {}
-  Tensor forward(const Tensor& x) override;
+  Tensor forward(const Tensor& x) override {
+    return group_norm(x, groups, weight, bias, options.eps);
+  }
   std::string describe() const override {
     return fmt::format("GroupNorm({}, {})", groups, channels);
   }

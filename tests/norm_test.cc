@@ -329,7 +329,7 @@ TEST_CASE("the layers: parameters, buffers, training and evaluation") {
     CHECK(difference(copy.running_mean, at, 1e-3) != "");
   }
   CHECK(bn.describe() == "BatchNorm(3, relu)");
-  CHECK(BatchNorm1d(4, Identity{}, {.affine = false}).describe() == "BatchNorm(4, not affine)");
+  CHECK(BatchNorm1d(4, Identity{}, {.affine = false}).describe() == "BatchNorm(4)");
   CHECK(BatchNorm1d(4, Identity{}, {.affine = false}).parameter_count() == 0);
   CHECK(BatchNorm1d(4, Identity{}, {.affine = false}).state().size() == 2);
 }
@@ -393,7 +393,7 @@ TEST_CASE("errors") {
       0);
   CHECK(of_batch({}, {}).find("batch_norm: x is undefined") == 0);
   CHECK(message([&] { batch_norm(x, {}, {}, none, also_none, {.training = false}); }) ==
-        "batch_norm: expected running_mean and running_var outside training; got undefined ones.");
+        "batch_norm: expected running statistics outside training; got undefined ones.");
   CHECK(message([&] {
           batch_norm(x.to(i64), {}, {}, none, also_none);
         }).find("batch_norm: expected an f32 or f64 tensor; got i64") == 0);
@@ -413,8 +413,8 @@ TEST_CASE("errors") {
   CHECK(message([&] {
           net(Tensor::ones({2, 16, 4, 4}));
         }) ==
-        "0: BatchNorm(16): expected 16 channels on the last axis; got x [2, 16, 4, 4]. Hint: is x "
-        "channels-first?");
+        "0: batch_norm: gamma must be [4] for x [2, 16, 4, 4]; got [16]. Hint: channels are the "
+        "last axis.");
   CHECK(message([&] {
           net(Tensor::ones({2, 4, 4, 16}));
         }).find("1: group_norm: expected a number of groups that divides the 16 channels") == 0);

@@ -120,12 +120,11 @@ struct Kernels {
                          const uint8_t* at, T* dx, int64_t row_stride, int64_t pixel_step,
                          bool accumulate);
 
-  // ---- norm.cc: of the columns j of x [rows, n] ----
-  // y[i, j] = (x[i, j] - m[j]) a[j] + b[j], with g also + g[i, j] e[j]; y may be g
-  void (*affine_cols)(int64_t rows, int64_t n, const T* x, const T* m, const T* a, const T* b,
-                      const T* g, const T* e, T* y);
-  // y[j] = sum of u, y[n + j] = sum of u (x - m), where u = g or, without it, x - m
-  void (*moments_cols)(int64_t rows, int64_t n, const T* x, const T* m, const T* g, double* y);
+  // ---- norm.cc: of the columns j of x [rows, n]; constants k [3 or 4, n] ----
+  // y[i, j] = (x[i, j] - k[0, j]) k[1, j] + k[2, j], at [1] also + g[i, j] k[3, j]; y may be g
+  void (*affine_cols[2])(int64_t rows, int64_t n, const T* k, const T* x, const T* g, T* y);
+  // y[j] = sum of u, y[n + j] = sum of u (x - m), where u = x - m at [0], g at [1]
+  void (*moments_cols[2])(int64_t rows, int64_t n, const T* m, const T* x, const T* g, double* y);
 
   // ---- optimizer.cc ----
   void (*adam)(int64_t n, const AdamStep& step, const T* g, T* w, T* m, T* v);

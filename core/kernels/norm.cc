@@ -25,55 +25,45 @@ inline void for_panels(int64_t n, F f) {
   for (; j < n; ++j) f.template operator()<T, 1>(j);
 }
 
-template <typename T, bool kAdds>
-void affine_of(int64_t rows, int64_t n, const T* x, const T* m, const T* a, const T* b, const T* g,
-               const T* e, T* y) {
+template <typename T, bool kGiven>
+void affine_of(int64_t rows, int64_t n, const T* k, const T* x, const T* g, T* y) {
   for_panels<T>(n, [=]<typename V, int NV>(int64_t j) {
-    constexpr int W = sizeof(V) / sizeof(T);
-    V mean[NV], scale[NV], shift[NV], factor[NV];
-    for (int v = 0; v < NV; ++v) {
-      mean[v] = at<V>(m + j + v * W);
-      scale[v] = at<V>(a + j + v * W);
-      shift[v] = at<V>(b + j + v * W);
-      if (kAdds) factor[v] = at<V>(e + j + v * W);
-    }
+    constexpr int W = sizeof(V) / sizeof(T), K = kGiven ? 4 : 3;
+    V c[K][NV];
+    for (int q = 0; q < K; ++q)
+      for (int v = 0; v < NV; ++v) c[q][v] = at<V>(k + q * n + j + v * W);
     for (int64_t i = j; i < rows * n; i += n) {
 #pragma GCC unroll 4
       for (int v = 0; v < NV; ++v) {
-        V z = (at<V>(x + i + v * W) - mean[v]) * scale[v] + shift[v];
-        if (kAdds) z += at<V>(g + i + v * W) * factor[v];
+        V z = (at<V>(x + i + v * W) - c[0][v]) * c[1][v] + c[2][v];
+        if constexpr (kGiven) z += at<V>(g + i + v * W) * c[3][v];
         __builtin_memcpy(y + i + v * W, &z, sizeof z);
       }
     }
   });
 }
-template <typename T>
-void affine_cols(int64_t rows, int64_t n, const T* x, const T* m, const T* a, const T* b,
-                 const T* g, const T* e, T* y) {
-  (g ? affine_of<T, true> : affine_of<T, false>)(rows, n, x, m, a, b, g, e, y);
-}
 
 template <typename T, bool kGiven>
-void moments_of(int64_t rows, int64_t n, const T* x, const T* m, const T* g, double* y) {
+void moments_of(int64_t rows, int64_t n, const T* m, const T* x, const T* g, double* y) {
   for (int64_t j = 0; j < 2 * n; ++j) y[j] = 0;
   for_panels<T>(n, [=]<typename V, int NV>(int64_t j) {
     constexpr int W = sizeof(V) / sizeof(T);
-    V mean[NV];
-    for (int v = 0; v < NV; ++v) mean[v] = at<V>(m + j + v * W);
     for (int64_t i = 0; i < rows;) {
       const int64_t stop = rows - i < kBlock ? rows : i + kBlock;
-      V sum[NV], product[NV];
-      for (int v = 0; v < NV; ++v) sum[v] = product[v] = V{};
+      V mean[NV], sum[NV], product[NV];
+      for (int v = 0; v < NV; ++v) {
+        mean[v] = at<V>(m + j + v * W);
+        sum[v] = product[v] = V{};
+      }
       for (; i < stop; ++i) {
 #pragma GCC unroll 4
         for (int v = 0; v < NV; ++v) {
-          const int64_t k = i * n + j + v * W;
-          const V d = at<V>(x + k) - mean[v], u = kGiven ? at<V>(g + k) : d;
+          const V d = at<V>(x + i * n + j + v * W) - mean[v];
+          const V u = kGiven ? at<V>(g + i * n + j + v * W) : d;
           sum[v] += u;
           product[v] += u * d;
         }
       }
-#pragma GCC unroll 4
       for (int v = 0; v < NV; ++v) {
         add_in_double(sum[v], y + j + v * W);
         add_in_double(product[v], y + n + j + v * W);
@@ -81,15 +71,13 @@ void moments_of(int64_t rows, int64_t n, const T* x, const T* m, const T* g, dou
     }
   });
 }
-template <typename T>
-void moments_cols(int64_t rows, int64_t n, const T* x, const T* m, const T* g, double* y) {
-  (g ? moments_of<T, true> : moments_of<T, false>)(rows, n, x, m, g, y);
-}
 
 template <typename T>
 void fill(Kernels<T>& k) {
-  k.affine_cols = affine_cols<T>;
-  k.moments_cols = moments_cols<T>;
+  k.affine_cols[0] = affine_of<T, false>;
+  k.affine_cols[1] = affine_of<T, true>;
+  k.moments_cols[0] = moments_of<T, false>;
+  k.moments_cols[1] = moments_of<T, true>;
 }
 
 }  // namespace
