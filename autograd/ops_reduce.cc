@@ -11,12 +11,16 @@
 namespace ramp {
 namespace {
 
-// x as [outer, n, inner], to be reduced over n. Where the axes do not lie side by side, x is a
-// (recorded) permutation of the caller's with those reduced over at the end.
-struct Plan {
+// x as [outer, n, inner], to be reduced over n.
+struct Extent {
+  int64_t outer = 1, n = 1, inner = 1;
+};
+
+// Where the axes do not lie side by side, x is a (recorded) permutation of the caller's with those
+// reduced over at the end.
+struct Plan : Extent {
   Tensor x;
   Shape y;  // with keepdims applied
-  int64_t outer = 1, n = 1, inner = 1;
 
   Plan(const char* op, const Tensor& from, const Axes& axes, bool keepdims) : x(from) {
     check_defined(op, "x", x);
@@ -122,35 +126,29 @@ Tensor scaled_sum(const Plan& p, double scale, const T* about = nullptr) {
   return y;
 }
 
-// dx[o, i, j] = f(i-th element of dx, dy[o, j])
+// f(place in [outer, n, inner], place in [outer, inner], dy there) for each element of dx.
 template <typename T, typename F>
-void for_each_in(int64_t outer, int64_t n, int64_t inner, const T* dy, F f) {
-  parallel_for(outer * n, std::max<int64_t>(1, kPiece / std::max<int64_t>(inner, 1)),
-               [&](int64_t begin, int64_t end) {
-                 for (int64_t r = begin; r < end; ++r) {
-                   const T* g = dy + r / n * inner;
-                   for (int64_t j = 0; j < inner; ++j) f(r * inner + j, r / n * inner + j, g[j]);
-                 }
-               });
-}
-
-// dx = scale * dy, repeated over what was reduced.
-Tensor spread(const Tensor& dy, const Shape& shape, int64_t outer, int64_t n, int64_t inner,
-              double scale) {
-  return visit_float("sum", dy.dtype(), [&]<typename T>(T) {
-    Tensor dx = Tensor::empty(shape, dy.dtype());
-    T* to = dx.mutable_data<T>();
-    for_each_in(outer, n, inner, dy.data<T>(),
-                [to, f = static_cast<T>(scale)](int64_t i, int64_t, T g) { to[i] = f * g; });
-    return dx;
+void for_each_in(const Extent& e, const T* dy, F f) {
+  const int64_t grain = std::max<int64_t>(1, kPiece / std::max<int64_t>(e.inner, 1));
+  parallel_for(e.outer * e.n, grain, [&](int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end; ++r) {
+      const int64_t o = r / e.n * e.inner;
+      for (int64_t j = 0; j < e.inner; ++j) f(r * e.inner + j, o + j, dy[o + j]);
+    }
   });
 }
 
 Tensor sum_or_mean(const char* op, const Plan& p, double scale) {
-  Tensor y = visit_float(op, p.x.dtype(), [&]<typename T>(T) { return scaled_sum<T>(p, scale); });
-  return record(op, y, {p.x},
-                [scale, shape = p.x.shape(), outer = p.outer, n = p.n, inner = p.inner](
-                    const Tensor& dy, Wants) { return spread(dy, shape, outer, n, inner, scale); });
+  return visit_float(op, p.x.dtype(), [&]<typename T>(T) {
+    return record(
+        op, scaled_sum<T>(p, scale), {p.x},
+        [f = static_cast<T>(scale), shape = p.x.shape(), e = Extent(p)](const Tensor& dy, Wants) {
+          Tensor dx = Tensor::empty(shape, dy.dtype());
+          for_each_in(e, dy.data<T>(),
+                      [f, to = dx.mutable_data<T>()](int64_t i, int64_t, T g) { to[i] = f * g; });
+          return dx;
+        });
+  });
 }
 
 }  // namespace
@@ -171,19 +169,17 @@ Tensor var(const Tensor& x, Axes axes, VarOptions options) {
   return visit_float("var", p.x.dtype(), [&]<typename T>(T) {
     const Tensor center = scaled_sum<T>(p, 1 / n);
     Tensor y = scaled_sum<T>(p, scale, center.data<T>());
-    return record("var", y, {p.x},
-                  [x = Saved(p.x), center, scale, outer = p.outer, n = p.n, inner = p.inner](
-                      const Tensor& dy, Wants) {
-                    const Tensor& saved = x.get("var", "x");
-                    Tensor dx = Tensor::empty(saved.shape(), saved.dtype());
-                    const T *from = saved.data<T>(), *mean = center.data<T>();
-                    T* to = dx.mutable_data<T>();
-                    const T f = static_cast<T>(2 * scale);
-                    for_each_in(outer, n, inner, dy.data<T>(), [=](int64_t i, int64_t o, T g) {
-                      to[i] = f * g * (from[i] - mean[o]);
-                    });
-                    return dx;
-                  });
+    return record(
+        "var", y, {p.x}, [x = Saved(p.x), center, scale, e = Extent(p)](const Tensor& dy, Wants) {
+          const Tensor& saved = x.get("var", "x");
+          Tensor dx = Tensor::empty(saved.shape(), saved.dtype());
+          const T *from = saved.data<T>(), *mean = center.data<T>();
+          T* to = dx.mutable_data<T>();
+          const T f = static_cast<T>(2 * scale);
+          for_each_in(e, dy.data<T>(),
+                      [=](int64_t i, int64_t o, T g) { to[i] = f * g * (from[i] - mean[o]); });
+          return dx;
+        });
   });
 }
 

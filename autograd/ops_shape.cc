@@ -14,15 +14,6 @@
 namespace ramp {
 namespace {
 
-// x as [outer, n, inner] around an axis.
-struct Around {
-  int64_t outer = 1, n, inner = 1;
-  Around(const Shape& x, int axis) : n(x[axis]) {
-    for (int i = 0; i < axis; ++i) outer *= x[i];
-    for (int i = axis + 1; i < x.rank(); ++i) inner *= x[i];
-  }
-};
-
 void check_indices(const char* op, const Tensor& index, int64_t n) {
   const int64_t* at = index.data<int64_t>();
   for (int64_t k = 0; k < index.numel(); ++k) {
@@ -256,49 +247,52 @@ Tensor take(const Tensor& x, const Tensor& indices, int axis) {
   check_defined("take", "x", x);
   check_i64("take", "indices", indices);
   axis = normalize_axis("take", axis, x.rank());
-  const Around p(x.shape(), axis);
-  check_indices("take", indices, p.n);
-  std::vector<int64_t> dims(x.shape().begin(), x.shape().begin() + axis);
+  const Shape before(x.shape().begin(), axis),
+      after(x.shape().begin() + axis + 1, x.rank() - axis - 1);
+  const int64_t outer = before.numel(), n = x.shape()[axis], inner = after.numel();
+  check_indices("take", indices, n);
+  std::vector<int64_t> dims(before.begin(), before.end());
   dims.insert(dims.end(), indices.shape().begin(), indices.shape().end());
-  dims.insert(dims.end(), x.shape().begin() + axis + 1, x.shape().end());
+  dims.insert(dims.end(), after.begin(), after.end());
   Tensor y = Tensor::empty(dims, x.dtype());
   const int64_t m = indices.numel();
   const int64_t* at = indices.data<int64_t>();
   visit_dtype(x.dtype(), [&]<typename T>(T) {
     const T* from = x.data<T>();
     T* to = y.mutable_data<T>();
-    const int64_t grain = kStreamGrain / std::max<int64_t>(p.inner, 1);
-    parallel_for(p.outer * m, grain, [&](int64_t begin, int64_t end) {
+    const int64_t grain = kStreamGrain / std::max<int64_t>(inner, 1);
+    parallel_for(outer * m, grain, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) {
-        std::copy_n(from + (i / m * p.n + at[i % m]) * p.inner, p.inner, to + i * p.inner);
+        std::copy_n(from + (i / m * n + at[i % m]) * inner, inner, to + i * inner);
       }
     });
   });
   // Each column of dx gets its gradients in the order of the indices, whichever thread it is on.
-  return record("take", y, {x},
-                [indices = Saved(indices), p, shape = x.shape()](const Tensor& dy, Wants) {
-                  const Tensor& index = indices.get("take", "indices");
-                  const int64_t* at = index.data<int64_t>();
-                  const int64_t m = index.numel();
-                  Tensor dx = Tensor::zeros(shape, dy.dtype());
-                  visit_float("take", dy.dtype(), [&]<typename T>(T) {
-                    const T* g = dy.data<T>();
-                    T* d = dx.mutable_data<T>();
-                    constexpr int64_t kColumns = 1024;
-                    const int64_t strips = (p.inner + kColumns - 1) / kColumns;
-                    parallel_for(p.outer * strips, 1, [&](int64_t begin, int64_t end) {
-                      for (int64_t i = begin; i < end; ++i) {
-                        const int64_t o = i / strips, j = i % strips * kColumns,
-                                      n = std::min(kColumns, p.inner - j);
-                        for (int64_t k = 0; k < m; ++k) {
-                          kernels<T>().axpy(n, 1, g + (o * m + k) * p.inner + j,
-                                            d + (o * p.n + at[k]) * p.inner + j);
-                        }
-                      }
-                    });
-                  });
-                  return dx;
-                });
+  return record(
+      "take", y, {x},
+      [indices = Saved(indices), outer, n, inner, shape = x.shape()](const Tensor& dy, Wants) {
+        const Tensor& index = indices.get("take", "indices");
+        const int64_t* at = index.data<int64_t>();
+        const int64_t m = index.numel();
+        Tensor dx = Tensor::zeros(shape, dy.dtype());
+        visit_float("take", dy.dtype(), [&]<typename T>(T) {
+          const T* g = dy.data<T>();
+          T* d = dx.mutable_data<T>();
+          constexpr int64_t kColumns = 1024;
+          const int64_t strips = (inner + kColumns - 1) / kColumns;
+          parallel_for(outer * strips, 1, [&](int64_t begin, int64_t end) {
+            for (int64_t i = begin; i < end; ++i) {
+              const int64_t o = i / strips, j = i % strips * kColumns,
+                            width = std::min(kColumns, inner - j);
+              for (int64_t k = 0; k < m; ++k) {
+                kernels<T>().axpy(width, 1, g + (o * m + k) * inner + j,
+                                  d + (o * n + at[k]) * inner + j);
+              }
+            }
+          });
+        });
+        return dx;
+      });
 }
 
 namespace {

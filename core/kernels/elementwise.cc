@@ -105,7 +105,7 @@ void fill(Kernels<T>& k) {
   };
   k.clamp_vjp = [](int64_t n, T lo, T hi, const T* x, const T* dy, T* dx) {
     const V low = splat(lo), high = splat(hi);
-    const auto df = [=](V x, V dy) { return (x >= low) & (x <= high) ? dy : V{}; };
+    const auto df = [=](V x, V dy) { return ((x >= low) & (x <= high)) ? dy : V{}; };
     map(df, n, dx, S(x, 1), S(dy, 1));
   };
   k.axpy = [](int64_t n, T f, const T* x, T* y) {
