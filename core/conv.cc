@@ -17,8 +17,8 @@ namespace {
 
 int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-// What one thread works on at a time should stay in its L2 cache.
-constexpr int64_t kCacheBytes = 3 << 17;
+// What one thread works on at a time: about the size of its L2 cache.
+constexpr int64_t kCacheBytes = 5 << 17;
 // The images are shared out in so many pieces at most, each with a dw of its own.
 constexpr int64_t kPieces = 8;
 constexpr int64_t kPiecesBytes = 1 << 26;

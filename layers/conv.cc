@@ -30,12 +30,6 @@ std::string describe_conv(const char* layer, int64_t c, int64_t k, Size2d kernel
                      f.is_identity() ? "" : ", " + f.name(), bias.defined() ? "" : ", no bias");
 }
 
-bool halves(const Pool2dOptions& o) {
-  const auto is = [](Size2d s, int64_t n) { return s.h == n && s.w == n; };
-  return is(o.kernel, 2) && (is(o.stride, 0) || is(o.stride, 2)) && is(o.padding, 0) &&
-         !o.ceil_mode;
-}
-
 }  // namespace
 
 Conv2d::Conv2d(int64_t c, int64_t k, const Conv2dOptions& o, Activation f)
@@ -52,7 +46,7 @@ size_t Conv2d::forward_with(const Tensor& x, std::span<Module* const> next, Tens
   size_t took;
   const Activation& f = activation_with(activation, next, took);
   const auto* pool = took < next.size() ? dynamic_cast<MaxPool2d*>(next[took]) : nullptr;
-  const bool pools = pool && halves(pool->options);
+  const bool pools = pool && pool->is_halving();
   y = pools ? conv2d_max_pool(x, weight, bias, options, f) : conv2d(x, weight, bias, options, f);
   return took + (pools ? 1 : 0);
 }

@@ -23,12 +23,10 @@ template <typename T, int MR, int NV, bool kAccumulate>
                              int64_t ldc, int64_t first) {
   constexpr int W = kLanes<T>;
   Vec<T> sum[MR][NV];
-#pragma GCC unroll 4
-  for (int j = 0; j < NV; ++j) {
-    const Vec<T> start = bias ? load(bias + j * W) : Vec<T>{};
 #pragma GCC unroll 16
-    for (int i = 0; i < MR; ++i) sum[i][j] = start;
-  }
+  for (int i = 0; i < MR; ++i)
+#pragma GCC unroll 4
+    for (int j = 0; j < NV; ++j) sum[i][j] = Vec<T>{};
   for (int64_t s = 0; s < segments.count; ++s) {
     const T* a = from + segments.offset[s];
     for (int64_t p = 0; p < k; ++p) {
@@ -50,11 +48,12 @@ template <typename T, int MR, int NV, bool kAccumulate>
 #pragma GCC unroll 4
     for (int j = 0; j < NV; ++j) {
       T* y = c + i * ldc + j * W;
+      Vec<T> v = sum[i][j];
+      if (bias) v += load(bias + j * W);
       if (first != 0 && j == NV - 1) {
-        const Vec<T> v = kAccumulate ? load_first(y, first) + sum[i][j] : sum[i][j];
-        store_first(y, v, first);
+        store_first(y, kAccumulate ? load_first(y, first) + v : v, first);
       } else {
-        store(y, kAccumulate ? load(y) + sum[i][j] : sum[i][j]);
+        store(y, kAccumulate ? load(y) + v : v);
       }
     }
 }

@@ -74,7 +74,7 @@ inline void store_pieces(T* p, const T* lane, int64_t n) {
 template <typename T>
 inline void store_first(T* p, Vec<T> v, int64_t n) {
   T lane[kLanes<T>];
-  __builtin_memcpy(lane, &v, sizeof v);
+  store(lane, v);  // not memcpy: taking v's address would keep a sum in memory while it grows
   store_pieces<kLanes<T> / 2>(p, lane, n);
 }
 template <typename T>
