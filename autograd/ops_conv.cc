@@ -137,7 +137,7 @@ Tensor convolution(const char* op, const ConvSizes& s, const Tensor& x, const Te
               f.vjp_block(n, value + first, g + first, scratch);
               return scratch;
             }
-            const Scratch<T> small(n / 4);
+            const ScratchMemory<T> small(n / 4);
             f.vjp_block(n / 4, value + first / 4, g + first / 4, small.get());
             for (int64_t i = 0; i < rows.rows; i += 2) {
               const int64_t pooled = i / 2 * (row / 2);

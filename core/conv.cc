@@ -85,7 +85,7 @@ struct Correlation {
   int64_t out_width;
   bool pads, depthwise;
   std::vector<Phase> phases;
-  Scratch<T> packed;
+  ScratchMemory<T> packed;
 
   Correlation(const ConvSizes& s, const T* weights, bool of_dx)
       : h(of_dx ? s.oh : s.h),
@@ -226,7 +226,7 @@ template <typename T>
 void conv_direct(const ConvSizes& s, const T* x, const T* w, const T* b, T* y, ConvDone<T> done) {
   const Correlation<T> f(s, w, false);
   // A panel of biases may be read beyond their end.
-  const Scratch<T> bias(b ? s.k + f.panel() : 0);
+  const ScratchMemory<T> bias(b ? s.k + f.panel() : 0);
   if (b) std::fill_n(std::copy_n(b, s.k, bias.get()), f.panel(), T(0));
   const int64_t reach = (s.kh - 1) * s.dilation[0] + 1;
   const int64_t row_bytes = int64_t{sizeof(T)} * (s.ow * s.k + s.stride[0] * f.pitch);
@@ -236,8 +236,8 @@ void conv_direct(const ConvSizes& s, const T* x, const T* w, const T* b, T* y, C
   strip = std::min(strip, s.oh);
   const int64_t work = strip * s.ow * s.k * s.kh * s.kw * (s.c / s.groups);
   parallel_for(s.n * strips, kGemmGrain / (work + 1) + 1, [&](int64_t begin, int64_t end) {
-    const Scratch<T> in(f.pads ? f.rows_read(strip, reach) * f.pitch : 0);
-    const Scratch<T> out(y ? 0 : strip * s.ow * s.k);
+    const ScratchMemory<T> in(f.pads ? f.rows_read(strip, reach) * f.pitch : 0);
+    const ScratchMemory<T> out(y ? 0 : strip * s.ow * s.k);
     for (int64_t i = begin; i < end; ++i) {
       const int64_t image = i / strips, row = i % strips * strip;
       const int64_t rows = std::min(strip, s.oh - row);
@@ -323,8 +323,8 @@ void conv_direct_vjp(const ConvSizes& s, const T* x, const T* w, ConvGradient<T>
   const int64_t dw_size = of_y.depthwise ? s.kh * s.kw * s.c : dw_rows.size();
   const int64_t pieces = pieces_of(s.n, dw ? dw_size * int64_t{sizeof(T)} : 0);
   const int64_t images = divide_up(s.n, pieces);
-  const Scratch<T> dws(dw ? pieces * dw_size : 0);
-  const Scratch<double> dbs(db ? pieces * s.k : 0);
+  const ScratchMemory<T> dws(dw ? pieces * dw_size : 0);
+  const ScratchMemory<double> dbs(db ? pieces * s.k : 0);
   if (dw) std::fill_n(dws.get(), pieces * dw_size, T(0));
   if (db) std::fill_n(dbs.get(), pieces * s.k, 0.);
   const int64_t x_rows = of_y.rows_read(s.oh, (s.kh - 1) * s.dilation[0] + 1);
@@ -333,9 +333,10 @@ void conv_direct_vjp(const ConvSizes& s, const T* x, const T* w, ConvGradient<T>
 
   parallel_for(s.n, images, [&](int64_t begin, int64_t end) {
     const int64_t piece = begin / images;
-    const Scratch<T> out(dy_size + panel), padded_x(dw && of_y.pads ? x_rows * of_y.pitch : 0);
-    const Scratch<T> padded_dy(dx && of_dx->pads ? dy_rows * of_dx->pitch : 0);
-    const Scratch<double> sums(db ? s.k : 0);
+    const ScratchMemory<T> out(dy_size + panel),
+        padded_x(dw && of_y.pads ? x_rows * of_y.pitch : 0);
+    const ScratchMemory<T> padded_dy(dx && of_dx->pads ? dy_rows * of_dx->pitch : 0);
+    const ScratchMemory<double> sums(db ? s.k : 0);
     for (int64_t i = begin; i < end; ++i) {
       const T* dy = gradient({i, 0, s.oh}, out.get());
       if (db) add_db(s.oh * s.ow, s.k, dy, sums.get(), dbs.get() + piece * s.k);
@@ -442,10 +443,10 @@ struct Winograd {
 template <typename T>
 void conv_winograd(const ConvSizes& s, const T* x, const T* w, const T* b, T* y, ConvDone<T> done) {
   const Winograd<T> f(s);
-  const Scratch<T> u(f.u_size(s.c, s.k));
+  const ScratchMemory<T> u(f.u_size(s.c, s.k));
   f.kernel.winograd_weights(s.c, s.k, w, f.panel, u.get());
   parallel_for(s.n * f.down, f.strip, [&](int64_t begin, int64_t end) {
-    const Scratch<T> v(36 * f.v_pitch), m(36 * f.m_pitch), out(y ? 0 : 4 * s.ow * s.k);
+    const ScratchMemory<T> v(36 * f.v_pitch), m(36 * f.m_pitch), out(y ? 0 : 4 * s.ow * s.k);
     f.input(x, begin, end, v.get());
     f.products((end - begin) * f.across, s.c, s.k, v.get(), f.v_pitch, u.get(), m.get(), f.m_pitch);
     for (int64_t i = begin; i < end; ++i) {
@@ -463,24 +464,24 @@ void conv_winograd_vjp(const ConvSizes& s, const T* x, const T* w, ConvGradient<
                        T* dw, T* db) {
   const Winograd<T> f(s);
   const int64_t du_size = 36 * s.c * s.k, image = s.h * s.w * s.c;
-  const Scratch<T> u(dx ? f.u_size(s.k, s.c) : 0);
+  const ScratchMemory<T> u(dx ? f.u_size(s.k, s.c) : 0);
   if (dx) {
-    const Scratch<T> turned(9 * s.c * s.k);
+    const ScratchMemory<T> turned(9 * s.c * s.k);
     for (int64_t i = 0; i < 9 * s.c * s.k; i += s.c * s.k)
       f.kernel.transpose(s.c, s.k, w + i, s.k, turned.get() + i, s.c);
     f.kernel.winograd_weights(s.k, s.c, turned.get(), f.panel, u.get());
   }
   const int64_t pieces = pieces_of(s.n, dw ? du_size * int64_t{sizeof(T)} : 0);
   const int64_t images = divide_up(s.n, pieces);
-  const Scratch<T> dus(dw ? pieces * du_size : 0);
-  const Scratch<double> dbs(db ? pieces * s.k : 0);
+  const ScratchMemory<T> dus(dw ? pieces * du_size : 0);
+  const ScratchMemory<double> dbs(db ? pieces * s.k : 0);
   if (db) std::fill_n(dbs.get(), pieces * s.k, 0.);
 
   parallel_for(s.n, images, [&](int64_t first, int64_t last) {
     const int64_t piece = first / images;
     T* du = dus.get() + (dw ? piece * du_size : 0);
-    const Scratch<T> v(36 * f.v_pitch), m(36 * f.m_pitch), out(4 * s.ow * s.k);
-    const Scratch<double> sums(db ? s.k : 0);
+    const ScratchMemory<T> v(36 * f.v_pitch), m(36 * f.m_pitch), out(4 * s.ow * s.k);
+    const ScratchMemory<double> sums(db ? s.k : 0);
     if (dx) std::fill(dx + first * image, dx + last * image, T(0));
     for (int64_t begin = first * f.down; begin < last * f.down; begin += f.strip) {
       const int64_t end = std::min(begin + f.strip, last * f.down);

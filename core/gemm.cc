@@ -84,7 +84,7 @@ void gemm_own(Trans trans, int64_t m, int64_t n, int64_t k, const T* a, const T*
   // cache, and (the last panel only) where n is no multiple of the vector.
   const bool pack_all = tb || m >= 256 || (m > 16 && bad_stride(n * int64_t{sizeof(T)}));
   const int64_t first_packed = pack_all ? 0 : n % lanes == 0 ? panels : panels - 1;
-  const Scratch<T> packed((panels - first_packed) * width * k);
+  const ScratchMemory<T> packed((panels - first_packed) * width * k);
   const auto panel_memory = [&](int64_t p) {
     return packed.get() + (p - first_packed) * width * k;
   };
@@ -129,7 +129,7 @@ void gemm_own(Trans trans, int64_t m, int64_t n, int64_t k, const T* a, const T*
   const int64_t slice = divide_up(k, divide_up(k, kDepth));
 
   parallel_for(tiles(), std::max<int64_t>(1, kGemmGrain / work()), [&](int64_t begin, int64_t end) {
-    const Scratch<T> a_tile(pack_a ? slice * tile_rows : 0);
+    const ScratchMemory<T> a_tile(pack_a ? slice * tile_rows : 0);
     for (int64_t tile = begin; tile < end; ++tile) {
       const int64_t i = tile / tiles_across * tile_rows, rows = std::min(tile_rows, m - i);
       const int64_t p0 = tile % tiles_across * tile_panels;

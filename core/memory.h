@@ -30,16 +30,16 @@ void deallocate(void* p, size_t n) noexcept;
 
 /// Memory for n values of T while it lives.
 template <typename T>
-class Scratch {
+class ScratchMemory {
  public:
-  explicit Scratch(int64_t n) : bytes_(static_cast<size_t>(n) * sizeof(T)) {
+  explicit ScratchMemory(int64_t n) : bytes_(static_cast<size_t>(n) * sizeof(T)) {
     if (n > 0) p_ = static_cast<T*>(allocate(bytes_));
   }
-  ~Scratch() {
+  ~ScratchMemory() {
     if (p_) deallocate(p_, bytes_);
   }
-  Scratch(const Scratch&) = delete;
-  Scratch& operator=(const Scratch&) = delete;
+  ScratchMemory(const ScratchMemory&) = delete;
+  ScratchMemory& operator=(const ScratchMemory&) = delete;
   T* get() const { return p_; }
 
  private:
