@@ -482,7 +482,6 @@ void conv_winograd_vjp(const ConvSizes& s, const T* x, const T* w, ConvGradient<
     T* du = dus.get() + (dw ? piece * du_size : 0);
     const ScratchMemory<T> v(36 * f.v_pitch), m(36 * f.m_pitch), out(4 * s.ow * s.k);
     const ScratchMemory<double> sums(db ? s.k : 0);
-    if (dx) std::fill(dx + first * image, dx + last * image, T(0));
     for (int64_t begin = first * f.down; begin < last * f.down; begin += f.strip) {
       const int64_t end = std::min(begin + f.strip, last * f.down);
       const int64_t tiles = (end - begin) * f.across;
@@ -505,6 +504,7 @@ void conv_winograd_vjp(const ConvSizes& s, const T* x, const T* w, ConvGradient<
       if (dx) {
         f.products(tiles, s.k, s.c, m.get(), f.m_pitch, u.get(), v.get(), f.v_pitch);
         for (int64_t i = begin; i < end; ++i) {
+          if (i % f.down == 0) std::fill_n(dx + i / f.down * image, image, T(0));
           f.kernel.winograd_input_vjp(s.h, s.w, s.c, f.row_of(i) - s.before[0], -s.before[1],
                                       f.across, v.get() + (i - begin) * f.across * s.c, f.v_pitch,
                                       dx + i / f.down * image);

@@ -18,9 +18,9 @@ constexpr int64_t kNoOffset = 0;
 // c(i, j) (+)= bias(j) + sum_p a(i, p) b(p, j) for MR rows and NV vectors of columns; `first` of
 // the last vector's lanes are stored (0: all).
 template <typename T, int MR, int NV, bool kAccumulate>
-[[gnu::noinline]] void block(Segments segments, int64_t k, const T* from, int64_t a_row,
-                             int64_t a_col, const T* b, int64_t ldb, const T* bias, T* c,
-                             int64_t ldc, int64_t first) {
+[[gnu::always_inline]] inline void block(Segments segments, int64_t k, const T* from, int64_t a_row,
+                                         int64_t a_col, const T* b, int64_t ldb, const T* bias,
+                                         T* c, int64_t ldc, int64_t first) {
   constexpr int W = kLanes<T>;
   Vec<T> sum[MR][NV];
 #pragma GCC unroll 16
@@ -29,6 +29,7 @@ template <typename T, int MR, int NV, bool kAccumulate>
     for (int j = 0; j < NV; ++j) sum[i][j] = Vec<T>{};
   for (int64_t s = 0; s < segments.count; ++s) {
     const T* a = from + segments.offset[s];
+#pragma GCC unroll 2
     for (int64_t p = 0; p < k; ++p) {
       Vec<T> row[NV];
 #pragma GCC unroll 4
@@ -64,21 +65,32 @@ constexpr int rows_for(int nv) {
   return nv == 2 ? 6 : 12;
 }
 
+// `count` blocks, one below the other.
+template <typename T, int MR, int NV, bool kAccumulate>
+[[gnu::noinline]] void blocks(int64_t count, Segments segments, int64_t k, const T* a,
+                              int64_t a_row, int64_t a_col, const T* b, int64_t ldb, const T* bias,
+                              T* c, int64_t ldc, int64_t first) {
+  for (; count > 0; --count, a += MR * a_row, c += MR * ldc)
+    block<T, MR, NV, kAccumulate>(segments, k, a, a_row, a_col, b, ldb, bias, c, ldc, first);
+}
+
 // m rows in blocks of nearly equal size: a last block of a row or two would wait for its own sums.
 template <typename T, int NV, bool kAccumulate, int... kRows>
 void rows_of_blocks(std::integer_sequence<int, kRows...>, int64_t m, Segments segments, int64_t k,
                     const T* a, int64_t a_row, int64_t a_col, const T* b, int64_t ldb,
                     const T* bias, T* c, int64_t ldc, int64_t first) {
-  static constexpr decltype(&block<T, 1, NV, kAccumulate>) of_rows[] = {
-      block<T, kRows + 1, NV, kAccumulate>...};
+  static constexpr decltype(&blocks<T, 1, NV, kAccumulate>) of_rows[] = {
+      blocks<T, kRows + 1, NV, kAccumulate>...};
   constexpr int64_t kMost = sizeof...(kRows);
-  for (int64_t blocks = (m + kMost - 1) / kMost; blocks > 0; --blocks) {
-    const int64_t rows = (m + blocks - 1) / blocks;
-    of_rows[rows - 1](segments, k, a, a_row, a_col, b, ldb, bias, c, ldc, first);
-    a += rows * a_row;
-    c += rows * ldc;
-    m -= rows;
+  const int64_t count = (m + kMost - 1) / kMost;
+  if (count == 0) return;
+  const int64_t rows = m / count, larger = m % count;  // so many have a row more
+  if (larger > 0) {
+    of_rows[rows](larger, segments, k, a, a_row, a_col, b, ldb, bias, c, ldc, first);
+    a += larger * (rows + 1) * a_row;
+    c += larger * (rows + 1) * ldc;
   }
+  of_rows[rows - 1](count - larger, segments, k, a, a_row, a_col, b, ldb, bias, c, ldc, first);
 }
 
 template <typename T, bool kAccumulate>
