@@ -395,11 +395,14 @@ struct Winograd {
   // onto the same sets of the cache.
   int64_t v_pitch, m_pitch;
 
-  explicit Winograd(const ConvSizes& sizes)
+  Winograd(const ConvSizes& sizes, bool vjp)
       : s(sizes), across(divide_up(s.ow, 4)), down(divide_up(s.oh, 4)) {
-    // The microkernel takes 6 tiles at a time: strips leave few over.
-    const int64_t most = std::clamp(kCacheBytes / (36 * int64_t{sizeof(T)} * (s.c + s.k) * across),
-                                    int64_t{1}, std::max(down, divide_up(s.n * down, 8)));
+    // A strip should fit the cache, but not be smaller than the 36 sums for dw that each strip adds
+    // to. The microkernel takes 6 tiles at a time: strips leave few over.
+    const int64_t sums = vjp ? 72 * int64_t{sizeof(T)} * s.c * s.k : 0;
+    const int64_t most =
+        std::clamp(std::max(kCacheBytes, sums) / (36 * int64_t{sizeof(T)} * (s.c + s.k) * across),
+                   int64_t{1}, std::max(down, divide_up(s.n * down, 8)));
     double best = 0;
     for (int64_t rows = 1; rows <= most; ++rows) {
       const int64_t tiles = rows * across;
@@ -424,14 +427,12 @@ struct Winograd {
     }
   }
 
-  // For each of the 36: to [tiles, cols] = from [tiles, depth] u, u in panels
-  void products(int64_t tiles, int64_t depth, int64_t cols, const T* from, int64_t from_pitch,
-                const T* u, T* to, int64_t to_pitch) const {
-    for (int64_t p = 0; p < 36; ++p)
-      for (int64_t j = 0; j < cols; j += panel, u += depth * panel) {
-        kernel.gemm_panel(tiles, std::min(panel, cols - j), depth, from + p * from_pitch, depth, 1,
-                          u, panel, to + p * to_pitch + j, cols, false);
-      }
+  // to [tiles, cols] = from [tiles, depth] u, u in panels
+  void product(int64_t tiles, int64_t depth, int64_t cols, const T* from, const T* u, T* to) const {
+    for (int64_t j = 0; j < cols; j += panel, u += depth * panel) {
+      kernel.gemm_panel(tiles, std::min(panel, cols - j), depth, from, depth, 1, u, panel, to + j,
+                        cols, false);
+    }
   }
 
   static int64_t u_size(int64_t depth, int64_t cols) {
@@ -442,13 +443,16 @@ struct Winograd {
 
 template <typename T>
 void conv_winograd(const ConvSizes& s, const T* x, const T* w, const T* b, T* y, ConvDone<T> done) {
-  const Winograd<T> f(s);
+  const Winograd<T> f(s, false);
   const ScratchMemory<T> u(f.u_size(s.c, s.k));
   f.kernel.winograd_weights(s.c, s.k, w, f.panel, u.get());
   parallel_for(s.n * f.down, f.strip, [&](int64_t begin, int64_t end) {
     const ScratchMemory<T> v(36 * f.v_pitch), m(36 * f.m_pitch), out(y ? 0 : 4 * s.ow * s.k);
     f.input(x, begin, end, v.get());
-    f.products((end - begin) * f.across, s.c, s.k, v.get(), f.v_pitch, u.get(), m.get(), f.m_pitch);
+    for (int64_t p = 0; p < 36; ++p) {
+      f.product((end - begin) * f.across, s.c, s.k, v.get() + p * f.v_pitch,
+                u.get() + p * (f.u_size(s.c, s.k) / 36), m.get() + p * f.m_pitch);
+    }
     for (int64_t i = begin; i < end; ++i) {
       const ConvRows at{i / f.down, f.row_of(i), f.rows_of(i)};
       T* to = y ? y + (at.image * s.oh + at.row) * s.ow * s.k : out.get();
@@ -462,7 +466,7 @@ void conv_winograd(const ConvSizes& s, const T* x, const T* w, const T* b, T* y,
 template <typename T>
 void conv_winograd_vjp(const ConvSizes& s, const T* x, const T* w, ConvGradient<T> gradient, T* dx,
                        T* dw, T* db) {
-  const Winograd<T> f(s);
+  const Winograd<T> f(s, true);
   const int64_t du_size = 36 * s.c * s.k, image = s.h * s.w * s.c;
   const ScratchMemory<T> u(dx ? f.u_size(s.k, s.c) : 0);
   if (dx) {
@@ -471,7 +475,10 @@ void conv_winograd_vjp(const ConvSizes& s, const T* x, const T* w, ConvGradient<
       f.kernel.transpose(s.c, s.k, w + i, s.k, turned.get() + i, s.c);
     f.kernel.winograd_weights(s.k, s.c, turned.get(), f.panel, u.get());
   }
-  const int64_t pieces = pieces_of(s.n, dw ? du_size * int64_t{sizeof(T)} : 0);
+  // A piece should have more tiles to add up than its sums have rows and columns.
+  const int64_t enough = s.n * f.down * f.across * (s.c + s.k) / (2 * s.c * s.k);
+  const int64_t pieces =
+      std::min(pieces_of(s.n, dw ? du_size * int64_t{sizeof(T)} : 0), std::max<int64_t>(enough, 4));
   const int64_t images = divide_up(s.n, pieces);
   const ScratchMemory<T> dus(dw ? pieces * du_size : 0);
   const ScratchMemory<double> dbs(db ? pieces * s.k : 0);
@@ -492,17 +499,16 @@ void conv_winograd_vjp(const ConvSizes& s, const T* x, const T* w, ConvGradient<
         f.kernel.winograd_output_vjp(at.rows, s.ow, s.k, dy, m.get() + (i - begin) * f.across * s.k,
                                      f.m_pitch);
       }
-      if (dw) {
-        f.input(x, begin, end, v.get());
-        for (int64_t p = 0; p < 36; ++p)
-          for (int64_t j = 0; j < s.k; j += f.panel) {
-            f.kernel.gemm_panel(s.c, std::min(f.panel, s.k - j), tiles, v.get() + p * f.v_pitch, 1,
-                                s.c, m.get() + p * f.m_pitch + j, s.k, du + p * s.c * s.k + j, s.k,
-                                begin > first * f.down);
-          }
+      if (dw) f.input(x, begin, end, v.get());
+      for (int64_t p = 0; p < 36; ++p) {
+        T *vp = v.get() + p * f.v_pitch, *mp = m.get() + p * f.m_pitch;
+        for (int64_t j = 0; dw && j < s.k; j += f.panel) {
+          f.kernel.gemm_panel(s.c, std::min(f.panel, s.k - j), tiles, vp, 1, s.c, mp + j, s.k,
+                              du + p * s.c * s.k + j, s.k, begin > first * f.down);
+        }
+        if (dx) f.product(tiles, s.k, s.c, mp, u.get() + p * (f.u_size(s.k, s.c) / 36), vp);
       }
       if (dx) {
-        f.products(tiles, s.k, s.c, m.get(), f.m_pitch, u.get(), v.get(), f.v_pitch);
         for (int64_t i = begin; i < end; ++i) {
           if (i % f.down == 0) std::fill_n(dx + i / f.down * image, image, T(0));
           f.kernel.winograd_input_vjp(s.h, s.w, s.c, f.row_of(i) - s.before[0], -s.before[1],
