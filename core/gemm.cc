@@ -80,42 +80,6 @@ void gemm_own(Trans trans, int64_t m, int64_t n, int64_t k, const T* a, const T*
   const int64_t a_row = ta ? 1 : k, a_col = ta ? m : 1;
   const int64_t panels = divide_up(n, width);
 
-  // b is copied into panels [k][width] where it is transposed, where its stride is bad for the
-  // cache, and (the last panel only) where n is no multiple of the vector.
-  const bool pack_all = tb || m >= 256 || (m > 16 && bad_stride(n * int64_t{sizeof(T)}));
-  const int64_t first_packed = pack_all ? 0 : n % lanes == 0 ? panels : panels - 1;
-  const ScratchMemory<T> packed((panels - first_packed) * width * k);
-  const auto panel_memory = [&](int64_t p) {
-    return packed.get() + (p - first_packed) * width * k;
-  };
-  if (tb) {
-    parallel_for(
-        panels, std::max<int64_t>(1, (1 << 15) / (k * width + 1)), [&](int64_t begin, int64_t end) {
-          for (int64_t p = begin; p < end; ++p) {
-            const int64_t j = p * width;
-            kernel.transpose(std::min(width, n - j), k, b + j * k, k, panel_memory(p), width);
-          }
-        });
-  } else if (first_packed < panels) {
-    // Row by row: b is read in one stream.
-    parallel_for(k, std::max<int64_t>(1, (1 << 15) / n), [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) {
-        for (int64_t p = first_packed; p < panels; ++p) {
-          const int64_t j = p * width;
-          std::memcpy(panel_memory(p) + i * width, b + i * n + j,
-                      static_cast<size_t>(std::min(width, n - j)) * sizeof(T));
-        }
-      }
-    });
-  }
-  if (first_packed < panels && n % lanes != 0) {
-    const int64_t cols = n - (panels - 1) * width;
-    T* to = panel_memory(panels - 1) + cols;
-    for (int64_t i = 0; i < k; ++i, to += width) {
-      std::memset(to, 0, static_cast<size_t>(lanes - cols % lanes) * sizeof(T));
-    }
-  }
-
   int64_t tile_rows = std::min(kTileRows, m), tile_panels = std::min(kTilePanels, panels);
   const auto tiles = [&] { return divide_up(m, tile_rows) * divide_up(panels, tile_panels); };
   const auto work = [&] { return tile_rows * tile_panels * width * k; };
@@ -123,6 +87,42 @@ void gemm_own(Trans trans, int64_t m, int64_t n, int64_t k, const T* a, const T*
     tile_panels = divide_up(tile_panels, 2);
   }
   while (tiles() < 8 && tile_rows > 24 && work() >= 2 * kGemmGrain) tile_rows /= 2;
+
+  // b is copied into panels [k][width] where it is transposed, where its stride is bad for the
+  // cache, and (the last panel only) where n is no multiple of the vector.
+  const bool pack_all = tb || m >= 256 || (m > 16 && bad_stride(n * int64_t{sizeof(T)}));
+  const int64_t first_packed = pack_all ? 0 : n % lanes == 0 ? panels : panels - 1;
+  // A transposed panel that one tile alone needs is made there, in the cache.
+  const bool late = tb && m <= tile_rows;
+  const ScratchMemory<T> packed(late ? 0 : (panels - first_packed) * width * k);
+  const auto panel_memory = [&](int64_t p) {
+    return packed.get() + (p - first_packed) * width * k;
+  };
+  const auto turn = [&](int64_t begin, int64_t end, T* to) {
+    for (int64_t p = begin; p < end; ++p, to += width * k) {
+      const int64_t j = p * width, cols = std::min(width, n - j);
+      kernel.transpose(cols, k, b + j * k, k, to, width);
+      for (int64_t i = 0; cols % lanes != 0 && i < k; ++i)
+        std::fill_n(to + i * width + cols, lanes - cols % lanes, T(0));
+    }
+  };
+  if (tb && !late) {
+    parallel_for(panels, std::max<int64_t>(1, (1 << 15) / (k * width + 1)),
+                 [&](int64_t begin, int64_t end) { turn(begin, end, panel_memory(begin)); });
+  } else if (!tb && first_packed < panels) {
+    // Row by row: b is read in one stream.
+    parallel_for(k, std::max<int64_t>(1, (1 << 15) / n), [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        for (int64_t p = first_packed; p < panels; ++p) {
+          const int64_t j = p * width, cols = std::min(width, n - j);
+          T* to = panel_memory(p) + i * width;
+          std::copy_n(b + i * n + j, cols, to);
+          if (cols % lanes != 0) std::fill_n(to + cols, lanes - cols % lanes, T(0));
+        }
+      }
+    });
+  }
+
   const int64_t tiles_across = divide_up(panels, tile_panels);
   const bool pack_a = ta && k > 32 && bad_stride(m * int64_t{sizeof(T)});
 
@@ -130,10 +130,12 @@ void gemm_own(Trans trans, int64_t m, int64_t n, int64_t k, const T* a, const T*
 
   parallel_for(tiles(), std::max<int64_t>(1, kGemmGrain / work()), [&](int64_t begin, int64_t end) {
     const ScratchMemory<T> a_tile(pack_a ? slice * tile_rows : 0);
+    const ScratchMemory<T> turned(late ? tile_panels * width * k : 0);
     for (int64_t tile = begin; tile < end; ++tile) {
       const int64_t i = tile / tiles_across * tile_rows, rows = std::min(tile_rows, m - i);
       const int64_t p0 = tile % tiles_across * tile_panels;
       const int64_t p1 = std::min(p0 + tile_panels, panels);
+      if (late) turn(p0, p1, turned.get());
       for (int64_t d = 0; d < k; d += slice) {
         const int64_t depth = std::min(slice, k - d);
         const T* x = a + i * a_row + d * a_col;
@@ -149,8 +151,10 @@ void gemm_own(Trans trans, int64_t m, int64_t n, int64_t k, const T* a, const T*
         for (int64_t p = p0; p < p1; ++p) {
           const int64_t j = p * width;
           const bool is_packed = p >= first_packed;
-          kernel.gemm_panel(rows, std::min(width, n - j), depth, x, x_row, x_col,
-                            is_packed ? panel_memory(p) + d * width : b + d * n + j,
+          const T* w = !is_packed ? b + d * n + j
+                                  : (late ? turned.get() + (p - p0) * width * k : panel_memory(p)) +
+                                        d * width;
+          kernel.gemm_panel(rows, std::min(width, n - j), depth, x, x_row, x_col, w,
                             is_packed ? width : n, c + i * n + j, n, accumulate || d > 0);
         }
       }
