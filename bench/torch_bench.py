@@ -215,11 +215,19 @@ def main():
     if training:
         out["samples_per_s"] = round(rate * a.batch, 1)
         out["loss_last"] = round(float(bench.loss), 5)
-        if a.epochs:
-            for _ in range(a.epochs * (len(bench.x) // a.batch)):
-                bench.step()
+        if a.epochs:  # a model of its own: the one above has trained already
+            bench = Training(a.work, a.batch, best, a.data)
+            seconds, out["seconds_to_99"] = 0, -1
+            for _ in range(a.epochs):
+                t0 = time.perf_counter()
+                for _ in range(len(bench.x) // a.batch):
+                    bench.step()
+                seconds += time.perf_counter() - t0
+                out["test_accuracy"] = bench.accuracy(a.data)
+                bench.model.train()
+                if out["test_accuracy"] >= 0.99 and out["seconds_to_99"] < 0:
+                    out["seconds_to_99"] = round(seconds, 1)
             out["loss_last"] = round(float(bench.loss), 5)
-            out["test_accuracy"] = bench.accuracy(a.data)
     elif a.work == "W6":
         out["us_per_call"] = round(1e6 / rate, 2)
     else:

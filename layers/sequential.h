@@ -24,18 +24,19 @@ class Sequential final : public Module {
   }
   Sequential() = default;
   Sequential(const Sequential& other) : Module(other) {
-    for (const auto& slot : other.slots_) slots_.push_back(slot->copy());
+    for (const auto& slot : other.slots_) push(slot->copy());
   }
   Sequential& operator=(Sequential other) {
     Module::operator=(other);
     slots_ = std::move(other.slots_);
+    layers_ = std::move(other.layers_);
     return *this;
   }
   Sequential(Sequential&&) = default;
 
   template <std::derived_from<Module> M>
   Sequential& add(M layer) {
-    slots_.push_back(std::make_unique<SlotOf<M>>(std::move(layer)));
+    push(std::make_unique<SlotOf<M>>(std::move(layer)));
     return *this;
   }
   template <ActivationRule A>
@@ -47,7 +48,7 @@ class Sequential final : public Module {
   /// Errors: no such layer.
   Module& operator[](size_t i) {
     if (i >= slots_.size()) fail("Sequential: expected an index below {}; got {}.", size(), i);
-    return slots_[i]->module();
+    return *layers_[i];
   }
   template <typename M>
   M& get(size_t i) {
@@ -58,15 +59,17 @@ class Sequential final : public Module {
   }
 
   Tensor forward(const Tensor& x) override {
-    std::vector<Module*> layers;
-    for (const auto& slot : slots_) layers.push_back(&slot->module());
-    const std::span<Module* const> all = layers;
+    const std::span<Module* const> layers = layers_;
     Tensor y = x;
-    for (size_t i = 0; i < all.size(); ++i) i += all[i]->call(Tensor(y), all.subspan(i + 1), y);
+    for (size_t i = 0; i < layers.size(); ++i) {
+      Tensor z;
+      i += layers[i]->call(y, layers.subspan(i + 1), z);
+      y = std::move(z);
+    }
     return y;
   }
   void fields(Fields& f) override {
-    for (size_t i = 0; i < slots_.size(); ++i) f.child(std::to_string(i), slots_[i]->module());
+    for (size_t i = 0; i < size(); ++i) f.child(std::to_string(i), *layers_[i]);
   }
   std::string describe() const override { return "Sequential"; }
 
@@ -87,7 +90,12 @@ class Sequential final : public Module {
       fail("Sequential: the layer {} cannot be copied.", layer.describe());
     }
   };
+  void push(std::unique_ptr<Slot> slot) {
+    layers_.push_back(&slot->module());
+    slots_.push_back(std::move(slot));
+  }
   std::vector<std::unique_ptr<Slot>> slots_;
+  std::vector<Module*> layers_;  // those in the slots
 };
 
 }  // namespace ramp
