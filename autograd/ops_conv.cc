@@ -10,14 +10,6 @@
 namespace ramp {
 namespace {
 
-void check_bias(const char* op, const Tensor& w, const Tensor& b, int64_t k) {
-  if (!b.defined()) return;
-  check_same_dtype(op, "w", w, "b", b);
-  if (!(b.shape() == Shape{k})) {
-    fail("{}: b must be [{}] for w {}; got {}.", op, k, w.shape(), b.shape());
-  }
-}
-
 void check_geometry(const char* op, Size2d stride, Size2d padding, Size2d dilation,
                     int64_t groups) {
   if (stride.h < 1 || stride.w < 1 || dilation.h < 1 || dilation.w < 1 || padding.h < 0 ||
@@ -64,7 +56,7 @@ ConvSizes sizes_of(const char* op, const Tensor& x, const Tensor& w, const Tenso
   const auto places = [&](int axis, int64_t in, int64_t kernel) {
     const int64_t reach = (kernel - 1) * s.dilation[axis] + 1;
     if (o.padding.same) {
-      const int64_t out = (in + s.stride[axis] - 1) / s.stride[axis];
+      const int64_t out = divide_up(in, s.stride[axis]);
       s.before[axis] = std::max<int64_t>(0, (out - 1) * s.stride[axis] + reach - in) / 2;
       return out;
     }
@@ -81,11 +73,6 @@ ConvSizes sizes_of(const char* op, const Tensor& x, const Tensor& w, const Tenso
   s.ow = places(1, s.w, s.kw);
   return s;
 }
-
-struct NoDone {
-  template <typename T>
-  void operator()(ConvRows, T*) const {}
-};
 
 // With `pools`, y is max_pool2d(f(..), 2), and its places are kept instead of f's result.
 Tensor convolution(const char* op, const ConvSizes& s, const Tensor& x, const Tensor& w,
@@ -242,7 +229,8 @@ Tensor conv_transpose2d(const Tensor& x, const Tensor& w, const Tensor& b,
                  const T* g = dy.data<T>();
                  if (want[0]) {
                    dx[0] = Tensor::empty(xs.shape(), dy.dtype());
-                   conv<T>(s, g, ws.data<T>(), nullptr, dx[0].mutable_data<T>(), NoDone());
+                   conv<T>(s, g, ws.data<T>(), nullptr, dx[0].mutable_data<T>(),
+                           [](ConvRows, T*) {});
                  }
                  if (want[1]) {
                    dx[1] = Tensor::empty(ws.shape(), dy.dtype());

@@ -154,12 +154,7 @@ Tensor linear(const Tensor& x, const Tensor& w, const Tensor& b, const Activatio
         x.shape(), w.shape());
   }
   const int64_t in = w.shape()[0], out = w.shape()[1];
-  if (b.defined()) {
-    check_same_dtype("linear", "w", w, "b", b);
-    if (!(b.shape() == Shape{out})) {
-      fail("linear: b must be [{}] for w {}; got {}.", out, w.shape(), b.shape());
-    }
-  }
+  check_bias("linear", w, b, out);
   Shape shape = x.shape();
   shape[shape.rank() - 1] = out;
   const int64_t rows = shape.without(shape.rank() - 1).numel();

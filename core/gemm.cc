@@ -26,8 +26,6 @@ constexpr int64_t kTileRows = 96;  // a multiple of the microkernel's 6, 8 and 1
 constexpr int64_t kTilePanels = 8;
 constexpr int64_t kDepth = 256;  // k is cut so that a panel of b stays in the L1 cache
 
-int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
 enum class Path { automatic, own, blas };
 Path path_at_start() {
   const char* text = std::getenv("RAMP_GEMM");

@@ -26,6 +26,9 @@ class FunctionRef<R(Args...)> {
   R (*call_)(void*, Args...);
 };
 
+/// a / b, rounded up: the pieces of b that hold a.
+constexpr int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
 /// The threads that work shares: RAMP_NUM_THREADS, else the machine's cores.
 int num_threads();
 /// Errors: fewer than 1 or more than 256; called from inside parallel_for.

@@ -181,4 +181,12 @@ void check_same_dtype(std::string_view op, std::string_view a_name, const Tensor
   }
 }
 
+void check_bias(std::string_view op, const Tensor& w, const Tensor& b, int64_t n) {
+  if (!b.defined()) return;
+  check_same_dtype(op, "w", w, "b", b);
+  if (!(b.shape() == Shape{n})) {
+    fail("{}: b must be [{}] for w {}; got {}.", op, n, w.shape(), b.shape());
+  }
+}
+
 }  // namespace ramp

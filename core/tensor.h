@@ -144,5 +144,7 @@ void check_defined(std::string_view op, std::string_view name, const Tensor& x);
 /// Errors unless all are defined and of one dtype.
 void check_same_dtype(std::string_view op, std::string_view a_name, const Tensor& a,
                       std::string_view b_name, const Tensor& b);
+/// Errors unless b is undefined, or [n] of w's dtype.
+void check_bias(std::string_view op, const Tensor& w, const Tensor& b, int64_t n);
 
 }  // namespace ramp
