@@ -5,6 +5,7 @@
 
 #include "ramp/core/conv_methods.h"
 #include "ramp/core/gemm.h"
+#include "ramp/core/kernels/kernels.h"
 
 namespace ramp {
 namespace {

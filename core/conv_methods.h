@@ -5,7 +5,6 @@
 #include <cstdint>
 
 #include "ramp/core/conv.h"
-#include "ramp/core/kernels/kernels.h"
 #include "ramp/core/memory.h"
 
 namespace ramp {
@@ -50,27 +49,10 @@ struct ConvSums {
 
   T* dw(int64_t piece) const { return dws.get() + piece * dw_size; }
   /// Adds the rows of dy [rows, db_size].
-  void add_db(int64_t piece, int64_t rows, const T* dy) const {
-    double *db = dbs.get() + piece * 2 * db_size, *sums = db + db_size;
-    kernels<T>().sum_cols(rows, db_size, dy, db_size, sums);
-    for (int64_t j = 0; j < db_size; ++j) db[j] += sums[j];
-  }
-
+  void add_db(int64_t piece, int64_t rows, const T* dy) const;
   /// Over all pieces, in their order.
-  const T* all_dw() const {
-    parallel_for(dw_size, kStreamGrain, [&](int64_t begin, int64_t end) {
-      for (int64_t i = 1; i < pieces; ++i)
-        kernels<T>().axpy(end - begin, T(1), dw(i) + begin, dw(0) + begin);
-    });
-    return dw(0);
-  }
-  void all_db(T* db) const {
-    for (int64_t j = 0; j < db_size; ++j) {
-      double sum = 0;
-      for (int64_t i = 0; i < pieces; ++i) sum += dbs.get()[i * 2 * db_size + j];
-      db[j] = static_cast<T>(sum);
-    }
-  }
+  const T* all_dw() const;
+  void all_db(T* db) const;
 };
 
 }  // namespace ramp

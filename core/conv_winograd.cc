@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "ramp/core/conv_methods.h"
+#include "ramp/core/kernels/kernels.h"
 
 namespace ramp {
 namespace {
