@@ -82,8 +82,9 @@ Tensor convolution(const char* op, const ConvSizes& s, const Tensor& x, const Te
   Tensor y = Tensor::empty({s.n, s.oh / halves, s.ow / halves, s.k}, x.dtype());
   Tensor z = keeps_z ? Tensor::empty(y.shape(), x.dtype()) : y.detach();
   // A byte for each value of y: which of the four it is.
-  const Ref<Storage> places = Storage::make(pools ? static_cast<size_t>(y.numel()) : 0);
-  auto* place = static_cast<uint8_t*>(places->data());
+  const Ref<Storage> places =
+      pools ? Storage::make(static_cast<size_t>(y.numel())) : Ref<Storage>();
+  auto* place = pools ? static_cast<uint8_t*>(places->data()) : nullptr;
 
   visit_float(op, x.dtype(), [&]<typename T>(T) {
     T *sums = z.mutable_data<T>(), *values = y.mutable_data<T>();
@@ -116,7 +117,7 @@ Tensor convolution(const char* op, const ConvSizes& s, const Tensor& x, const Te
         visit_float(op, t, [&]<typename T>(T) {
           const T* g = dy.data<T>();
           const T* value = at.get(op, "y").defined() ? at.get(op, "y").data<T>() : nullptr;
-          const auto* place = static_cast<const uint8_t*>(places->data());
+          const auto* place = pools ? static_cast<const uint8_t*>(places->data()) : nullptr;
           const auto gradient = [&](ConvRows rows, T* scratch) -> const T* {
             const int64_t n = rows.rows * row, first = (rows.image * s.oh + rows.row) * row;
             if (!pools) {

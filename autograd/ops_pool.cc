@@ -65,10 +65,10 @@ Tensor max_pool2d(const Tensor& x, Pool2dOptions options) {
   };
   return visit_float("max_pool2d", x.dtype(), [&]<typename T>(T) {
     Tensor y = Tensor::empty({n, out.h, out.w, c}, x.dtype());
-    Tensor places = Tensor::empty({(y.numel() + 3) / 4});  // as bytes
+    const Ref<Storage> places = Storage::make(static_cast<size_t>(y.numel()));
     const T* from = x.data<T>();
     T* to = y.mutable_data<T>();
-    uint8_t* at = reinterpret_cast<uint8_t*>(places.mutable_data<float>());
+    auto* at = static_cast<uint8_t*>(places->data());
     for_rows(1, [&](int64_t i, int64_t o) {
       kernels<T>().max_pool_row(out.w, c, k.h, k.w, from + i, w * c, s.w * c, to + o, at + o);
     });
@@ -77,7 +77,7 @@ Tensor max_pool2d(const Tensor& x, Pool2dOptions options) {
       Tensor dx = (all ? Tensor::empty : Tensor::zeros)(want.shape(0), dy.dtype());
       const T* g = dy.data<T>();
       T* d = dx.mutable_data<T>();
-      const uint8_t* at = reinterpret_cast<const uint8_t*>(places.data<float>());
+      const auto* at = static_cast<const uint8_t*>(places->data());
       for_rows(apart ? 1 : out.h, [&](int64_t i, int64_t o) {
         kernels<T>().max_unpool_row(out.w, c, k.h, k.w, g + o, at + o, d + i, w * c, s.w * c,
                                     !apart);

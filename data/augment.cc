@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 #include <numbers>
+#include <optional>
 #include <vector>
 
 #include "ramp/core/parallel.h"
@@ -165,6 +166,23 @@ class Resampler {
 
 constexpr int64_t kGrain = 16;  // images
 
+// y_i = x_i resampled as piece(begin, end, resample) asks by resample(i, affine, field).
+template <typename F>
+Tensor resampled(const Tensor& x, F piece) {
+  Tensor y = Tensor::empty(x.shape());
+  if (x.numel() == 0) return y;
+  const int64_t size = x.shape().without(0).numel();
+  const float* in = x.data<float>();
+  float* out = y.mutable_data<float>();
+  parallel_for(x.dim(0), kGrain, [&](int64_t begin, int64_t end) {
+    Resampler resampler(x.dim(1), x.dim(2), x.dim(3));
+    piece(begin, end, [&](int64_t i, const Affine& a, const ElasticField* field) {
+      resampler(out + i * size, in + i * size, a, field);
+    });
+  });
+  return y;
+}
+
 }  // namespace
 
 Tensor warp(const Tensor& x, const Affine& a) {
@@ -176,16 +194,9 @@ Tensor warp(const Tensor& x, const Affine& a) {
         "scale {} and {}, shear {}.",
         a.right, a.down, a.rotate, a.scale_x, a.scale_y, a.shear);
   }
-  Tensor y = Tensor::empty(x.shape());
-  const int64_t size = x.shape().without(0).numel();
-  const float* in = x.data<float>();
-  float* out = y.mutable_data<float>();
-  if (x.numel() == 0) return y;
-  parallel_for(x.dim(0), kGrain, [&](int64_t begin, int64_t end) {
-    Resampler resample(x.dim(1), x.dim(2), x.dim(3));
-    for (int64_t i = begin; i < end; ++i) resample(out + i * size, in + i * size, a, nullptr);
+  return resampled(x, [&](int64_t begin, int64_t end, auto resample) {
+    for (int64_t i = begin; i < end; ++i) resample(i, a, nullptr);
   });
-  return y;
 }
 
 Augment::Augment(const AugmentOptions& options) : options_(options) {
@@ -223,24 +234,15 @@ Affine Augment::affine(int64_t epoch, int64_t image) const {
 Tensor Augment::operator()(const Tensor& x, int64_t epoch, int64_t first) const {
   check_images("augment", x);
   affine(epoch, first);
-  Tensor y = Tensor::empty(x.shape());
-  const int64_t size = x.shape().without(0).numel();
-  const float* in = x.data<float>();
-  float* out = y.mutable_data<float>();
-  if (x.numel() == 0) return y;
-  parallel_for(x.dim(0), kGrain, [&](int64_t begin, int64_t end) {
-    Resampler resample(x.dim(1), x.dim(2), x.dim(3));
-    ElasticField field(options_, x.dim(1), x.dim(2));
+  return resampled(x, [&](int64_t begin, int64_t end, auto resample) {
+    std::optional<ElasticField> field;
+    if (options_.elastic_alpha > 0) field.emplace(options_, x.dim(1), x.dim(2));
     for (int64_t i = begin; i < end; ++i) {
       const int64_t image = first + i;
-      if (options_.elastic_alpha > 0) {
-        field.draw({key_, static_cast<uint64_t>(image), static_cast<uint32_t>(epoch)});
-      }
-      resample(out + i * size, in + i * size, affine(epoch, image),
-               options_.elastic_alpha > 0 ? &field : nullptr);
+      if (field) field->draw({key_, static_cast<uint64_t>(image), static_cast<uint32_t>(epoch)});
+      resample(i, affine(epoch, image), field ? &*field : nullptr);
     }
   });
-  return y;
 }
 
 }  // namespace ramp

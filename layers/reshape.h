@@ -19,9 +19,10 @@ struct Flatten final : Module {
 
   explicit Flatten(FlattenOptions o = {}) : options(o) {}
   Tensor forward(const Tensor& x) override {
+    if (!options.channels_first || x.rank() < 3) return flatten(x);
     std::vector<int> axes{0, -1};
     for (int i = 1; i + 1 < x.rank(); ++i) axes.push_back(i);
-    return flatten(options.channels_first && x.rank() > 2 ? permute(x, axes) : x);
+    return flatten(permute(x, axes));
   }
   size_t forward_with(const Tensor& x, std::span<Module* const> next, Tensor& y) override {
     y = forward(x);
