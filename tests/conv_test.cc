@@ -7,7 +7,6 @@
 #include "ramp/autograd/ops_elementwise.h"
 #include "ramp/autograd/ops_pool.h"
 #include "ramp/core/conv.h"
-#include "ramp/core/parallel.h"
 #include "ramp/core/random.h"
 #include "ramp/layers/conv.h"
 #include "ramp/layers/dense.h"
@@ -15,6 +14,7 @@
 #include "ramp/layers/pool.h"
 #include "ramp/layers/reshape.h"
 #include "ramp/layers/sequential.h"
+#include "threads.h"
 
 using namespace ramp;
 
@@ -291,7 +291,6 @@ TEST_CASE("only the gradients that are wanted are computed") {
 }
 
 TEST_CASE("equal bits for 1 and 2 threads") {
-  const int before = num_threads();
   struct Case {
     Shape x, w;
     ConvOptions o;
@@ -302,21 +301,15 @@ TEST_CASE("equal bits for 1 and 2 threads") {
                         Case{{1, 60, 60, 3}, {5, 5, 3, 20}, {.stride = 2}},
                         Case{{20, 20, 20, 16}, {3, 3, 1, 16}, {.groups = 16}}}) {
     INFO(t.x.str());
-    std::vector<std::vector<double>> first;
-    for (const int threads : {1, 2}) {
-      set_num_threads(threads);
+    check_equal_bits([&] {
       const Tensor x = random(t.x, 1, f32).requires_grad_(),
                    w = random(t.w, 2, f32).requires_grad_();
       const Tensor b = random({t.w.last()}, 3, f32).requires_grad_();
       const Tensor y = conv2d(x, w, b, t.o, ReLU{});
       backward(y, random(y.shape(), 4, f32));
-      const std::vector<std::vector<double>> all = {y.values(), x.grad().values(),
-                                                    w.grad().values(), b.grad().values()};
-      if (threads == 1) first = all;
-      CHECK(all == first);
-    }
+      return std::vector{y, x.grad(), w.grad(), b.grad()};
+    });
   }
-  set_num_threads(before);
 }
 
 TEST_CASE("a step takes memory from the system only once") {

@@ -1,54 +1,17 @@
 #include <cmath>
 
 #include "fixture.h"
+#include "my_activations.h"
 #include "ramp/autograd/backward.h"
 #include "ramp/autograd/gradcheck.h"
 #include "ramp/autograd/ops_elementwise.h"
 #include "ramp/autograd/ops_linear.h"
-#include "ramp/core/parallel.h"
 #include "ramp/core/random.h"
+#include "threads.h"
 
 using namespace ramp;
 
 namespace {
-
-// A user's own activations: from x, and from y. Nothing but the scalar rules.
-struct Softplus {
-  static constexpr const char* name = "softplus";
-  static constexpr const char* formula = "y = log(1 + exp(x))";
-  template <typename T>
-  T f(T x) const {
-    return std::log1p(std::exp(x));
-  }
-  template <typename T>
-  T derivative_from_x(T x) const {
-    return 1 / (1 + std::exp(-x));
-  }
-};
-struct MySigmoid {
-  static constexpr const char* name = "my_sigmoid";
-  static constexpr const char* formula = "y = 1 / (1 + exp(-x))";
-  template <typename T>
-  T f(T x) const {
-    return 1 / (1 + std::exp(-x));
-  }
-  template <typename T>
-  T derivative_from_y(T y) const {
-    return y * (1 - y);
-  }
-};
-struct MyTanh {
-  static constexpr const char* name = "my_tanh";
-  static constexpr const char* formula = "y = tanh(x)";
-  template <typename T>
-  T f(T x) const {
-    return std::tanh(x);
-  }
-  template <typename T>
-  T derivative_from_y(T y) const {
-    return 1 - y * y;
-  }
-};
 
 const std::map<std::string, Activation> activations = {
     {"identity", Identity{}}, {"relu", ReLU{}},   {"leaky_relu", LeakyReLU{0.1}},
@@ -151,34 +114,23 @@ TEST_CASE("only the gradients that are wanted are computed") {
 }
 
 TEST_CASE("equal bits for 1 and 2 threads") {
-  const int before = num_threads();
   for (const Shape& shape : {Shape{300, 200}, Shape{64, 784}, Shape{1000, 17}}) {
     for (const auto& named : activations) {
       INFO(named.first);
       const Activation& f = named.second;
-      std::vector<std::vector<double>> first;
-      for (const int threads : {1, 2}) {
-        set_num_threads(threads);
-        Tensor x = random(shape, 1, f32).requires_grad_();
-        Tensor w = random({shape.last(), 130}, 2, f32).requires_grad_();
-        Tensor b = random({130}, 3, f32).requires_grad_();
+      check_equal_bits([&] {
+        const Tensor x = random(shape, 1, f32).requires_grad_();
+        const Tensor w = random({shape.last(), 130}, 2, f32).requires_grad_();
+        const Tensor b = random({130}, 3, f32).requires_grad_();
         const Tensor y = linear(x, w, b, f);
         backward(y, random(y.shape(), 4, f32));
-        const std::vector<std::vector<double>> all = {y.values(), x.grad().values(),
-                                                      w.grad().values(), b.grad().values()};
-        if (threads == 1) first = all;
-        CHECK(all == first);
-      }
+        return std::vector{y, x.grad(), w.grad(), b.grad()};
+      });
     }
   }
-  std::vector<double> first;
-  for (const int threads : {1, 2}) {
-    set_num_threads(threads);
-    const Tensor y = matmul(random({40, 20, 30}, 1, f32), random({40, 30, 20}, 2, f32));
-    if (threads == 1) first = y.values();
-    CHECK(y.values() == first);
-  }
-  set_num_threads(before);
+  check_equal_bits([] {
+    return matmul(random({40, 20, 30}, 1, f32), random({40, 30, 20}, 2, f32));
+  });
 }
 
 TEST_CASE("empty batches and sides of 0") {

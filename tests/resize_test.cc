@@ -8,6 +8,7 @@
 #include "ramp/autograd/gradcheck.h"
 #include "ramp/core/random.h"
 #include "ramp/layers/upsample.h"
+#include "threads.h"
 
 using namespace ramp;
 
@@ -68,20 +69,14 @@ TEST_CASE("upsampling: no images, no channels; infinities stay where they count"
 }
 
 TEST_CASE("upsampling: equal bits for 1 and 2 threads") {
-  const int before = num_threads();
   for (const bool bilinear : {false, true}) {
-    const auto run = [&](int threads) {
-      set_num_threads(threads);
+    check_equal_bits([&] {
       const Tensor x = Rng(1).normal({3, 20, 30, 6}).requires_grad_();
       const Tensor y = Upsample(2, bilinear)(x);
       backward(y, Rng(2).normal(y.shape()));
-      Values all = y.values(), dx = x.grad().values();
-      all.insert(all.end(), dx.begin(), dx.end());
-      return all;
-    };
-    CHECK(run(1) == run(2));
+      return std::vector{y, x.grad()};
+    });
   }
-  set_num_threads(before);
 }
 
 TEST_CASE("upsampling: a user's mistakes, and the layer") {
