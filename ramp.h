@@ -29,6 +29,7 @@
 #include "ramp/glass/environment.h"
 #include "ramp/glass/format.h"
 #include "ramp/glass/image_art.h"
+#include "ramp/glass/plot.h"
 #include "ramp/glass/tape.h"
 #include "ramp/io/safetensors.h"
 #include "ramp/layers/activation.h"
