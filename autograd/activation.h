@@ -1,14 +1,13 @@
 // Activations as small structs, and the erased form in which layers run them.
 #pragma once
 
-#include <array>
-#include <cmath>
 #include <concepts>
 #include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "ramp/core/activations.h"
 #include "ramp/core/tensor.h"
 
 namespace ramp {
@@ -18,80 +17,22 @@ namespace ramp {
 ///   template <typename T> T f(T x) const;                    // the value
 ///   template <typename T> T derivative_from_y(T y) const;    // or ..._from_x(T x), where y is
 ///                                                            // not enough
-/// and, if it has them, `std::vector<double> kinks() const`. NaN should stay NaN.
-/// A struct may bring vectorised block forms of its own: `f_block(n, x, y)` and
-/// `vjp_block(n, x_or_y, dy, dx)`, for float and double.
-template <typename A>
-concept DerivesFromY = requires(const A& a) {
-  { a.derivative_from_y(1.0) } -> std::convertible_to<double>;
-};
-template <typename A>
-concept DerivesFromX = requires(const A& a) {
-  { a.derivative_from_x(1.0) } -> std::convertible_to<double>;
-};
+/// and, if it has them, `std::vector<double> kinks() const` and the text `derivative`. NaN should
+/// stay NaN. core/activations.h has ramp's own; a struct may also bring block forms:
+/// `f_block(n, x, y)` and `vjp_block(n, x_or_y, dy, dx)`, for float and double.
 template <typename A>
 concept ActivationRule = requires(const A& a) {
-  { A::name } -> std::convertible_to<std::string>;
-  { A::formula } -> std::convertible_to<std::string>;
+  { A::name } -> std::convertible_to<const char*>;
+  { A::formula } -> std::convertible_to<const char*>;
   { a.f(1.0) } -> std::convertible_to<double>;
 }
 &&(DerivesFromY<A> || DerivesFromX<A>);
 
-/// y = x.
-struct Identity {
-  static constexpr const char* name = "identity";
-  static constexpr const char* formula = "y = x";
-  template <typename T>
-  T f(T x) const {
-    return x;
-  }
-  template <typename T>
-  T derivative_from_y(T) const {
-    return 1;
-  }
-};
-
-/// y = max(0, x). At the kink x = 0 the derivative is 0; NaN stays NaN, and there it is 1.
-/// Source: Nair and Hinton (2010), eq. 1 without the noise.
-struct ReLU {
-  static constexpr const char* name = "relu";
-  static constexpr const char* formula = "y = max(0, x)";
-  std::vector<double> kinks() const { return {0}; }
-  template <typename T>
-  T f(T x) const {
-    return x < 0 ? T(0) : x;
-  }
-  template <typename T>
-  T derivative_from_y(T y) const {
-    return y <= 0 ? T(0) : T(1);
-  }
-  template <typename T>
-  void f_block(int64_t n, const T* x, T* y) const;
-  template <typename T>
-  void vjp_block(int64_t n, const T* y, const T* dy, T* dx) const;
-};
-
-/// y = x for x > 0, slope x otherwise. At x = 0 the derivative is the slope; NaN stays NaN.
-/// The derivative is taken from x, so a negative slope is allowed.
-/// Source: Maas, Hannun and Ng (2013), eq. 2.
-struct LeakyReLU {
-  static constexpr const char* name = "leaky_relu";
-  static constexpr const char* formula = "y = x > 0 ? x : slope x";
-  double slope = 0.01;
-  std::vector<double> kinks() const { return {0}; }
-  template <typename T>
-  T f(T x) const {
-    return x <= 0 ? static_cast<T>(slope) * x : x;
-  }
-  template <typename T>
-  T derivative_from_x(T x) const {
-    return x <= 0 ? static_cast<T>(slope) : T(1);
-  }
-  template <typename T>
-  void f_block(int64_t n, const T* x, T* y) const;
-  template <typename T>
-  void vjp_block(int64_t n, const T* x, const T* dy, T* dx) const;
-};
+/// The kernels of a rule of ramp's own, by its place in BuiltinRules.
+template <typename T>
+void run_rule(int index, const void* rule, int64_t n, const T* x, T* y);
+template <typename T>
+void run_rule_vjp(int index, const void* rule, int64_t n, const T* at, const T* dy, T* dx);
 
 /// Any activation, erased by block of elements (never by element).
 class Activation {
@@ -100,8 +41,10 @@ class Activation {
   Activation(A rule)  // NOLINT: implicit, for Dense(784, 128, ReLU{})
       : rule_(std::make_shared<const Erased<A>>(std::move(rule))) {}
 
-  std::string name() const { return rule_->name(); }
-  std::string formula() const { return rule_->formula(); }
+  const char* name() const { return rule_->name(); }
+  const char* formula() const { return rule_->formula(); }
+  /// "" where the rule does not tell.
+  const char* derivative_formula() const { return rule_->derivative_formula(); }
   std::vector<double> kinks() const { return rule_->kinks(); }
   bool is_identity() const { return rule_->is_identity(); }
   /// True when the derivative is a function of x; else it is one of y.
@@ -122,12 +65,19 @@ class Activation {
     f_block(1, &x, &y);
     return y;
   }
+  double derivative(double x) const {
+    const double at = derives_from_x() ? x : value(x), one = 1;
+    double d;
+    vjp_block(1, &at, &one, &d);
+    return d;
+  }
 
  private:
   struct Rule {
     virtual ~Rule() = default;
-    virtual std::string name() const = 0;
-    virtual std::string formula() const = 0;
+    virtual const char* name() const = 0;
+    virtual const char* formula() const = 0;
+    virtual const char* derivative_formula() const = 0;
     virtual std::vector<double> kinks() const = 0;
     virtual bool is_identity() const = 0;
     virtual bool derives_from_x() const = 0;
@@ -141,33 +91,44 @@ class Activation {
   struct Erased final : Rule {
     A a;
     explicit Erased(A rule) : a(std::move(rule)) {}
-    std::string name() const override { return A::name; }
-    std::string formula() const override { return A::formula; }
+    const char* name() const override { return A::name; }
+    const char* formula() const override { return A::formula; }
+    const char* derivative_formula() const override {
+      if constexpr (requires { A::derivative; }) return A::derivative;
+      return "";
+    }
     std::vector<double> kinks() const override {
       if constexpr (requires { a.kinks(); }) return a.kinks();
       return {};
     }
     bool is_identity() const override { return std::is_same_v<A, Identity>; }
-    bool derives_from_x() const override { return !DerivesFromY<A>; }
+    bool derives_from_x() const override {
+      if constexpr (DerivesFromX<A> && DerivesFromY<A>) return a.needs_x();
+      return !DerivesFromY<A>;
+    }
 
     template <typename T>
     void apply(int64_t n, const T* x, T* y) const {
       if constexpr (requires { a.f_block(n, x, y); }) {
         a.f_block(n, x, y);
+      } else if constexpr (constexpr int i = BuiltinRules::index<A>(); i >= 0) {
+        run_rule(i, &a, n, x, y);
       } else {
-        for (int64_t i = 0; i < n; ++i) y[i] = a.f(x[i]);
+        for (int64_t k = 0; k < n; ++k) y[k] = a.f(x[k]);
       }
     }
     template <typename T>
     void apply_vjp(int64_t n, const T* at, const T* dy, T* dx) const {
       if constexpr (requires { a.vjp_block(n, at, dy, dx); }) {
         a.vjp_block(n, at, dy, dx);
+      } else if constexpr (constexpr int i = BuiltinRules::index<A>(); i >= 0) {
+        run_rule_vjp(i, &a, n, at, dy, dx);
       } else {
-        for (int64_t i = 0; i < n; ++i) {
+        for (int64_t k = 0; k < n; ++k) {
           if constexpr (DerivesFromY<A>) {
-            dx[i] = dy[i] * a.derivative_from_y(at[i]);
+            dx[k] = math::damped(dy[k], T(a.derivative_from_y(at[k])));
           } else {
-            dx[i] = dy[i] * a.derivative_from_x(at[i]);
+            dx[k] = math::damped(dy[k], T(a.derivative_from_x(at[k])));
           }
         }
       }
@@ -185,7 +146,7 @@ class Activation {
   std::shared_ptr<const Rule> rule_;
 };
 
-/// y = f(x), element by element, for any activation. dx = dy f'.
+/// y = f(x), element by element, for any activation. dx = dy f', and 0 where f' is 0.
 /// Errors: i64.
 Tensor activate(const Tensor& x, const Activation& activation);
 

@@ -1,15 +1,70 @@
 #include "ramp/autograd/ops_activation.h"
 
 #include "ramp/autograd/ops_elementwise.h"
-#include "ramp/core/kernels/elementwise_ops.h"
+#include "ramp/autograd/ops_shape.h"
+#include "ramp/core/kernels/kernels.h"
+#include "ramp/core/parallel.h"
 
 namespace ramp {
 
-Tensor relu(const Tensor& x) { return recorded_map<Unary::relu, false>(x); }
-Tensor leaky_relu(const Tensor& x, double slope) {
-  return recorded_map<Unary::leaky_relu, true>(x, slope);
+Tensor relu(const Tensor& x) {
+  static const Activation f = ReLU{};
+  return activate(x, f);
 }
-Tensor sigmoid(const Tensor& x) { return recorded_map<Unary::sigmoid, false>(x); }
-Tensor tanh(const Tensor& x) { return recorded_map<Unary::tanh, false>(x); }
+Tensor sigmoid(const Tensor& x) {
+  static const Activation f = Sigmoid{};
+  return activate(x, f);
+}
+Tensor tanh(const Tensor& x) {
+  static const Activation f = Tanh{};
+  return activate(x, f);
+}
+
+Tensor prelu(const Tensor& x, const Tensor& slope) {
+  // at > 0 ? v : slope v, without history: y for v = x, dx for v = dy.
+  static constexpr auto leak = [](const Tensor& at, const Tensor& slope, const Tensor& v) {
+    Tensor y = Tensor::empty(v.shape(), v.dtype());
+    visit_float("prelu", v.dtype(), [&]<typename T>(T) {
+      const T *p = at.data<T>(), *s = slope.data<T>(), *from = v.data<T>();
+      T* to = y.mutable_data<T>();
+      const int64_t c = slope.numel(), run = c == 1 ? kStreamGrain : c, n = v.numel();
+      parallel_for(divide_up(n, run), divide_up(kStreamGrain, run), [&](int64_t row, int64_t end) {
+        for (int64_t i = row * run; i < std::min(end * run, n); i += run) {
+          kernels<T>().leak(std::min(run, n - i), p + i, s, c > 1, from + i, to + i);
+        }
+      });
+    });
+    return y;
+  };
+  check_same_dtype("prelu", "x", x, "slope", slope);
+  const int64_t c = slope.numel();
+  if (slope.rank() != 1 || c == 0 || (c > 1 && (x.rank() == 0 || x.dim(-1) != c))) {
+    fail("prelu: slope {} does not fit x {}: it is [1], or [c] for the last axis of x.",
+         slope.shape(), x.shape());
+  }
+  return record(
+      "prelu", leak(x, slope, x), {x, slope},
+      [x = Saved(x), slope = Saved(slope)](const Tensor& dy, Wants want) {
+        const Tensor &at = x.get("prelu", "x"), &s = slope.get("prelu", "slope");
+        const auto dslope = [&] { return sum_to(dy * minimum(at, scalar_like(0, at)), s.shape()); };
+        return std::array{want[0] ? leak(at, s, dy) : Tensor{}, want[1] ? dslope() : Tensor{}};
+      });
+}
+
+Tensor rrelu(const Tensor& x, Rng& rng, double lower, double upper) {
+  check_defined("rrelu", "x", x);
+  return x * where(x > 0, scalar_like(1, x), rng.uniform(x.shape(), lower, upper, x.dtype()));
+}
+
+Tensor crelu(const Tensor& x) { return concat({relu(x), relu(-x)}, -1); }
+
+Tensor glu(const Tensor& x) {
+  check_defined("glu", "x", x);
+  if (x.rank() == 0 || x.dim(-1) % 2 != 0) {
+    fail("glu: expected x [.., 2 c], whose halves are taken apart; got {}.", x.shape());
+  }
+  const int64_t c = x.dim(-1) / 2;
+  return slice(x, -1, 0, c) * sigmoid(slice(x, -1, c, 2 * c));
+}
 
 }  // namespace ramp

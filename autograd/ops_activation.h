@@ -1,23 +1,59 @@
-// Activations as ops. (Layers run theirs as a struct, fused: autograd/activation.h.)
+// Activations as ops. Those of one number are rules (core/activations.h: formula, derivative at
+// kinks, source), which layers run fused; each is an op of its name here. f32, f64.
 #pragma once
 
-#include "ramp/core/tensor.h"
+#include "ramp/autograd/activation.h"
+#include "ramp/core/random.h"
 
 namespace ramp {
 
-/// y = max(0, x); dx = dy where x > 0. f32, f64. At the kink x = 0 dx is 0; NaN stays NaN and lets
-/// dy pass. Source: Nair and Hinton (2010), eq. 1 without the noise.
 Tensor relu(const Tensor& x);
-
-/// y = x for x > 0, else slope x; dx = dy, else slope dy. f32, f64. At the kink x = 0 dx is slope
-/// dy; NaN stays NaN and lets dy pass. Source: Maas, Hannun and Ng (2013), eq. 2.
-Tensor leaky_relu(const Tensor& x, double slope = 0.01);
-
-/// y = 1 / (1 + e^-x), without overflow at either end; dx = dy y (1 - y). f32, f64. Error < 2.5
-/// ulp. NaN stays NaN, in dx too.
 Tensor sigmoid(const Tensor& x);
-
-/// y = tanh(x); dx = dy (1 - y^2). f32, f64. Error < 2.6 ulp. NaN stays NaN, in dx too.
 Tensor tanh(const Tensor& x);
+inline Tensor leaky_relu(const Tensor& x, double slope = 0.01) {
+  return activate(x, LeakyReLU{slope});
+}
+inline Tensor elu(const Tensor& x, double alpha = 1) { return activate(x, ELU{alpha}); }
+inline Tensor selu(const Tensor& x) { return activate(x, SELU{}); }
+inline Tensor celu(const Tensor& x, double alpha = 1) { return activate(x, CELU{alpha}); }
+inline Tensor relu6(const Tensor& x) { return activate(x, ReLU6{}); }
+inline Tensor clipped_relu(const Tensor& x, double limit) {
+  return activate(x, ClippedReLU{limit});
+}
+inline Tensor squared_relu(const Tensor& x) { return activate(x, SquaredReLU{}); }
+inline Tensor thresholded_relu(const Tensor& x, double theta = 1) {
+  return activate(x, ThresholdedReLU{theta});
+}
+inline Tensor smelu(const Tensor& x, double beta = 1) { return activate(x, SmeLU{beta}); }
+inline Tensor gelu(const Tensor& x) { return activate(x, GELU{}); }
+inline Tensor gelu_tanh(const Tensor& x) { return activate(x, GELUTanh{}); }
+inline Tensor silu(const Tensor& x) { return activate(x, SiLU{}); }
+inline Tensor swish(const Tensor& x, double beta = 1) { return activate(x, Swish{beta}); }
+inline Tensor mish(const Tensor& x) { return activate(x, Mish{}); }
+inline Tensor hard_swish(const Tensor& x) { return activate(x, HardSwish{}); }
+inline Tensor hard_sigmoid(const Tensor& x) { return activate(x, HardSigmoid{}); }
+inline Tensor hard_tanh(const Tensor& x, double low = -1, double high = 1) {
+  return activate(x, HardTanh{low, high});
+}
+inline Tensor softplus(const Tensor& x, double beta = 1) { return activate(x, Softplus{beta}); }
+inline Tensor softsign(const Tensor& x) { return activate(x, Softsign{}); }
+inline Tensor log_sigmoid(const Tensor& x) { return activate(x, LogSigmoid{}); }
+
+/// y = x > 0 ? x : slope x, with a slope for each channel: x [.., c], slope [c] or [1].
+/// dx = dy (x > 0 ? 1 : slope), dslope = sum of dy x where x <= 0. At the kink x = 0 dx is slope
+/// dy, as NaN is. Errors: another shape of slope; mixed dtypes. Source: He, Zhang, Ren and Sun
+/// (2015), eq. 1.
+Tensor prelu(const Tensor& x, const Tensor& slope);
+
+/// y = x > 0 ? x : slope x, slope ~ U[lower, upper) for each element anew; dx = dy (x > 0 ? 1 :
+/// slope). Errors: lower > upper. Source: Xu, Wang, Chen and Li (2015), section 2.4.
+Tensor rrelu(const Tensor& x, Rng& rng, double lower = 1. / 8, double upper = 1. / 3);
+
+/// y = [relu(x), relu(-x)]: x [.., c] -> [.., 2 c]. Source: Shang, Sohn, Almeida and Lee (2016).
+Tensor crelu(const Tensor& x);
+
+/// y = a sigmoid(b), where a and b are the halves of the last axis: x [.., 2 c] -> [.., c].
+/// Errors: an odd last axis. Source: Dauphin, Fan, Auli and Grangier (2017), eq. 1.
+Tensor glu(const Tensor& x);
 
 }  // namespace ramp

@@ -180,41 +180,47 @@ Tensor map(Binary op, const char* name, const Tensor& a, const Tensor& b) {
   return alike ? map_alike(op, a, b) : map_stretched(op, name, a, b);
 }
 
-const char* name_of(Unary op) { return kUnaryNames[static_cast<int>(op)]; }
+namespace {
 
-Tensor map(Unary op, const Tensor& x, Numbers numbers) {
-  const char* name = name_of(op);
+// y = op(x) and dx = dy op'(x or y), recorded; lo and hi are clamp's.
+template <Unary op, bool from_x>
+Tensor recorded_map(const Tensor& x, double lo = 0, double hi = 0) {
+  constexpr int i = static_cast<int>(op);
+  const char* name = kUnaryNames[i];
   check_defined(name, "x", x);
   Tensor y = Tensor::empty(x.shape(), x.dtype());
   visit_float(name, x.dtype(), [&]<typename T>(T) {
-    const Kernels<T>& k = kernels<T>();
-    const T a = static_cast<T>(numbers.a), b = static_cast<T>(numbers.b), *px = x.data<T>();
+    const T* px = x.data<T>();
     T* py = y.mutable_data<T>();
-    in_pieces(x.numel(), [&](int64_t i, int64_t end) {
-      if (op == Unary::leaky_relu) return k.leaky_relu(end - i, a, px + i, py + i);
-      if (op == Unary::clamp) return k.clamp(end - i, a, b, px + i, py + i);
-      k.unary[static_cast<int>(op)](end - i, px + i, py + i);
+    in_pieces(x.numel(), [&](int64_t at, int64_t end) {
+      if constexpr (op == Unary::clamp) {
+        kernels<T>().clamp(end - at, static_cast<T>(lo), static_cast<T>(hi), px + at, py + at);
+      } else {
+        kernels<T>().unary[i](end - at, px + at, py + at);
+      }
     });
   });
-  return y;
+  if (!records({x})) return y;
+  return record(name, y, {x}, [=, at = Saved(from_x ? x : y)](const Tensor& dy, Wants) {
+    const Tensor& x_or_y = at.get(name, from_x ? "x" : "y");
+    Tensor dx = Tensor::empty(dy.shape(), dy.dtype());
+    visit_float(name, dy.dtype(), [&]<typename T>(T) {
+      const T *p = x_or_y.data<T>(), *g = dy.data<T>();
+      T* d = dx.mutable_data<T>();
+      in_pieces(dy.numel(), [&](int64_t at, int64_t end) {
+        if constexpr (op == Unary::clamp) {
+          kernels<T>().clamp_vjp(end - at, static_cast<T>(lo), static_cast<T>(hi), p + at, g + at,
+                                 d + at);
+        } else {
+          kernels<T>().unary_vjp[i](end - at, p + at, p + at, g + at, d + at);
+        }
+      });
+    });
+    return dx;
+  });
 }
 
-Tensor map_vjp(Unary op, const Tensor& x_or_y, const Tensor& dy, Numbers numbers) {
-  Tensor dx = Tensor::empty(dy.shape(), dy.dtype());
-  visit_float(name_of(op), dy.dtype(), [&]<typename T>(T) {
-    const Kernels<T>& k = kernels<T>();
-    const T a = static_cast<T>(numbers.a), b = static_cast<T>(numbers.b);
-    const T *at = x_or_y.data<T>(), *g = dy.data<T>();
-    T* out = dx.mutable_data<T>();
-    in_pieces(dy.numel(), [&](int64_t i, int64_t end) {
-      const int64_t n = end - i;
-      if (op == Unary::leaky_relu) return k.leaky_relu_vjp(n, a, at + i, g + i, out + i);
-      if (op == Unary::clamp) return k.clamp_vjp(n, a, b, at + i, g + i, out + i);
-      k.unary_vjp[static_cast<int>(op)](n, at + i, at + i, g + i, out + i);
-    });
-  });
-  return dx;
-}
+}  // namespace
 
 Tensor sum_stretched(const Tensor& g, const Shape& shape) {
   const int more = g.rank() - shape.rank();
@@ -270,8 +276,11 @@ Tensor div(const Tensor& a, const Tensor& b) {
 }
 
 Tensor neg(const Tensor& x) {
-  Tensor y = x.dtype() == i64 ? map(Binary::sub, "neg", scalar_like(0, x), x) : map(Unary::neg, x);
-  return record("neg", y, {x}, [](const Tensor& dy, Wants) { return map_vjp(Unary::neg, dy, dy); });
+  static constexpr auto negative = [](const Tensor& x) {
+    return map(Binary::mul, "neg", x, scalar_like(-1, x));
+  };
+  check_defined("neg", "x", x);
+  return record("neg", negative(x), {x}, [](const Tensor& dy, Wants) { return negative(dy); });
 }
 
 Tensor pow(const Tensor& x, double p) {
@@ -306,6 +315,7 @@ Tensor pow(const Tensor& x, const Tensor& p) {
 }
 
 Tensor exp(const Tensor& x) { return recorded_map<Unary::exp, false>(x); }
+Tensor erf(const Tensor& x) { return recorded_map<Unary::erf, true>(x); }
 Tensor log(const Tensor& x) { return recorded_map<Unary::log, true>(x); }
 Tensor sqrt(const Tensor& x) { return recorded_map<Unary::sqrt, false>(x); }
 Tensor abs(const Tensor& x) {

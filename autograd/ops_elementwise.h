@@ -29,6 +29,9 @@ Tensor pow(const Tensor& x, const Tensor& p);
 Tensor exp(const Tensor& x);
 /// y = ln x, -inf at 0, NaN below; dx = dy / x. f32, f64. Error < 1 ulp.
 Tensor log(const Tensor& x);
+/// y = 2 / sqrt(pi) times the integral of e^(-t^2) from 0 to x; dx = dy 2 / sqrt(pi) e^(-x^2). f32,
+/// f64. Error < 3 ulp.
+Tensor erf(const Tensor& x);
 /// y = sqrt(x), NaN below 0; dx = dy / (2 y), which at 0 is inf. f32, f64.
 Tensor sqrt(const Tensor& x);
 /// y = |x|; dx = dy sign(x). At the kink x = 0 dx is 0; NaN stays NaN, with dx 0.
@@ -89,8 +92,7 @@ inline Tensor operator!=(const Tensor& a, double b) { return not_equal(a, scalar
 
 // ---- for ops: values without history ----
 
-enum class Unary;  // core/kernels/elementwise_ops.h
-enum class Binary;
+enum class Binary;  // core/kernels/elementwise_ops.h
 
 /// g summed over the axes along which `shape` was stretched to g's shape.
 Tensor sum_stretched(const Tensor& g, const Shape& shape);
@@ -104,24 +106,5 @@ inline Tensor sum_to(Tensor&& g, const Shape& shape) {
 }
 /// y = op(a, b) with broadcasting; `name` starts the error text.
 Tensor map(Binary op, const char* name, const Tensor& a, const Tensor& b);
-/// y = op(x), and dx = dy op'(x or y), where the kernel reads one of both (see kernels.h). f32,
-/// f64.
-struct Numbers {
-  double a = 0, b = 0;  // the slope; lo and hi
-};
-Tensor map(Unary op, const Tensor& x, Numbers numbers = {});
-Tensor map_vjp(Unary op, const Tensor& x_or_y, const Tensor& dy, Numbers numbers = {});
-const char* name_of(Unary op);
-/// The two as an op: y = op(x), recorded. Its derivative is a function of x, or of y.
-template <Unary op, bool from_x, typename... Number>
-Tensor recorded_map(const Tensor& x, Number... numbers) {
-  Tensor y = map(op, x, {numbers...});
-  if (!records({x})) return y;
-  return record(name_of(op), y, {x},
-                [at = Saved(from_x ? x : y), numbers...](const Tensor& dy, Wants) {
-                  const Tensor& x_or_y = at.get(name_of(op), from_x ? "x" : "y");
-                  return map_vjp(op, x_or_y, dy, {numbers...});
-                });
-}
 
 }  // namespace ramp

@@ -1,7 +1,9 @@
-// An activation as a layer of its own.
+// Activations as layers of their own.
 #pragma once
 
-#include "ramp/autograd/activation.h"
+#include "ramp/autograd/ops_activation.h"
+#include "ramp/autograd/ops_softmax.h"
+#include "ramp/layers/init.h"
 #include "ramp/layers/module.h"
 
 namespace ramp {
@@ -23,5 +25,54 @@ inline const Activation& activation_with(const Activation& own, std::span<Module
   took = layer ? 1 : 0;
   return layer ? layer->activation : own;
 }
+
+/// prelu(x, slope) with a learned slope, for all channels or one for each. Weight decay leaves it
+/// alone: it would pull a PReLU towards a ReLU. Errors: channels below 1; those of prelu().
+struct PReLU final : Module {
+  Tensor slope;  // [channels]
+
+  explicit PReLU(int64_t channels = 1, double start = 0.25) {
+    if (channels < 1) fail("PReLU: expected at least 1 channel; got {}.", channels);
+    slope = Tensor::full({channels}, start).requires_grad_();
+  }
+  Tensor forward(const Tensor& x) override { return prelu(x, slope); }
+  void fields(Fields& f) override { f.param("slope", slope); }
+  std::string describe() const override { return fmt::format("PReLU({})", slope.numel()); }
+};
+
+/// rrelu() in training; in evaluation a leaky ReLU of the mean slope. Errors: lower > upper.
+struct RReLU final : Module {
+  double lower, upper;
+  Rng rng = layer_rng().split();
+
+  explicit RReLU(double lower = 1. / 8, double upper = 1. / 3) : lower(lower), upper(upper) {
+    if (!(lower <= upper)) fail("RReLU: expected lower <= upper; got {} and {}.", lower, upper);
+  }
+  Tensor forward(const Tensor& x) override {
+    return training() ? rrelu(x, rng, lower, upper) : leaky_relu(x, (lower + upper) / 2);
+  }
+  std::string describe() const override { return fmt::format("RReLU({}, {})", lower, upper); }
+};
+
+/// crelu(): twice as many channels.
+struct CReLU final : Module {
+  Tensor forward(const Tensor& x) override { return crelu(x); }
+  std::string describe() const override { return "CReLU"; }
+};
+/// glu(): half as many channels.
+struct GLU final : Module {
+  Tensor forward(const Tensor& x) override { return glu(x); }
+  std::string describe() const override { return "GLU"; }
+};
+/// Over the last axis. Not before cross_entropy, which takes logits.
+struct Softmax final : Module {
+  Tensor forward(const Tensor& x) override { return softmax(x); }
+  std::string describe() const override { return "Softmax"; }
+};
+/// Over the last axis.
+struct LogSoftmax final : Module {
+  Tensor forward(const Tensor& x) override { return log_softmax(x); }
+  std::string describe() const override { return "LogSoftmax"; }
+};
 
 }  // namespace ramp

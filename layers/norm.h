@@ -57,7 +57,7 @@ struct BatchNorm final : Norm {
   }
   std::string describe() const override {
     return fmt::format("BatchNorm({}{})", channels,
-                       activation.is_identity() ? "" : ", " + activation.name());
+                       activation.is_identity() ? "" : std::string(", ") + activation.name());
   }
 };
 using BatchNorm1d = BatchNorm;

@@ -12,7 +12,7 @@ using namespace ramp;
 
 namespace {
 
-struct Tanh {
+struct OwnTanh {
   static constexpr const char* name = "tanh";
   static constexpr const char* formula = "y = tanh(x)";
   template <typename T>
@@ -89,15 +89,15 @@ struct NoDerivative {
 };
 
 static_assert(ActivationRule<Identity> && ActivationRule<ReLU> && ActivationRule<LeakyReLU>);
-static_assert(ActivationRule<Tanh> && ActivationRule<HardShrink> && ActivationRule<Blocks>);
+static_assert(ActivationRule<OwnTanh> && ActivationRule<HardShrink> && ActivationRule<Blocks>);
 static_assert(!ActivationRule<NoName> && !ActivationRule<NoDerivative> && !ActivationRule<int>);
 
 }  // namespace
 
 TEST_CASE("what an erased activation says of itself") {
-  const Activation relu = ReLU{}, shrink = HardShrink{2}, tanh = Tanh{}, none = Identity{};
-  CHECK(relu.name() == "relu");
-  CHECK(relu.formula() == "y = max(0, x)");
+  const Activation relu = ReLU{}, shrink = HardShrink{2}, tanh = OwnTanh{}, none = Identity{};
+  CHECK(std::string(relu.name()) == "relu");
+  CHECK(std::string(relu.formula()) == "y = max(0, x)");
   CHECK(relu.kinks() == std::vector<double>{0});
   CHECK_FALSE(relu.derives_from_x());
   CHECK_FALSE(relu.is_identity());
@@ -131,10 +131,10 @@ TEST_CASE("values and derivatives at the kink, at NaN and inf") {
            {LeakyReLU{-1}, -3, 3, -1},
            {Identity{}, NAN, NAN, 1},
            {Identity{}, -7, -7, 1},
-           {Tanh{}, 0, 0, 1},
-           {Tanh{}, inf, 1, 0},
+           {OwnTanh{}, 0, 0, 1},
+           {OwnTanh{}, inf, 1, 0},
        }) {
-    INFO(c.f.name() << " at " << c.x);
+    INFO(std::string(c.f.name()) << " at " << c.x);
     // 19 of them: the vector part and the rest.
     for (const DType dtype : {f32, f64}) {
       const Tensor x = Tensor::full({19}, c.x, dtype).requires_grad_();
@@ -149,10 +149,10 @@ TEST_CASE("values and derivatives at the kink, at NaN and inf") {
 TEST_CASE("the derivatives, and no node is left behind") {
   const int64_t before = live_nodes();
   Rng rng(1);
-  for (const Activation& f :
-       {Activation(Identity{}), Activation(ReLU{}), Activation(Tanh{}), Activation(LeakyReLU{0.3}),
-        Activation(LeakyReLU{-2}), Activation(HardShrink{}), Activation(Blocks{})}) {
-    INFO(f.name());
+  for (const Activation& f : {Activation(Identity{}), Activation(ReLU{}), Activation(OwnTanh{}),
+                              Activation(LeakyReLU{0.3}), Activation(LeakyReLU{-2}),
+                              Activation(HardShrink{}), Activation(Blocks{})}) {
+    INFO(std::string(f.name()));
     CHECK(gradcheck([&](const auto& in) { return activate(in[0], f); },
                     {rng.normal({5, 7}, 0, 1, f64)}) == "");
   }
@@ -174,7 +174,7 @@ TEST_CASE("the gain is 1 / sqrt(E f(z)^2)") {
     CHECK(gain(LeakyReLU{a}) == doctest::Approx(std::sqrt(2 / (1 + a * a))).epsilon(1e-12));
   }
   // E tanh(z)^2 = 0.394294415...; PyTorch's 5/3 is a rule of thumb.
-  CHECK(gain(Tanh{}) == doctest::Approx(1.5925374197228312).epsilon(1e-9));
+  CHECK(gain(OwnTanh{}) == doctest::Approx(1.5925374197228312).epsilon(1e-9));
   CHECK(gain(Blocks{}) == doctest::Approx(1. / 3).epsilon(1e-12));
   CHECK_THROWS_WITH_AS(
       gain(Zero{}), "gain: expected an activation that is not zero everywhere; got zero (y = 0).",
@@ -184,6 +184,6 @@ TEST_CASE("the gain is 1 / sqrt(E f(z)^2)") {
 TEST_CASE("a user's mistakes") {
   CHECK_THROWS_WITH_AS(
       activate({}, ReLU{}),
-      "activate: x is undefined (moved from, or never set). Hint: give it a value first.", Error);
+      "relu: x is undefined (moved from, or never set). Hint: give it a value first.", Error);
   CHECK_THROWS_AS(activate(Tensor::arange(3), ReLU{}), Error);
 }

@@ -15,7 +15,7 @@ namespace {
 
 const std::map<std::string, Activation> activations = {
     {"identity", Identity{}}, {"relu", ReLU{}},   {"leaky_relu", LeakyReLU{0.1}},
-    {"sigmoid", MySigmoid{}}, {"tanh", MyTanh{}}, {"softplus", Softplus{}},
+    {"sigmoid", MySigmoid{}}, {"tanh", MyTanh{}}, {"softplus", MySoftplus{}},
 };
 
 double tolerance(DType t) { return t == f32 ? 5e-6 : 1e-13; }

@@ -45,7 +45,7 @@ const std::vector<OneTensor> unary = {
     {"leaky_relu", [](const T& x) { leaky_relu(x); }},
     {"sigmoid", [](const T& x) { sigmoid(x); }},
     {"tanh", [](const T& x) { tanh(x); }},
-    {"activate", [](const T& x) { activate(x, ReLU{}); }},
+    {"relu", [](const T& x) { activate(x, ReLU{}); }},
     {"sum", [](const T& x) { sum(x); }},
     {"mean", [](const T& x) { mean(x); }},
     {"var", [](const T& x) { var(x); }},

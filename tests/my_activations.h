@@ -5,8 +5,8 @@
 
 namespace ramp {
 
-struct Softplus {
-  static constexpr const char* name = "softplus";
+struct MySoftplus {
+  static constexpr const char* name = "my_softplus";
   static constexpr const char* formula = "y = log(1 + exp(x))";
   template <typename T>
   T f(T x) const {

@@ -19,7 +19,7 @@ using namespace ramp;
 namespace {
 
 const std::map<std::string, Activation> activations = {
-    {"identity", Identity{}}, {"relu", ReLU{}}, {"tanh", MyTanh{}}, {"softplus", Softplus{}}};
+    {"identity", Identity{}}, {"relu", ReLU{}}, {"tanh", MyTanh{}}, {"softplus", MySoftplus{}}};
 
 // f32: two values that lie close together are scaled up by 1 / sqrt(var + eps), and so is the
 // error.

@@ -12,6 +12,8 @@ namespace ramp {
   namespace level {                        \
   void fill_elementwise(Kernels<float>&);  \
   void fill_elementwise(Kernels<double>&); \
+  void fill_activation(Kernels<float>&);   \
+  void fill_activation(Kernels<double>&);  \
   void fill_gemm(Kernels<float>&);         \
   void fill_gemm(Kernels<double>&);        \
   void fill_depthwise(Kernels<float>&);    \
@@ -31,6 +33,7 @@ namespace ramp {
   template <typename T>                    \
   void fill(Kernels<T>& k) {               \
     fill_elementwise(k);                   \
+    fill_activation(k);                    \
     fill_gemm(k);                          \
     fill_depthwise(k);                     \
     fill_winograd(k);                      \

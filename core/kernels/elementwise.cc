@@ -1,29 +1,10 @@
 // y = op(x), y = op(a, b) and their derivatives, element by element. NaN stays NaN.
 #include "ramp/core/kernels/kernels.h"
+#include "ramp/core/kernels/map.h"
 #include "ramp/core/kernels/math.h"
 
 namespace ramp {
 namespace {
-
-// A source of vectors: an array, or one value for all i (stride 0).
-template <typename T>
-struct Stream {
-  const T* p;
-  bool moves;
-  Vec<T> same;
-  Stream(const T* x, int64_t stride) : p(x), moves(stride != 0), same(splat(*x)) {}
-  Vec<T> at(int64_t i) const { return moves ? load(p + i) : same; }
-  Vec<T> rest(int64_t i, int64_t n) const { return moves ? load_first(p + i, n) : same; }
-};
-
-// y[i] = f(x[i]...)
-template <typename F, typename T, typename... S>
-inline void map(F f, int64_t n, T* y, const S&... x) {
-  constexpr int W = kLanes<T>;
-  int64_t i = 0;
-  for (; i + W <= n; i += W) store(y + i, f(x.at(i)...));
-  if (i < n) store_first(y + i, f(x.rest(i, n - i)...), n - i);
-}
 
 inline float power(float x, float p) { return __builtin_powf(x, p); }
 inline double power(double x, double p) { return __builtin_pow(x, p); }
@@ -45,8 +26,6 @@ void fill(Kernels<T>& k) {
     };
   };
   unary(
-      Unary::neg, [](V x) { return -x; }, [](V, V, V dy) { return -dy; });
-  unary(
       Unary::exp, [](V x) { return vexp<T>(x); }, [](V, V y, V dy) { return dy * y; });
   unary(
       Unary::log, [](V x) { return vlog<T>(x); }, [](V x, V, V dy) { return dy / x; });
@@ -58,14 +37,10 @@ void fill(Kernels<T>& k) {
                                 : x < V{} ? -dy
                                           : V{}; });
   unary(
-      Unary::relu, [](V x) { return x < V{} ? V{} : x; },
-      [](V, V y, V dy) { return y <= V{} ? V{} : dy; });
-  unary(
-      Unary::sigmoid, [](V x) { return vsigmoid<T>(x); },
-      [](V, V y, V dy) { return dy * (y * (T(1) - y)); });
-  unary(
-      Unary::tanh, [](V x) { return vtanh<T>(x); },
-      [](V, V y, V dy) { return dy * (T(1) - y * y); });
+      Unary::erf, [](V x) { return verf<T>(x); },
+      [](V x, V, V dy) {
+        return dy * (vgauss<T>(x * T(1.4142135623730951)) * T(1.1283791670955126));
+      });
 
   const auto binary = [&k]<typename F>(Binary op, F) {
     k.binary[static_cast<int>(op)] = [](int64_t n, const T* a, int64_t sa, const T* b, int64_t sb,
@@ -91,12 +66,6 @@ void fill(Kernels<T>& k) {
   k.where = [](int64_t n, const T* c, int64_t sc, const T* a, int64_t sa, const T* b, int64_t sb,
                T* y) {
     map([](V c, V a, V b) { return c != V{} ? a : b; }, n, y, S(c, sc), S(a, sa), S(b, sb));
-  };
-  k.leaky_relu = [](int64_t n, T slope, const T* x, T* y) {
-    map([slope](V x) { return x < V{} ? slope * x : x; }, n, y, S(x, 1));
-  };
-  k.leaky_relu_vjp = [](int64_t n, T slope, const T* x, const T* dy, T* dx) {
-    map([slope](V x, V dy) { return x <= V{} ? slope * dy : dy; }, n, dx, S(x, 1), S(dy, 1));
   };
   k.clamp = [](int64_t n, T lo, T hi, const T* x, T* y) {
     const V low = splat(lo), high = splat(hi);

@@ -3,11 +3,10 @@
 
 namespace ramp {
 
-// The last two take numbers and have kernels apart.
-enum class Unary { neg, exp, log, sqrt, abs, relu, sigmoid, tanh, leaky_relu, clamp };
-constexpr int kUnaryOps = 8;
-constexpr const char* kUnaryNames[] = {"neg",  "exp",     "log",  "sqrt",       "abs",
-                                       "relu", "sigmoid", "tanh", "leaky_relu", "clamp"};
+// The last one takes numbers and has a kernel apart.
+enum class Unary { exp, log, sqrt, abs, erf, clamp };
+constexpr int kUnaryOps = 5;
+constexpr const char* kUnaryNames[] = {"exp", "log", "sqrt", "abs", "erf", "clamp"};
 
 // Comparisons give 1 and 0. share(a, b) is the part of a in the derivative of max(a, b): 1 where it
 // is the greater one, 1/2 at a tie, else 0.

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "ramp/core/activations.h"
 #include "ramp/core/kernels/elementwise_ops.h"
 
 namespace ramp {
@@ -22,22 +23,28 @@ struct Kernels {
   // ---- elementwise.cc; the ops are listed in elementwise_ops.h ----
   // y[i] = op(x[i])
   void (*unary[kUnaryOps])(int64_t n, const T* x, T* y);
-  // dx[i] = dy[i] * op'(x[i], y[i]). log and abs read x; exp, sqrt, relu, sigmoid and tanh read y;
-  // what is not read may be any array.
+  // dx[i] = dy[i] * op'(x[i], y[i]). log, abs and erf read x, exp and sqrt read y; what is
+  // not read may be any array.
   void (*unary_vjp[kUnaryOps])(int64_t n, const T* x, const T* y, const T* dy, T* dx);
   // y[i] = op(a[i * sa], b[i * sb]); the strides are 0 or 1
   void (*binary[kBinaryOps])(int64_t n, const T* a, int64_t sa, const T* b, int64_t sb, T* y);
   // y[i] = c[i * sc] != 0 ? a[i * sa] : b[i * sb]
   void (*where)(int64_t n, const T* c, int64_t sc, const T* a, int64_t sa, const T* b, int64_t sb,
                 T* y);
-  // y = x < 0 ? slope x : x; its derivative is 1 above 0, else slope
-  void (*leaky_relu)(int64_t n, T slope, const T* x, T* y);
-  void (*leaky_relu_vjp)(int64_t n, T slope, const T* x, const T* dy, T* dx);
   // y = min(max(x, lo), hi); its derivative is 1 in [lo, hi], else 0
   void (*clamp)(int64_t n, T lo, T hi, const T* x, T* y);
   void (*clamp_vjp)(int64_t n, T lo, T hi, const T* x, const T* dy, T* dx);
   // y[i] += f * x[i]
   void (*axpy)(int64_t n, T f, const T* x, T* y);
+
+  // ---- activation.cc: the rules of core/activations.h, by their place in BuiltinRules ----
+  // y[i] = f(x[i]); y may be x
+  void (*activation[BuiltinRules::size])(const void* rule, int64_t n, const T* x, T* y);
+  // dx[i] = dy[i] f'(at[i]), 0 where f' is 0; dx may be dy
+  void (*activation_vjp[BuiltinRules::size])(const void* rule, int64_t n, const T* at, const T* dy,
+                                             T* dx);
+  // y[i] = at[i] <= 0 ? s[i * ss] v[i] : v[i]; ss is 0 or 1
+  void (*leak)(int64_t n, const T* at, const T* s, int64_t ss, const T* v, T* y);
 
   // ---- gemm.cc ----
   // c (+)= a b for n <= gemm_panel_width columns: a(i, p) = a[i * a_row + p * a_col],
