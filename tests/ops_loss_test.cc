@@ -1,8 +1,13 @@
 #include "ramp/autograd/ops_loss.h"
 
+#include <limits>
+
 #include "fixture.h"
+#include "message.h"
 #include "ramp/autograd/backward.h"
 #include "ramp/autograd/gradcheck.h"
+#include "ramp/autograd/ops_elementwise.h"
+#include "ramp/autograd/ops_softmax.h"
 #include "ramp/core/random.h"
 #include "threads.h"
 
@@ -18,10 +23,10 @@ double tolerance(DType t) { return t == f32 ? 2e-6 : 1e-13; }
 
 }  // namespace
 
-TEST_CASE("cross_entropy is PyTorch's") {
+TEST_CASE("cross_entropy without options is PyTorch's") {
   int cases = 0;
   for (const Fixture& f : read_fixtures("loss")) {
-    if (f.name.rfind("cross_entropy", 0) != 0) continue;
+    if (f.has("reduction")) continue;
     INFO(f.name);
     ++cases;
     const Tensor x = f.leaf("x");
@@ -60,50 +65,270 @@ TEST_CASE("cross_entropy: equal bits for 1 and 2 threads") {
   }
 }
 
-TEST_CASE("mse_loss is PyTorch's; its derivatives") {
-  const int64_t before = live_nodes();
-  int cases = 0;
-  for (const Fixture& f : read_fixtures("loss")) {
-    if (f.name.rfind("mse_loss", 0) != 0) continue;
-    INFO(f.name);
-    ++cases;
-    const Tensor x = f.leaf("x"), target = f.leaf("target"), y = mse_loss(x, target);
-    check_close(y, f.tensor("y"), tolerance(x.dtype()));
-    backward(y, Tensor::scalar(1.5, x.dtype()));
-    check_close(x.grad(), f.tensor("dx"), tolerance(x.dtype()));
-    check_close(target.grad(), f.tensor("dtarget"), tolerance(x.dtype()));
+namespace {
+
+// The loss of a fixture's name, of x and target, with its options; y is x's other name.
+Tensor fixture_loss(const Fixture& f, const Tensor& y, const Tensor& target) {
+  const auto is = [&](const char* name) { return f.name.find(name) != std::string::npos; };
+  const auto r = static_cast<Reduction>(f.number("reduction"));
+  const auto optional = [&](const char* name) { return f.has(name) ? f.tensor(name) : Tensor(); };
+  if (is("cross_entropy")) {
+    return cross_entropy(y, target,
+                         {.label_smoothing = f.number("smoothing"),
+                          .class_weights = optional("w"),
+                          .ignore_index = static_cast<int64_t>(f.number("ignore")),
+                          .reduction = r});
   }
-  CHECK(cases == 2);
-  const auto f = [](const std::vector<Tensor>& x) { return mse_loss(x[0], x[1]); };
-  CHECK(gradcheck(f, {normal({3, 4}, 1, f64), normal({3, 4}, 2, f64)}) == "");
-  CHECK(live_nodes() == before);
-  // Only what is wanted: a target as a rule has no gradient.
-  const Tensor x = Tensor::of<float>({3}).requires_grad_(), target = Tensor::of<float>({1});
-  backward(mse_loss(x, target));
-  CHECK(x.grad().item() == 4);
-  CHECK(!target.grad().defined());
+  if (is("nll_loss")) {
+    return nll_loss(y, target,
+                    {.class_weights = optional("w"),
+                     .ignore_index = static_cast<int64_t>(f.number("ignore")),
+                     .reduction = r});
+  }
+  if (is("mse_loss")) return mse_loss(y, target, r);
+  if (is("smooth_l1_loss")) return smooth_l1_loss(y, target, f.number("beta"), r);
+  if (is("l1_loss")) return l1_loss(y, target, r);
+  if (is("huber_loss")) return huber_loss(y, target, f.number("delta"), r);
+  if (is("hinge_loss")) return hinge_loss(y, target, r);
+  if (is("bce_loss")) return bce_loss(y, target, r);
+  if (is("bce_with_logits")) {
+    return bce_with_logits(y, target, {.pos_weight = optional("pos_weight"), .reduction = r});
+  }
+  if (is("kl_div")) {
+    return kl_div(y, target, {.log_target = f.number("log_target") == 1, .reduction = r});
+  }
+  fail("fixture {}: no such loss.", f.name);
 }
 
-TEST_CASE("mse_loss: a user's mistakes") {
-  const Tensor x = Tensor::zeros({2, 1});
-  CHECK_THROWS_WITH_AS(
-      mse_loss(x, Tensor::zeros({2})),
-      "mse_loss: expected y and target of one shape, f32 or f64, with at least one element; got "
-      "f32 [2, 1] and f32 [2]. Hint: reshape() one of them, or to(f32).",
-      Error);
-  CHECK_THROWS_WITH_AS(mse_loss(Tensor::zeros({0}), Tensor::zeros({0})),
-                       "mse_loss: expected y and target of one shape, f32 or f64, with at least "
-                       "one element; got f32 [0] and f32 [0]. Hint: reshape() one of them, or "
-                       "to(f32).",
-                       Error);
-  CHECK_THROWS_WITH_AS(mse_loss(x, x.to(f64)),
-                       "mse_loss: y and target must have one dtype; got f32 [2, 1] and f64 [2, 1]. "
-                       "Hint: target.to(f32).",
-                       Error);
-  CHECK_THROWS_WITH_AS(
-      mse_loss(x, {}),
-      "mse_loss: target is undefined (moved from, or never set). Hint: give it a value first.",
-      Error);
+}  // namespace
+
+TEST_CASE("every loss, reduction and option is PyTorch's: values and gradients") {
+  const int64_t before = live_nodes();
+  std::map<std::string, int> cases;
+  for (const Fixture& f : read_fixtures("loss")) {
+    if (!f.has("reduction")) continue;
+    INFO(f.name, " reduction ", f.number("reduction"));
+    ++cases[f.name.substr(0, f.name.find(" torch"))];
+    const std::string name = f.has("x") ? "x" : "y";
+    const Tensor y = f.leaf(name);
+    const Tensor target = f.has("dtarget") ? f.leaf("target") : f.tensor("target");
+    const Tensor l = fixture_loss(f, y, target);
+    check_close(l, f.tensor("l"), tolerance(y.dtype()));
+    backward(l, f.tensor("dl"));
+    check_close(y.grad(), f.tensor("d" + name), tolerance(y.dtype()));
+    if (f.has("dtarget")) {
+      check_close(target.grad(), f.tensor("dtarget"), tolerance(y.dtype()));
+      // Only what is wanted.
+      const Tensor alone = f.leaf(name), given = f.tensor("target");
+      backward(fixture_loss(f, alone, given), f.tensor("dl"));
+      CHECK(alone.grad().values() == y.grad().values());
+      CHECK(!given.grad().defined());
+    }
+  }
+  CHECK(cases.size() == 11);
+  for (const auto& [name, n] : cases) {
+    INFO(name);
+    CHECK(n >= 12);
+  }
+  CHECK(live_nodes() == before);
+}
+
+TEST_CASE("every loss: derivatives against differences, for each reduction") {
+  const int64_t before = live_nodes();
+  const Tensor y = normal({3, 4}, 1, f64), t = normal({3, 4}, 2, f64);
+  const Tensor p = Rng(3).uniform({3, 4}, 0.1, 0.9, f64), q = Rng(4).uniform({3, 4}, 0.1, 0.9, f64);
+  const Tensor w = Rng(5).uniform({4}, 0.5, 2, f64), labels = Tensor::of<int64_t>({3, -100, 1});
+  const Tensor sign = where(t < 0, Tensor::full({}, -1, f64), Tensor::full({}, 1, f64));
+  for (const auto r : {Reduction::mean, Reduction::sum, Reduction::none, Reduction::batch_mean}) {
+    INFO("reduction ", static_cast<int>(r));
+    using Inputs = std::vector<Tensor>;
+    CHECK(gradcheck([&](const Inputs& x) { return mse_loss(x[0], x[1], r); }, {y, t}) == "");
+    CHECK(gradcheck([&](const Inputs& x) { return l1_loss(x[0], x[1], r); }, {y, t}) == "");
+    CHECK(gradcheck([&](const Inputs& x) { return smooth_l1_loss(x[0], x[1], 0.7, r); }, {y, t}) ==
+          "");
+    CHECK(gradcheck([&](const Inputs& x) { return huber_loss(x[0], x[1], 0.7, r); }, {y, t}) == "");
+    CHECK(gradcheck([&](const Inputs& x) { return hinge_loss(x[0], sign, r); }, {y}) == "");
+    CHECK(gradcheck([&](const Inputs& x) { return bce_loss(x[0], x[1], r); }, {p, q}) == "");
+    CHECK(gradcheck([&](const Inputs& x) { return bce_with_logits(x[0], x[1], {.reduction = r}); },
+                    {y, q}) == "");
+    CHECK(gradcheck(
+              [&](const Inputs& x) {
+                return bce_with_logits(x[0], x[1], {.pos_weight = x[2], .reduction = r});
+              },
+              {y, q, w}) == "");
+    for (const bool log_target : {false, true}) {
+      CHECK(gradcheck(
+                [&](const Inputs& x) {
+                  return kl_div(x[0], x[1], {.log_target = log_target, .reduction = r});
+                },
+                {log(p), log_target ? log(q) : q}) == "");
+    }
+    for (const double s : {0., 0.3}) {
+      CHECK(gradcheck(
+                [&](const Inputs& x) {
+                  return cross_entropy(x[0], labels,
+                                       {.label_smoothing = s, .class_weights = w, .reduction = r});
+                },
+                {y}) == "");
+      CHECK(gradcheck(
+                [&](const Inputs& x) {
+                  return cross_entropy(x[0], x[1],
+                                       {.label_smoothing = s, .class_weights = w, .reduction = r});
+                },
+                {y, q}) == "");
+    }
+    CHECK(gradcheck(
+              [&](const Inputs& x) {
+                return nll_loss(x[0], labels, {.class_weights = w, .reduction = r});
+              },
+              {y}) == "");
+  }
+  CHECK(live_nodes() == before);
+}
+
+TEST_CASE("every loss: equal bits for 1 and 2 threads") {
+  check_equal_bits([] {
+    const Tensor y = normal({5000, 10}, 1, f32), t = Rng(2).uniform({5000, 10});
+    std::vector<Tensor> all;
+    const auto add = [&](const std::function<Tensor(const Tensor&)>& loss) {
+      const Tensor x = y.clone().requires_grad_();
+      all.push_back(loss(x));
+      backward(all.back());
+      all.push_back(x.grad());
+    };
+    add([&](const Tensor& x) { return mse_loss(x, t); });
+    add([&](const Tensor& x) { return huber_loss(x, t); });
+    add([&](const Tensor& x) { return bce_with_logits(x, t); });
+    add([&](const Tensor& x) { return kl_div(x, t); });
+    add([&](const Tensor& x) { return cross_entropy(x, t, {.label_smoothing = 0.1}); });
+    return all;
+  });
+}
+
+TEST_CASE("cross_entropy: the fused way and the composed one agree") {
+  const Tensor x = normal({50, 10}, 1, f64);
+  Tensor labels = Tensor::empty({50}, i64);
+  for (int64_t i = 0; i < 50; ++i) labels.mutable_data<int64_t>()[i] = i * 7 % 10;
+  for (const auto r : {Reduction::mean, Reduction::sum, Reduction::batch_mean}) {
+    const Tensor a = x.clone().requires_grad_(), b = x.clone().requires_grad_();
+    const Tensor fused = cross_entropy(a, labels, {.reduction = r});
+    const Tensor composed = nll_loss(log_softmax(b), labels, {.reduction = r});
+    check_close(fused, composed, 1e-15);
+    backward(fused);
+    backward(composed);
+    check_close(a.grad(), b.grad(), 1e-15);
+  }
+}
+
+TEST_CASE("bce_with_logits keeps its digits in f32 where sigmoid rounds to 0 or 1") {
+  const Tensor x = Tensor::of<float>({-30, 30, -30, 30}).requires_grad_();
+  const Tensor t = Tensor::of<float>({0, 1, 1, 0});
+  const Tensor l = bce_with_logits(x, t, {.reduction = Reduction::none});
+  const double tiny = std::log1p(std::exp(-30.));
+  check_close(l / Tensor::of<float>({float(tiny), float(tiny), 30, 30}), Tensor::ones({4}), 1e-6);
+  backward(l, Tensor::ones({4}));
+  const Tensor d = x.grad() / Tensor::of<float>({float(tiny), -float(tiny), -1, 1});
+  check_close(d, Tensor::ones({4}), 1e-6);
+}
+
+TEST_CASE("losses at infinity are their limits") {
+  constexpr float inf = std::numeric_limits<float>::infinity();
+  const auto values = [](const Tensor& l) { return l.values(); };
+  CHECK(values(bce_with_logits(Tensor::of<float>({inf, inf, -inf, -inf}),
+                               Tensor::of<float>({1, 0, 1, 0}), {.reduction = Reduction::none})) ==
+        std::vector<double>{0, inf, inf, 0});
+  CHECK(kl_div(Tensor::of<float>({-1, -2}), Tensor::of<float>({-inf, 0}),
+               {.log_target = true, .reduction = Reduction::sum})
+            .item() == 2);
+  // A class that is ruled out costs nothing unless it is the target.
+  const Tensor x = Tensor::of<float>({0, -inf, 0}, {1, 3});
+  CHECK(cross_entropy(x, Tensor::of<float>({0.5f, 0, 0.5f}, {1, 3})).item() ==
+        doctest::Approx(std::log(2)));
+  CHECK(cross_entropy(x, Tensor::of<float>({0.5f, 0.5f, 0}, {1, 3})).item() == inf);
+}
+
+TEST_CASE("losses at their kinks") {
+  const auto slope = [](auto loss, float y, float t) {
+    const Tensor x = Tensor::of<float>({y}).requires_grad_();
+    backward(loss(x, Tensor::of<float>({t})));
+    return x.grad().item();
+  };
+  const auto hinge = [](const Tensor& y, const Tensor& t) { return hinge_loss(y, t); };
+  CHECK(slope(hinge, 1, 1) == 0);
+  CHECK(slope(hinge, 0.99f, 1) == -1);
+  CHECK(slope(hinge, -1, -1) == 0);
+  const auto l1 = [](const Tensor& y, const Tensor& t) { return l1_loss(y, t); };
+  CHECK(slope(l1, 3, 3) == 0);
+  const auto smooth = [](const Tensor& y, const Tensor& t) { return smooth_l1_loss(y, t, 0); };
+  CHECK(slope(smooth, 3, 3) == 0);
+  CHECK(slope(smooth, 3, 2) == 1);
+}
+
+TEST_CASE("the pairwise losses: a user's mistakes") {
+  const Tensor x = Tensor::zeros({2, 1}), one = Tensor::ones({2, 1});
+  using Loss = std::function<Tensor(const Tensor&, const Tensor&)>;
+  const std::vector<std::pair<std::string, Loss>> all = {
+      {"mse_loss: y", [](auto& y, auto& t) { return mse_loss(y, t); }},
+      {"l1_loss: y", [](auto& y, auto& t) { return l1_loss(y, t); }},
+      {"l1_loss: y", [](auto& y, auto& t) { return smooth_l1_loss(y, t, 0); }},
+      {"smooth_l1_loss: y", [](auto& y, auto& t) { return smooth_l1_loss(y, t); }},
+      {"huber_loss: y", [](auto& y, auto& t) { return huber_loss(y, t); }},
+      {"hinge_loss: y", [](auto& y, auto& t) { return hinge_loss(y, t); }},
+      {"bce_loss: p", [](auto& y, auto& t) { return bce_loss(y, t); }},
+      {"bce_with_logits: logits", [](auto& y, auto& t) { return bce_with_logits(y, t); }},
+      {"kl_div: log_p", [](auto& y, auto& t) { return kl_div(y, t); }}};
+  for (const auto& [name, loss] : all) {
+    INFO(name);
+    const std::string op = name.substr(0, name.find(':')), y = name.substr(name.find(':') + 2);
+    const auto expected = [&](const char* got) {
+      return op + ": expected " + y +
+             " and target of one shape, f32 or f64, with at least one element; got " + got +
+             ". Hint: reshape() one of them, or to(f32).";
+    };
+    CHECK(message([&, l = loss] { l(x, Tensor::ones({2})); }) ==
+          expected("f32 [2, 1] and f32 [2]"));
+    CHECK(message([&, l = loss] { l(Tensor::zeros({0}), Tensor::zeros({0})); }) ==
+          expected("f32 [0] and f32 [0]"));
+    CHECK(message([&, l = loss] { l(x.to(i64), one.to(i64)); }) ==
+          expected("i64 [2, 1] and i64 [2, 1]"));
+    CHECK(message([&, l = loss] { l(x, one.to(f64)); }) ==
+          op + ": " + y +
+              " and target must have one dtype; got f32 [2, 1] and f64 [2, 1]. Hint: "
+              "target.to(f32).");
+    CHECK(message([&, l = loss] { l(x, {}); }) ==
+          op + ": target is undefined (moved from, or never set). Hint: give it a value first.");
+    CHECK(message([&, l = loss] { l({}, x); }) ==
+          name + " is undefined (moved from, or never set). Hint: give it a value first.");
+    CHECK(loss(x, one).rank() == 0);
+  }
+  CHECK(message([&] { smooth_l1_loss(x, x, -1); }) ==
+        "smooth_l1_loss: expected beta >= 0; got -1.");
+  CHECK(message([&] { huber_loss(x, x, 0); }) == "huber_loss: expected delta > 0; got 0.");
+  CHECK(message([&] {
+          bce_loss(Tensor::of<float>({0, 1.5f}), Tensor::zeros({2}));
+        }) ==
+        "bce_loss: expected probabilities p in 0..1; got 0 to 1.5. Hint: bce_with_logits() takes "
+        "logits.");
+  CHECK(message([&] {
+          bce_loss(Tensor::of<float>({-0.5f, 1}), Tensor::zeros({2}));
+        }) ==
+        "bce_loss: expected probabilities p in 0..1; got -0.5 to 1. Hint: bce_with_logits() takes "
+        "logits.");
+  CHECK(message([&] { hinge_loss(one, x); }) ==
+        "hinge_loss: expected targets -1 and +1; got 0 to 0. Hint: 2 * target - 1 for 0 and 1.");
+  CHECK(message([&] { bce_with_logits(x, x, {.pos_weight = Tensor::ones({3})}); }) ==
+        "bce_with_logits: expected a pos_weight that broadcasts to logits [2, 1]; got [3].");
+  CHECK(message([&] { bce_with_logits(x, x, {.pos_weight = Tensor::ones({1}, f64)}); }) ==
+        "bce_with_logits: logits and pos_weight must have one dtype; got f32 [2, 1] and f64 [1]. "
+        "Hint: pos_weight.to(f32).");
+}
+
+TEST_CASE("a target changed between loss and backward") {
+  const Tensor x = Tensor::ones({2}).requires_grad_();
+  Tensor t = Tensor::zeros({2});
+  const Tensor l = mse_loss(x, t);
+  t.fill_(1);
+  CHECK(message([&] { backward(l); }).find("changed in place") != std::string::npos);
 }
 
 TEST_CASE("cross_entropy: a user's mistakes") {
@@ -131,7 +356,8 @@ TEST_CASE("cross_entropy: a user's mistakes") {
       Error);
   CHECK_THROWS_WITH_AS(
       cross_entropy(x, Tensor::zeros({4})),
-      "cross_entropy: labels must be class numbers, i64; got f32 [4]. Hint: labels.to(i64).",
+      "cross_entropy: target must be class numbers, i64, or soft, with shape and dtype of logits "
+      "f32 [4, 10]; got f32 [4]. Hint: labels.to(i64).",
       Error);
   CHECK_THROWS_WITH_AS(cross_entropy(Tensor::zeros({4, 10}, i64), labels({1, 2, 3, 0})),
                        "cross_entropy: expected an f32 or f64 tensor; got i64. Hint: x.to(f32).",
@@ -142,6 +368,28 @@ TEST_CASE("cross_entropy: a user's mistakes") {
       Error);
   CHECK_THROWS_WITH_AS(
       cross_entropy(x, {}),
-      "cross_entropy: labels is undefined (moved from, or never set). Hint: give it a value first.",
+      "cross_entropy: target is undefined (moved from, or never set). Hint: give it a value first.",
       Error);
+  const Tensor ones = Tensor::ones({4, 10});
+  CHECK(message([&] { cross_entropy(x, x, {.class_weights = Tensor::ones({4})}); }) ==
+        "cross_entropy: expected class_weights f32 [10], one for each class; got f32 [4].");
+  CHECK(message([&] { cross_entropy(x, x, {.class_weights = Tensor::ones({10}, f64)}); }) ==
+        "cross_entropy: expected class_weights f32 [10], one for each class; got f64 [10].");
+  CHECK(message([&] { cross_entropy(x, x, {.label_smoothing = 1.5}); }) ==
+        "cross_entropy: expected label_smoothing in 0..1; got 1.5.");
+  CHECK(message([&] {
+          cross_entropy(x, labels({-1, -1, -1, -1}), {.ignore_index = -1});
+        }) ==
+        "cross_entropy: the mean is over labels that weigh 0, or all 4 are ignored (-1). Hint: "
+        "leave out such batches, or take Reduction::sum.");
+  CHECK(
+      cross_entropy(x, labels({-1, -1, -1, -1}), {.ignore_index = -1, .reduction = Reduction::sum})
+          .item() == 0);
+  CHECK(message([&] { cross_entropy(Tensor::zeros({4}), Tensor::zeros({4})); }) ==
+        "cross_entropy: expected logits [n, classes] and labels [n]; got [4] and [4]. Hint: labels "
+        "are class numbers, one for each row, not one-hot.");
+  CHECK(message([&] {
+          nll_loss(x, labels({1, 2, 3, 12}));
+        }) ==
+        "nll_loss: labels must be in 0..9; got 12 at row 3. Hint: log_p [4, 10] have 10 classes.");
 }
