@@ -45,6 +45,8 @@
 #include "ramp/layers/sequential.h"
 #include "ramp/layers/upsample.h"
 #include "ramp/optim/adam.h"
+#include "ramp/optim/clip.h"
+#include "ramp/optim/schedule.h"
 #include "ramp/optim/sgd.h"
 #include "ramp/train/metrics.h"
 #include "ramp/train/progress.h"

@@ -206,7 +206,7 @@ void save_safetensors(const std::string& path, const std::vector<NamedTensor>& t
     header[t.name] = nullptr;
   }
   for (const size_t size : {8, 4}) {
-    for (const auto& [name, tensor] : tensors) {
+    for (const auto& [name, tensor, decays] : tensors) {
       if (size_of(tensor.dtype()) != size) continue;
       const Shape& s = tensor.shape();
       const uint64_t end = at + static_cast<uint64_t>(s.numel()) * size;

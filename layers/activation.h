@@ -36,7 +36,7 @@ struct PReLU final : Module {
     slope = Tensor::full({channels}, start).requires_grad_();
   }
   Tensor forward(const Tensor& x) override { return prelu(x, slope); }
-  void fields(Fields& f) override { f.param("slope", slope); }
+  void fields(Fields& f) override { f.param("slope", slope, false); }
   std::string describe() const override { return fmt::format("PReLU({})", slope.numel()); }
 };
 

@@ -68,7 +68,8 @@ size_t Module::call(const Tensor& x, std::span<Module* const> next, Tensor& y) {
 std::vector<NamedTensor> Module::named_parameters() {
   std::vector<NamedTensor> list;
   Fields f = on_each_tensor([&](const std::string& path, Tensor& t, Fields::Kind kind) {
-    if (kind == Fields::Kind::parameter) list.push_back({path, t});
+    if (kind == Fields::Kind::buffer) return;
+    list.push_back({path, t, kind == Fields::Kind::parameter});
   });
   fields(f);
   return list;
@@ -95,12 +96,13 @@ std::vector<NamedTensor> Module::state() {
   return list;
 }
 
-void Module::load_state(const std::vector<NamedTensor>& state) {
+void load_tensors(const char* holder, const std::vector<NamedTensor>& list,
+                  const std::vector<NamedTensor>& state) {
   std::map<std::string, Tensor> given;
   for (const NamedTensor& s : state) given[s.name] = s.tensor;
   std::vector<std::pair<Tensor, Tensor>> copies;
   std::string wrong;
-  for (const NamedTensor& own : this->state()) {
+  for (const NamedTensor& own : list) {
     const auto found = given.find(own.name);
     if (found == given.end() || !found->second.defined()) {
       wrong += fmt::format("; \"{}\" {} is missing", own.name, own.tensor.shape());
@@ -108,22 +110,22 @@ void Module::load_state(const std::vector<NamedTensor>& state) {
       continue;
     }
     if (!(found->second.shape() == own.tensor.shape())) {
-      wrong += fmt::format("; \"{}\" is {} in the model and {} in the state", own.name,
-                           own.tensor.shape(), found->second.shape());
+      wrong += fmt::format("; \"{}\" is {} in the {} and {} in the state", own.name,
+                           own.tensor.shape(), holder, found->second.shape());
     } else if (is_float(found->second.dtype()) != is_float(own.tensor.dtype())) {
-      wrong += fmt::format("; \"{}\" is {} in the model and {} in the state", own.name,
-                           own.tensor.dtype(), found->second.dtype());
+      wrong += fmt::format("; \"{}\" is {} in the {} and {} in the state", own.name,
+                           own.tensor.dtype(), holder, found->second.dtype());
     } else {
       copies.emplace_back(own.tensor, found->second);
     }
     given.erase(found);
   }
   for (const auto& [name, tensor] : given) {
-    wrong += fmt::format("; \"{}\" {} is not in the model", name, tensor.shape());
+    wrong += fmt::format("; \"{}\" {} is not in the {}", name, tensor.shape(), holder);
   }
   if (!wrong.empty()) {
-    fail("load_state: the state and the model must agree{}. Hint: is it the same architecture?",
-         wrong);
+    fail("load_state: the state and the {} must agree{}. Hint: is it the same architecture?",
+         holder, wrong);
   }
   const NoGrad no_grad;
   for (auto& [own, value] : copies) own.copy_(value.to(own.dtype()));
@@ -179,7 +181,7 @@ Module& Module::replace_tensors(const std::function<Tensor(const Tensor&)>& f) {
 
 Module& Module::freeze(bool on) {
   Fields f = on_each_tensor([on](const std::string&, Tensor& t, Fields::Kind kind) {
-    if (kind == Fields::Kind::parameter) t.requires_grad_(!on);
+    if (kind != Fields::Kind::buffer) t.requires_grad_(!on);
   });
   fields(f);
   return *this;

@@ -16,13 +16,15 @@ class Module;
 /// The visitor that Module::fields() is called with.
 class Fields {
  public:
-  enum class Kind { parameter, buffer };
+  enum class Kind { parameter, undecayed, buffer };
 
-  /// A tensor that is trained / that is only carried along (running statistics).
-  Fields& param(const std::string& name, Tensor& tensor) {
-    if (tensor.defined() && on_tensor) on_tensor(prefix_ + name, tensor, Kind::parameter);
+  /// A tensor that is trained; weight decay leaves it alone unless it `decays`.
+  Fields& param(const std::string& name, Tensor& tensor, bool decays = true) {
+    const Kind kind = decays ? Kind::parameter : Kind::undecayed;
+    if (tensor.defined() && on_tensor) on_tensor(prefix_ + name, tensor, kind);
     return *this;
   }
+  /// A tensor that is only carried along (running statistics).
   Fields& buffer(const std::string& name, Tensor& tensor) {
     if (tensor.defined() && on_tensor) on_tensor(prefix_ + name, tensor, Kind::buffer);
     return *this;
@@ -39,7 +41,14 @@ class Fields {
 struct NamedTensor {
   std::string name;  // "0.weight"
   Tensor tensor;     // shares memory and gradient with the module's
+  bool decays = true;
 };
+
+/// Copies values into the tensors `own` of the same names, converting the dtype. `holder` is what
+/// has them, "model".
+/// Errors: names each missing, extra or misshapen one, and then changes nothing.
+void load_tensors(const char* holder, const std::vector<NamedTensor>& own,
+                  const std::vector<NamedTensor>& state);
 
 /// The base of all layers and models. A subclass overrides forward() and names what it holds in
 /// fields(). Copies share their tensors; clone() gives a model of its own.
@@ -68,9 +77,8 @@ class Module {
   int64_t parameter_count();
   /// Parameters and buffers: what a weights file holds.
   std::vector<NamedTensor> state();
-  /// Copies values into the tensors of the same names, converting the dtype.
-  /// Errors: names each missing, extra or misshapen one, and then changes nothing.
-  void load_state(const std::vector<NamedTensor>& state);
+  /// load_tensors() into those of state().
+  void load_state(const std::vector<NamedTensor>& given) { load_tensors("model", state(), given); }
 
   /// Behaviour in training (dropout, batch norm) or in evaluation. NoGrad is another switch.
   Module& train(bool on = true);

@@ -299,3 +299,23 @@ TEST_CASE("describe and summary") {
   CHECK_THROWS_AS(net.summary({7, 5}), Error);
   CHECK(net.training());
 }
+
+TEST_CASE("a parameter can be one that weight decay skips") {
+  struct Gate final : Module {
+    Tensor w = Tensor::ones({1}).requires_grad_(), slope = Tensor::ones({1}).requires_grad_();
+    Tensor forward(const Tensor& x) override { return x; }
+    void fields(Fields& f) override { f.param("w", w).param("slope", slope, false); }
+  } gate;
+  Gate copy = clone(gate);
+  copy.to(f64);
+  for (Gate* g : {&gate, &copy}) {
+    const std::vector<NamedTensor> p = g->named_parameters();
+    REQUIRE(p.size() == 2);
+    CHECK(p[0].decays);
+    CHECK(!p[1].decays);
+    CHECK(g->state().size() == 2);
+    g->freeze();
+    CHECK(!g->slope.requires_grad());
+    CHECK(g->parameter_count() == 2);
+  }
+}
