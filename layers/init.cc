@@ -1,12 +1,19 @@
 #include "ramp/layers/init.h"
 
+#include <algorithm>
 #include <cmath>
+#include <numbers>
+
+#include "ramp/autograd/ops_elementwise.h"
+#include "ramp/autograd/ops_shape.h"
+#include "ramp/core/parallel.h"
 
 namespace ramp {
 namespace {
 
 struct Fans {
   double in, out;
+  double of(Fan fan) const { return fan == Fan::in ? in : out; }
 };
 
 Fans fans_of(const char* op, const Shape& shape) {
@@ -47,11 +54,12 @@ double gain(const Activation& activation) {
   return std::sqrt(weights / sum);
 }
 
-Tensor he_normal(const Shape& shape, Rng& rng, const Activation& next, DType dtype) {
-  return rng.normal(shape, 0, gain(next) * inverse_root(fans_of("he_normal", shape).in), dtype);
+Tensor he_normal(const Shape& shape, Rng& rng, const Activation& next, DType dtype, Fan fan) {
+  const double std = gain(next) * inverse_root(fans_of("he_normal", shape).of(fan));
+  return rng.normal(shape, 0, std, dtype);
 }
-Tensor he_uniform(const Shape& shape, Rng& rng, const Activation& next, DType dtype) {
-  const double std = gain(next) * inverse_root(fans_of("he_uniform", shape).in);
+Tensor he_uniform(const Shape& shape, Rng& rng, const Activation& next, DType dtype, Fan fan) {
+  const double std = gain(next) * inverse_root(fans_of("he_uniform", shape).of(fan));
   return uniform_of_std(shape, rng, std, dtype);
 }
 Tensor xavier_normal(const Shape& shape, Rng& rng, DType dtype) {
@@ -67,6 +75,121 @@ Tensor lecun_normal(const Shape& shape, Rng& rng, DType dtype) {
 }
 Tensor lecun_uniform(const Shape& shape, Rng& rng, DType dtype) {
   return uniform_of_std(shape, rng, inverse_root(fans_of("lecun_uniform", shape).in), dtype);
+}
+
+Tensor truncated_normal(const Shape& shape, Rng& rng, double mean, double std, double low,
+                        double high, DType dtype) {
+  const auto below = [&](double x) {
+    return std::erfc((mean - x) / std / std::numbers::sqrt2) / 2;
+  };
+  if (std >= 0 && !(below(high) - below(low) >= 0.01)) {
+    fail(
+        "truncated_normal: expected an interval with at least 1 % of N({}, {}^2); got {} to {}. "
+        "Hint: low and high are limits of the value, not multiples of std.",
+        mean, std, low, high);
+  }
+  Tensor y = Tensor::empty(shape, dtype);
+  visit_float("truncated_normal", dtype, [&]<typename T>(T) {
+    T* out = y.mutable_data<T>();
+    for (int64_t n = y.numel(), kept = 0; kept < n;) {
+      const Tensor draw = rng.normal({n - kept}, mean, std, dtype);
+      for (const T *v = draw.data<T>(), *end = v + draw.numel(); v < end; ++v) {
+        if (low <= *v && *v <= high) out[kept++] = *v;
+      }
+    }
+  });
+  return y;
+}
+
+// Gram and Schmidt on normal numbers, in f64, the modified way: every vector loses its part along
+// v_i as soon as v_i is done. That makes R's diagonal positive, hence Q uniform.
+Tensor orthogonal(const Shape& shape, Rng& rng, double scale, DType dtype) {
+  const int64_t rows = static_cast<int64_t>(fans_of("orthogonal", shape).in), cols = shape.last();
+  visit_float("orthogonal", dtype, [](auto) {});
+  const int64_t n = std::min(rows, cols), length = std::max(rows, cols);
+  Tensor q = rng.normal({n, length}, 0, 1, f64);
+  double* v = q.mutable_data<double>();
+  const auto dot = [length](const double* a, const double* b) {
+    double s[4] = {};
+    int64_t i = 0;
+    for (; i + 4 <= length; i += 4) {
+      for (int64_t k = 0; k < 4; ++k) s[k] += a[i + k] * b[i + k];
+    }
+    for (; i < length; ++i) s[0] += a[i] * b[i];
+    return (s[0] + s[1]) + (s[2] + s[3]);
+  };
+  for (int64_t i = 0; i < n; ++i) {
+    double* a = v + i * length;
+    const double norm = std::sqrt(dot(a, a));
+    for (int64_t k = 0; k < length; ++k) a[k] /= norm;
+    parallel_for(n - i - 1, std::max<int64_t>(1, kStreamGrain / length),
+                 [&](int64_t j, int64_t end) {
+                   for (; j < end; ++j) {
+                     double* b = a + (j + 1) * length;
+                     const double along = dot(a, b);
+                     for (int64_t k = 0; k < length; ++k) b[k] -= along * a[k];
+                   }
+                 });
+  }
+  const Tensor w = rows < cols ? q : transpose(q);
+  return (w * scale).to(dtype).view(shape);
+}
+
+namespace {
+
+Shape matrix_of(const char* op, const Shape& shape) {
+  fans_of(op, shape);
+  return {shape[shape.rank() - 2], shape.last()};
+}
+
+// Zeros, with the matrix m [in, out] at the middle tap: with kSame the output's own place.
+Tensor at_middle(const Shape& shape, const Tensor& m) {
+  int64_t tap = 0, taps = 1;
+  for (int axis = 0; axis < shape.rank() - 2; ++axis) {
+    tap = tap * shape[axis] + (shape[axis] - 1) / 2;
+    taps *= shape[axis];
+  }
+  Tensor w = Tensor::zeros(shape, m.dtype());
+  if (taps > 0) w.view({taps, m.numel()}).rows(tap, tap + 1).copy_(m.view({1, m.numel()}));
+  return w;
+}
+
+}  // namespace
+
+Tensor delta_orthogonal(const Shape& shape, Rng& rng, double scale, DType dtype) {
+  const Shape m = matrix_of("delta_orthogonal", shape);
+  if (m[0] > m[1]) {
+    fail(
+        "delta_orthogonal: expected a shape [.., in, out] with in <= out; got {}. Hint: take "
+        "orthogonal().",
+        shape);
+  }
+  return at_middle(shape, orthogonal(m, rng, scale, dtype));
+}
+
+Tensor identity(const Shape& shape, DType dtype) {
+  const Shape m = matrix_of("identity", shape);
+  const Tensor i = Tensor::arange(m[0]).view({m[0], 1}), j = Tensor::arange(m[1]);
+  return at_middle(shape, (i == j).to(dtype));
+}
+
+Tensor sparse(const Shape& shape, Rng& rng, int64_t nonzero, double std, DType dtype) {
+  const int64_t in = static_cast<int64_t>(fans_of("sparse", shape).in), out = shape.last();
+  if (nonzero < 0 || nonzero > in) {
+    fail("sparse: expected nonzero in 0..{}, the fan-in of {}; got {}.", in, shape, nonzero);
+  }
+  const Tensor values = rng.normal({out, nonzero}, 0, std, dtype);
+  Tensor w = Tensor::zeros(shape, dtype);
+  visit_float("sparse", dtype, [&]<typename T>(T) {
+    T* to = w.mutable_data<T>();
+    for (int64_t o = 0; o < out; ++o) {
+      const Tensor order = rng.permutation(in);
+      for (int64_t k = 0; k < nonzero; ++k) {
+        to[order.data<int64_t>()[k] * out + o] = values.data<T>()[o * nonzero + k];
+      }
+    }
+  });
+  return w;
 }
 
 Rng& layer_rng() {
