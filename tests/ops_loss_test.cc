@@ -126,9 +126,9 @@ TEST_CASE("every loss, reduction and option is PyTorch's: values and gradients")
     }
   }
   CHECK(cases.size() == 11);
-  for (const auto& [name, n] : cases) {
-    INFO(name);
-    CHECK(n >= 12);
+  for (const auto& of_name : cases) {
+    INFO(of_name.first);
+    CHECK(of_name.second >= 12);
   }
   CHECK(live_nodes() == before);
 }
@@ -277,7 +277,9 @@ TEST_CASE("the pairwise losses: a user's mistakes") {
       {"bce_loss: p", [](auto& y, auto& t) { return bce_loss(y, t); }},
       {"bce_with_logits: logits", [](auto& y, auto& t) { return bce_with_logits(y, t); }},
       {"kl_div: log_p", [](auto& y, auto& t) { return kl_div(y, t); }}};
-  for (const auto& [name, loss] : all) {
+  for (const auto& one_of : all) {
+    const std::string& name = one_of.first;
+    const Loss& loss = one_of.second;
     INFO(name);
     const std::string op = name.substr(0, name.find(':')), y = name.substr(name.find(':') + 2);
     const auto expected = [&](const char* got) {
@@ -285,19 +287,17 @@ TEST_CASE("the pairwise losses: a user's mistakes") {
              " and target of one shape, f32 or f64, with at least one element; got " + got +
              ". Hint: reshape() one of them, or to(f32).";
     };
-    CHECK(message([&, l = loss] { l(x, Tensor::ones({2})); }) ==
-          expected("f32 [2, 1] and f32 [2]"));
-    CHECK(message([&, l = loss] { l(Tensor::zeros({0}), Tensor::zeros({0})); }) ==
+    CHECK(message([&] { loss(x, Tensor::ones({2})); }) == expected("f32 [2, 1] and f32 [2]"));
+    CHECK(message([&] { loss(Tensor::zeros({0}), Tensor::zeros({0})); }) ==
           expected("f32 [0] and f32 [0]"));
-    CHECK(message([&, l = loss] { l(x.to(i64), one.to(i64)); }) ==
-          expected("i64 [2, 1] and i64 [2, 1]"));
-    CHECK(message([&, l = loss] { l(x, one.to(f64)); }) ==
+    CHECK(message([&] { loss(x.to(i64), one.to(i64)); }) == expected("i64 [2, 1] and i64 [2, 1]"));
+    CHECK(message([&] { loss(x, one.to(f64)); }) ==
           op + ": " + y +
               " and target must have one dtype; got f32 [2, 1] and f64 [2, 1]. Hint: "
               "target.to(f32).");
-    CHECK(message([&, l = loss] { l(x, {}); }) ==
+    CHECK(message([&] { loss(x, {}); }) ==
           op + ": target is undefined (moved from, or never set). Hint: give it a value first.");
-    CHECK(message([&, l = loss] { l({}, x); }) ==
+    CHECK(message([&] { loss({}, x); }) ==
           name + " is undefined (moved from, or never set). Hint: give it a value first.");
     CHECK(loss(x, one).rank() == 0);
   }
