@@ -305,6 +305,7 @@ TEST_CASE("prelu, rrelu, crelu, glu: by hand") {
   CHECK(min(y).item() >= -0.3);
   CHECK(max(y).item() <= -0.1);
   CHECK(mean(y).item() == doctest::Approx(-0.2).epsilon(0.01));
+  CHECK(rrelu(x, rng, 0.3, 0.3).values() == leaky_relu(x, 0.3).values());
   CHECK(rrelu(Tensor::full({3}, 7), rng).values() == std::vector<double>{7, 7, 7});
 }
 

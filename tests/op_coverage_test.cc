@@ -1,0 +1,378 @@
+// Every public op has a gradient check, a fixture and its edge cases: here is the list, and an op
+// of autograd/ops_*.h that is not in it fails.
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <map>
+#include <regex>
+#include <set>
+
+#include "fixture.h"
+#include "ramp/autograd/gradcheck.h"
+#include "ramp/autograd/ops_activation.h"
+#include "ramp/autograd/ops_conv.h"
+#include "ramp/autograd/ops_dropout.h"
+#include "ramp/autograd/ops_elementwise.h"
+#include "ramp/autograd/ops_linear.h"
+#include "ramp/autograd/ops_loss.h"
+#include "ramp/autograd/ops_norm.h"
+#include "ramp/autograd/ops_pool.h"
+#include "ramp/autograd/ops_reduce.h"
+#include "ramp/autograd/ops_resize.h"
+#include "ramp/autograd/ops_shape.h"
+#include "ramp/autograd/ops_softmax.h"
+#include "ramp/core/random.h"
+
+using namespace ramp;
+
+namespace {
+
+using Values = std::vector<Tensor>;
+
+/// How an op is tried. `shapes` are those of an ordinary call, `one` has a single value, `none` no
+/// value at all, where that is allowed. `fixture` is "topic case": how the names of its cases
+/// start.
+struct Row {
+  std::string fixture;
+  std::function<Tensor(const Values&)> f;
+  std::vector<Shape> shapes, one, none;
+  bool has_gradient = true;
+  bool keeps_nan = true;  // a NaN in the first input is seen in the result
+};
+
+using Unary = Tensor (*)(const Tensor&);
+
+// An op of one tensor of any shape.
+Row unary(const std::string& fixture, std::function<Tensor(const Tensor&)> op) {
+  return {fixture, [op](const Values& v) { return op(v[0]); }, {{3, 4}}, {{1}}, {{0, 4}}};
+}
+Row binary(const std::string& fixture, Tensor (*op)(const Tensor&, const Tensor&),
+           bool has_gradient = true) {
+  return {fixture,       [op](const Values& v) { return op(v[0], v[1]); },
+          {{3, 4}, {4}}, {{1}, {1}},
+          {{0, 4}, {4}}, has_gradient,
+          has_gradient};
+}
+// A loss of two tensors of one shape; the second one lies in 0..1.
+Row binary_loss(const std::string& fixture,
+                std::function<Tensor(const Tensor&, const Tensor&)> loss) {
+  return {fixture,
+          [loss](const Values& v) { return loss(v[0], sigmoid(v[1])); },
+          {{3, 4}, {3, 4}},
+          {{1}, {1}},
+          {{0, 4}, {0, 4}}};
+}
+// An op along the axes of one tensor.
+Row along(const std::string& fixture, std::function<Tensor(const Tensor&)> op,
+          const Shape& none = {0, 4}) {
+  return {fixture, [op](const Values& v) { return op(v[0]); }, {{3, 4}}, {{1, 1}}, {none}};
+}
+Row images(const std::string& fixture, std::function<Tensor(const Tensor&)> op) {
+  return {fixture, [op](const Values& v) { return op(v[0]); }, {{2, 4, 4, 3}}, {{1, 2, 2, 1}}, {}};
+}
+
+std::map<std::string, Row> rows() {
+  using T = const Tensor&;
+  const auto labels = [](std::initializer_list<int64_t> l) { return Tensor::of<int64_t>(l); };
+  std::map<std::string, Row> r{
+      {"relu", unary("activation relu |", relu)},
+      {"sigmoid", unary("activation sigmoid |", sigmoid)},
+      {"tanh", unary("activation tanh |", [](T x) { return tanh(x); })},
+      {"leaky_relu", unary("activation leaky_relu |", [](T x) { return leaky_relu(x); })},
+      {"elu", unary("activation elu |", [](T x) { return elu(x); })},
+      {"selu", unary("activation selu |", selu)},
+      {"celu", unary("activation celu |", [](T x) { return celu(x); })},
+      {"relu6", unary("activation relu6 |", relu6)},
+      {"clipped_relu", unary("activation clipped_relu 1.25", [](T x) { return clipped_relu(x, 1.25); })},
+      {"squared_relu", unary("activation squared_relu |", squared_relu)},
+      {"thresholded_relu",
+       unary("activation thresholded_relu -0.5", [](T x) { return thresholded_relu(x, -0.5); })},
+      {"smelu", unary("activation smelu 1", [](T x) { return smelu(x); })},
+      {"gelu", unary("activation gelu |", gelu)},
+      {"gelu_tanh", unary("activation gelu_tanh |", gelu_tanh)},
+      {"silu", unary("activation silu |", silu)},
+      {"swish", unary("activation swish 2", [](T x) { return swish(x, 2); })},
+      {"mish", unary("activation mish |", mish)},
+      {"hard_swish", unary("activation hard_swish |", hard_swish)},
+      {"hard_sigmoid", unary("activation hard_sigmoid |", hard_sigmoid)},
+      {"hard_tanh", unary("activation hard_tanh -0.5", [](T x) { return hard_tanh(x, -0.5, 2); })},
+      {"softplus", unary("activation softplus 3", [](T x) { return softplus(x, 3); })},
+      {"softsign", unary("activation softsign |", softsign)},
+      {"log_sigmoid", unary("activation log_sigmoid |", log_sigmoid)},
+      {"prelu",
+       {"activation prelu |",
+        [](const Values& v) { return prelu(v[0], v[1]); },
+        {{3, 4}, {4}},
+        {{1}, {1}},
+        {{0, 4}, {4}}}},
+      // PyTorch draws other slopes: its fixture is leaky_relu's, whose slope is one number.
+      {"rrelu", unary("activation leaky_relu 0.3",
+                      [](T x) {
+                        Rng rng(1);
+                        return rrelu(x, rng, 0.3, 0.3);
+                      })},
+      {"crelu", unary("activation crelu |", crelu)},
+      {"glu",
+       {"activation glu |", [](const Values& v) { return glu(v[0]); }, {{3, 4}}, {{2}}, {{0, 4}}}},
+
+      {"add", binary("elementwise binary add", add)},
+      {"sub", binary("elementwise binary sub", sub)},
+      {"mul", binary("elementwise binary mul", mul)},
+      {"div", binary("elementwise binary div", div)},
+      {"maximum", binary("elementwise binary maximum", maximum)},
+      {"minimum", binary("elementwise binary minimum", minimum)},
+      {"less", binary("elementwise compare less", less, false)},
+      {"less_equal", binary("elementwise compare less_equal", less_equal, false)},
+      {"greater", binary("elementwise compare greater", greater, false)},
+      {"greater_equal", binary("elementwise compare greater_equal", greater_equal, false)},
+      {"equal", binary("elementwise compare equal", equal, false)},
+      {"not_equal", binary("elementwise compare not_equal", not_equal, false)},
+      {"neg", unary("elementwise unary neg", neg)},
+      {"exp", unary("elementwise unary exp", [](T x) { return exp(x); })},
+      {"erf", unary("activation erf |", [](T x) { return erf(x); })},
+      {"abs", unary("elementwise unary abs", [](T x) { return abs(x); })},
+      {"log", unary("elementwise unary log", [](T x) { return log(x * x + 0.5); })},
+      {"sqrt", unary("elementwise unary sqrt", [](T x) { return sqrt(x * x + 0.5); })},
+      {"pow", unary("elementwise unary pow", [](T x) { return pow(x, 3) + pow(x * x + 0.5, x); })},
+      {"clamp", unary("elementwise unary clamp", [](T x) { return clamp(x, -0.5, 1.5); })},
+      {"where",
+       {"elementwise where",
+        [](const Values& v) { return where(v[1] > 0.3, v[0], v[1]); },
+        {{3, 4}, {4}},
+        {{1}, {1}},
+        {{0, 4}, {4}}}},
+
+      {"sum", unary("reduce sum", [](T x) { return sum(x); })},
+      {"mean", unary("reduce mean", [](T x) { return mean(x); })},
+      {"var", unary("reduce var", [](T x) { return var(x, {}, {.correction = 0}); })},
+      {"max", unary("reduce max", [](T x) { return max(x); })},
+      {"min", unary("reduce min", [](T x) { return min(x); })},
+      {"argmax", unary("reduce argmax", [](T x) { return argmax(x); })},
+      {"argmin", unary("reduce argmin", [](T x) { return argmin(x); })},
+      {"softmax", along("softmax softmax", [](T x) { return softmax(x); })},
+      {"log_softmax", along("softmax log_softmax", [](T x) { return log_softmax(x); })},
+
+      {"permute", along("shape permute", [](T x) { return permute(x, {1, 0}); })},
+      {"transpose", along("shape transpose", [](T x) { return transpose(x); })},
+      {"reshape", along("shape reshape", [](T x) { return reshape(x, {x.numel()}); })},
+      {"flatten", along("shape reshape", [](T x) { return flatten(x, 0); })},
+      {"squeeze", along("shape reshape", [](T x) { return squeeze(unsqueeze(x, 1), 1); })},
+      {"unsqueeze", along("shape reshape", [](T x) { return unsqueeze(x, 1); })},
+      {"broadcast_to",
+       along("shape broadcast_to", [](T x) { return broadcast_to(x, x.shape().with(0, 2)); })},
+      {"slice", along("shape slice", [](T x) { return slice(x, 1, 0, x.dim(1), 2); })},
+      {"concat", along("shape concat", [](T x) { return concat({x, x}, 1); })},
+      {"stack", along("shape stack", [](T x) { return stack({x, x}, 1); })},
+      {"pad", along("shape pad", [](T x) { return pad(x, {{0, 0}, {1, 2}}); })},
+      {"take", along("shape take", [=](T x) { return take(x, labels({0, 0}), 1); })},
+      {"gather", along("shape gather",
+                       [](T x) { return gather(x, 1, Tensor::zeros({x.dim(0), 1}, i64)); })},
+
+      {"matmul",
+       {"linear matmul",
+        [](const Values& v) { return matmul(v[0], v[1]); },
+        {{3, 4}, {4, 2}},
+        {{1, 1}, {1, 1}},
+        {{0, 4}, {4, 2}}}},
+      {"linear",
+       {"linear linear",
+        [](const Values& v) { return linear(v[0], v[1], v[2], Tanh{}); },
+        {{3, 4}, {4, 2}, {2}},
+        {{1, 1}, {1, 1}, {1}},
+        {{0, 4}, {4, 2}, {2}}}},
+      {"conv2d",
+       {"conv conv2d",
+        [](const Values& v) { return conv2d(v[0], v[1], v[2], {.padding = 1}, Tanh{}); },
+        {{2, 4, 5, 2}, {3, 3, 2, 3}, {3}},
+        {{1, 1, 1, 1}, {1, 1, 1, 1}, {1}},
+        {{0, 4, 5, 2}, {3, 3, 2, 3}, {3}}}},
+      // Equal to the bit to conv2d and max_pool2d, which have fixtures (conv_test.cc).
+      {"conv2d_max_pool",
+       {"conv conv2d",
+        [](const Values& v) { return conv2d_max_pool(v[0], v[1], v[2], {.padding = 1}, Tanh{}); },
+        {{2, 4, 4, 2}, {3, 3, 2, 3}, {3}},
+        {{1, 2, 2, 1}, {3, 3, 1, 1}, {1}},
+        {{0, 4, 4, 2}, {3, 3, 2, 3}, {3}}}},
+      {"conv1d",
+       {"conv conv1d",
+        [](const Values& v) { return conv1d(v[0], v[1], v[2]); },
+        {{2, 5, 2}, {3, 2, 3}, {3}},
+        {{1, 1, 1}, {1, 1, 1}, {1}},
+        {{0, 5, 2}, {3, 2, 3}, {3}}}},
+      {"conv_transpose2d",
+       {"conv conv_transpose2d",
+        [](const Values& v) { return conv_transpose2d(v[0], v[1], v[2], {.stride = 2}); },
+        {{2, 3, 3, 2}, {3, 3, 3, 2}, {3}},
+        {{1, 1, 1, 1}, {1, 1, 1, 1}, {1}},
+        {{0, 3, 3, 2}, {3, 3, 3, 2}, {3}}}},
+
+      {"max_pool2d", images("pool max", [](T x) { return max_pool2d(x); })},
+      {"avg_pool2d", images("pool avg", [](T x) { return avg_pool2d(x); })},
+      {"adaptive_avg_pool2d", images("pool adaptive", [](T x) { return adaptive_avg_pool2d(x, 2); })},
+      {"global_avg_pool", images("pool global_avg", global_avg_pool)},
+      {"global_max_pool", images("pool global_max", global_max_pool)},
+      {"upsample_nearest2d", images("pool nearest", [](T x) { return upsample_nearest2d(x, 2); })},
+      {"upsample_bilinear2d", images("pool bilinear", [](T x) { return upsample_bilinear2d(x, 2); })},
+      {"batch_norm",
+       {"norm batch_norm",
+        [](const Values& v) {
+          Tensor mean, variance;
+          return batch_norm(v[0], v[1], v[2], mean, variance);
+        },
+        {{5, 3}, {3}, {3}},
+        {{2, 1}, {1}, {1}},
+        {}}},
+      {"layer_norm",
+       {"norm layer_norm",
+        [](const Values& v) { return layer_norm(v[0], v[1], v[2]); },
+        {{3, 4}, {4}, {4}},
+        {{1, 2}, {2}, {2}},
+        {{0, 4}, {4}, {4}}}},
+      {"group_norm",
+       {"norm group_norm",
+        [](const Values& v) { return group_norm(v[0], 2, v[1], v[2]); },
+        {{3, 4}, {4}, {4}},
+        {{1, 4}, {4}, {4}},
+        {{0, 4}, {4}, {4}}}},
+      {"cross_entropy",
+       {"loss cross_entropy",
+        [=](const Values& v) { return cross_entropy(v[0], Tensor::zeros({v[0].dim(0)}, i64)); },
+        {{3, 4}},
+        {{1, 1}},
+        {{0, 4}}}},
+      {"mse_loss", binary_loss("loss mse_loss", [](T y, T t) { return mse_loss(y, t); })},
+      // By a random mask; PyTorch draws another one, so the mask's share and scale are tested
+      // (dropout_test.cc), and the fixture is that of the product it is.
+      {"dropout", unary("elementwise binary mul",
+                        [](T x) {
+                          Rng rng(1);
+                          return dropout(x, 0.1, rng);
+                        })},
+      {"dropout2d", images("elementwise binary mul",
+                           [](T x) {
+                             Rng rng(1);
+                             return dropout2d(x, 0.1, rng);
+                           })},
+  };
+  for (const char* index : {"argmax", "argmin"}) r[index].has_gradient = r[index].keeps_nan = false;
+  return r;
+}
+
+// The ops that the headers declare. What carries no derivative of its own is for writing ops with.
+std::set<std::string> declared() {
+  const std::set<std::string> parts{"scalar_like", "sum_stretched", "sum_to", "map", "resample"};
+  std::set<std::string> names;
+  const std::regex declaration(R"((?:inline )?Tensor ([a-z_0-9]+)\()");
+  for (const auto& entry :
+       std::filesystem::directory_iterator(RAMP_FIXTURES_DIR "/../../autograd")) {
+    const std::string file = entry.path().filename().string();
+    if (!file.starts_with("ops_") || !file.ends_with(".h")) continue;
+    std::ifstream header(entry.path());
+    std::string line;
+    std::smatch found;
+    while (std::getline(header, line)) {
+      if (std::regex_search(line, found, declaration, std::regex_constants::match_continuous) &&
+          !parts.contains(found[1])) {
+        names.insert(found[1]);
+      }
+    }
+  }
+  return names;
+}
+
+std::string missing(const std::set<std::string>& ops, const std::map<std::string, Row>& table) {
+  std::string list;
+  for (const std::string& op : ops)
+    if (!table.contains(op)) list += op + " ";
+  return list;
+}
+
+// Values of the shapes, none near the kinks of the ops above (all at multiples of 1/4).
+Values draw(const std::vector<Shape>& shapes, uint64_t seed) {
+  Rng rng(seed);
+  Values v;
+  for (const Shape& s : shapes) {
+    Tensor x = rng.normal(s, 0, 1, f64);
+    double* p = x.mutable_data<double>();
+    for (int64_t i = 0; i < x.numel(); ++i)
+      if (std::fabs(4 * p[i] - std::round(4 * p[i])) < 0.02) p[i] += 0.03;
+    v.push_back(x);
+  }
+  return v;
+}
+
+bool has_nan(const Tensor& y) {
+  for (const double d : y.values())
+    if (std::isnan(d)) return true;
+  return false;
+}
+
+}  // namespace
+
+TEST_CASE("every public op is covered") {
+  const auto table = rows();
+  const std::set<std::string> ops = declared();
+  CHECK(ops.size() > 80);
+  // A row is added to rows() together with the op.
+  CHECK(missing(ops, table) == "");
+  for (const auto& [op, row] : table) {
+    INFO(op << " is in the table and in no header");
+    CHECK(ops.contains(op));
+  }
+  // The check itself can fail.
+  auto shorter = table;
+  shorter.erase("tanh");
+  CHECK(missing(ops, shorter) == "tanh ");
+}
+
+TEST_CASE("each has a fixture") {
+  std::map<std::string, std::vector<Fixture>> topics;
+  for (const auto& [op, row] : rows()) {
+    INFO(op << ": " << row.fixture);
+    const size_t space = row.fixture.find(' ');
+    const std::string topic = row.fixture.substr(0, space), start = row.fixture.substr(space + 1);
+    if (!topics.contains(topic)) topics[topic] = read_fixtures(topic);
+    int cases = 0;
+    for (const Fixture& f : topics[topic]) cases += f.name.starts_with(start);
+    CHECK(cases > 0);
+  }
+}
+
+TEST_CASE("each has a gradient that agrees with central differences, or none") {
+  for (const auto& [op, row] : rows()) {
+    INFO(op);
+    if (row.has_gradient) {
+      CHECK(gradcheck(row.f, draw(row.shapes, 1)) == "");
+    } else {
+      Values v = draw(row.shapes, 1);
+      for (Tensor& x : v) x.requires_grad_();
+      CHECK_FALSE(row.f(v).requires_grad());
+    }
+  }
+}
+
+TEST_CASE("each takes one value, none, and NaN") {
+  for (const auto& [op, row] : rows()) {
+    INFO(op);
+    if (row.has_gradient) {
+      CHECK(gradcheck(row.f, draw(row.one, 2), {.allow_zero = true}) == "");
+    } else {
+      CHECK(row.f(draw(row.one, 2)).numel() == 1);
+    }
+    // Nothing in, nothing out, or a number, or an error that the op signs.
+    if (!row.none.empty()) {
+      try {
+        const Tensor y = row.f(draw(row.none, 3));
+        CHECK((y.numel() == 0 || y.numel() == 1));
+      } catch (const Error& error) {
+        CHECK(std::string(error.what()).starts_with(op + ": "));
+      }
+    }
+    Values v = draw(row.shapes, 4);
+    v[0].mutable_data<double>()[0] = NAN;
+    CHECK(has_nan(row.f(v)) == row.keeps_nan);
+  }
+}
