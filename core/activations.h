@@ -51,6 +51,7 @@ template <typename V>
 V exp(V x);
 template <typename V>
 V expm1(V x);
+/// For 0 <= x <= 1.
 template <typename V>
 V log1p(V x);
 template <typename V>

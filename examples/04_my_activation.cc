@@ -11,19 +11,18 @@
 
 using namespace ramp;
 
-/// A ramp with a soft knee: y = x / (1 + e^(-x)), also known as SiLU or Swish.
-/// Source: Elfwing, Uchibe and Doya (2018), eq. 5.
-struct SoftRamp {
-  static constexpr const char* name = "soft_ramp";
-  static constexpr const char* formula = "y = x / (1 + exp(-x))";
+/// A straight line that waves: y = x + sin(x)^2. It suits periodic targets.
+/// Source: Ziyin, Hartwig and Ueda (2020), eq. 3 with a = 1.
+struct Snake {
+  static constexpr const char* name = "snake";
+  static constexpr const char* formula = "y = x + sin(x)^2";
   template <typename T>
   T f(T x) const {
-    return x / (1 + std::exp(-x));
+    return x + std::sin(x) * std::sin(x);
   }
   template <typename T>
   T derivative_from_x(T x) const {
-    const T s = 1 / (1 + std::exp(-x));
-    return s + x * s * (1 - s);
+    return 1 + std::sin(2 * x);
   }
 };
 
@@ -31,12 +30,12 @@ int main() {
   // Is the derivative right? Compare it with central differences, in double precision.
   const Tensor x = Tensor::of<double>({-3, -1, -0.1, 0.2, 1, 4});
   const std::string difference =
-      gradcheck([](const std::vector<Tensor>& in) { return activate(in[0], SoftRamp{}); }, {x});
+      gradcheck([](const std::vector<Tensor>& in) { return activate(in[0], Snake{}); }, {x});
   fmt::print("derivative: {}\n",
              difference.empty() ? "agrees with central differences" : difference);
 
   // He's factor for it: what keeps the size of a signal from layer to layer.
-  fmt::print("gain: {:.4f} (relu: {:.4f})\n", gain(SoftRamp{}), gain(ReLU{}));
+  fmt::print("gain: {:.4f} (relu: {:.4f})\n", gain(Snake{}), gain(ReLU{}));
 
   // It learns y = sin(3x), inside a layer as any other.
   seed_layers(1);
@@ -46,7 +45,7 @@ int main() {
   for (int64_t i = 0; i < 256; ++i) {
     target.mutable_data<float>()[i] = std::sin(3 * in.data<float>()[i]);
   }
-  Sequential net{Dense(1, 32, SoftRamp{}), Dense(32, 1)};
+  Sequential net{Dense(1, 32, Snake{}), Dense(32, 1)};
   Adam adam(net, {.lr = 1e-2});
   for (int step = 0; step <= 400; ++step) {
     Tensor loss = mse_loss(net(in), target);

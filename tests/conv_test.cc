@@ -190,7 +190,7 @@ TEST_CASE("the derivatives, and no node is left behind") {
   const int64_t before = live_nodes();
   for (const Activation& f :
        {Activation(Identity{}), Activation(ReLU{}), Activation(LeakyReLU{-0.2})}) {
-    INFO(f.name());
+    INFO(std::string(f.name()));
     for (const ConvOptions& o : {ConvOptions{}, ConvOptions{.stride = 2, .padding = kSame}}) {
       CHECK(gradcheck([&](const auto& in) { return conv2d(in[0], in[1], in[2], o, f); },
                       {random({2, 5, 6, 2}, 1), random({3, 3, 2, 3}, 2), random({3}, 3)}) == "");

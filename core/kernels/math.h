@@ -9,10 +9,10 @@ namespace ramp {
 namespace {
 
 // kExp: (e^r - 1 - r) / r^2 on |r| <= log(2)/2; kLog: (2 atanh(s) - 2s) / s^3 as a polynomial in
-// s^2, s <= 3 - 2 sqrt(2); kErf: erf(x) / x in x^2 <= 0.26; kMills: (x + c) e^(x^2/2) P(z > x) in
-// t = (x - c) / (x + c), c = kMillsCenter, x >= 0. Interpolated at Chebyshev nodes, relative error
-// < 2^-28 (f32), 2^-56 (f64). kLn2High has so many zeros at its end that kLn2High * exponent is
-// exact; kSplit keeps the upper half of a mantissa.
+// s^2, s <= 3 - 2 sqrt(2), kLog1p for s <= 1/3; kErf: erf(x) / x in x^2 <= 0.26; kMills: (x + c)
+// e^(x^2/2) P(z > x) in t = (x - c) / (x + c), c = kMillsCenter, x >= 0. Interpolated at Chebyshev
+// nodes, relative error < 2^-28 (f32), 2^-56 (f64). kLn2High has so many zeros at its end that
+// kLn2High * exponent is exact; kSplit keeps the upper half of a mantissa.
 template <typename T>
 struct MathOf;
 template <>
@@ -20,6 +20,8 @@ struct MathOf<float> {
   static constexpr float kExp[] = {0.50000000135f,   0.16666666682f,   0.041666464602f,
                                    0.0083333108896f, 0.0013933685863f, 0.00019891030654f};
   static constexpr float kLog[] = {0.66666666554f, 0.40000122212f, 0.28550778633f, 0.23331614472f};
+  static constexpr float kLog1p[] = {0.66666667321f, 0.39999706332f, 0.28592357994f, 0.21706575801f,
+                                     0.23224329224f};
   static constexpr float kErf[] = {1.1283791653f, -0.3761260405f, 0.11282715089f, -0.026749231909f,
                                    0.0047000572133f};
   static constexpr float kMills[] = {0.75528513062f,     -0.60789665909f,  0.387137368f,
@@ -53,6 +55,11 @@ struct MathOf<double> {
                                     0.28571428626253837606, 0.22222211089379496214,
                                     0.18182892432536871201, 0.15331611722055007885,
                                     0.14617807153417324964};
+  static constexpr double kLog1p[] = {0.66666666666666658561,  0.40000000000014582673,
+                                      0.28571428567108757162,  0.22222222717427862989,
+                                      0.18181789436132858169,  0.15385570064958623103,
+                                      0.1331414420965493615,   0.12001072809590712535,
+                                      0.088007384861446738822, 0.16164045611943532221};
   static constexpr double kErf[] = {1.1283791670955125739,     -0.37612638903183749709,
                                     0.11283791670954775943,    -0.026866170644958865482,
                                     0.005223977621125424138,   -0.0008548326402067417393,
@@ -181,12 +188,11 @@ inline Vec<T> vexpm1(Vec<T> x) {
   return (p * half + (half - T(0.5))) * T(2);
 }
 
-/// log(1 + x): log(u) + (x - (u - 1)) / u, u = 1 + x rounded. For x >= 0.
+/// log(1 + x) for 0 <= x <= 1: 2 atanh(s), s = x / (2 + x).
 template <typename T>
 inline Vec<T> vlog1p(Vec<T> x) {
-  const Vec<T> u = T(1) + x;
-  const Vec<T> y = vlog<T>(u) + (x - (u - T(1))) / u;
-  return x < MathOf<T>::kInf ? y : x;
+  const Vec<T> s = x / (x + T(2)), z = s * s;
+  return (s + s) + s * z * polynomial<T>(z, MathOf<T>::kLog1p);
 }
 
 /// e^(-x^2 / 2), the square in two parts: its rounding error would grow with x^2.
