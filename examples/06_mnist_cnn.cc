@@ -70,9 +70,6 @@ Sequential make_best_network() {
                     Dense(1152, 10)};
 }
 
-// Up to 1 at a fifth of the way, then down to 0.
-double one_cycle(double t) { return t < 0.2 ? t / 0.2 : (1 - t) / 0.8; }
-
 void train(Sequential& net, const TrainTest& data, const Options& o) {
   Adam adam(net, {.lr = o.lr});
   const Batches batches(data.train, {.size = o.batch, .seed = o.seed, .drop_last = true});
@@ -81,11 +78,14 @@ void train(Sequential& net, const TrainTest& data, const Options& o) {
       .shift = 1, .rotate = 8, .scale = 0.08, .shear = 0.05, .elastic_alpha = 0, .seed = o.seed};
   const Augment augment(o.best ? AugmentOptions{.elastic_alpha = 20, .seed = o.seed} : slight);
   Progress progress(o.epochs, batches.count() * o.batch);
-  const double steps = static_cast<double>(o.epochs * batches.count());
+  // Up to the full rate in a fifth of the way, then down to 0.
+  const double steps = static_cast<double>(o.epochs * batches.count() + 1);
+  const Schedule factor =
+      sequence({{0.2 * steps, warmup(0.2 * steps)}, {0, polynomial_decay(0.8 * steps)}});
   double test_accuracy = 0;
   for (int64_t epoch = 0; epoch < o.epochs; ++epoch) {
     for (const auto& [x, y] : Prefetch(batches.epoch(epoch, augment))) {
-      adam.set_rate(o.lr * one_cycle(static_cast<double>(adam.steps() + 1) / (steps + 1)));
+      adam.set_rate(o.lr * factor(static_cast<double>(adam.steps() + 1)));
       const Tensor loss = cross_entropy(net(x), y);
       loss.backward();
       adam.step();

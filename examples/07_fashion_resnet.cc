@@ -77,13 +77,14 @@ int main(int argc, char** argv) {
     const Batches batches(data.train, {.size = batch, .seed = seed, .drop_last = true});
     const Augment shift({.shift = 2, .rotate = 0, .scale = 0, .shear = 0, .elastic_alpha = 0});
     Progress progress(epochs, batches.count() * batch);
+    // Up to the full rate in a fifth of the way, then down to 0.
     const auto steps = static_cast<double>(epochs * batches.count());
+    const Schedule factor =
+        sequence({{0.2 * steps, warmup(0.2 * steps)}, {0, polynomial_decay(0.8 * steps)}});
     double test_accuracy = 0;
     for (int64_t epoch = 0; epoch < epochs; ++epoch) {
       for (const auto& [x, y] : Prefetch(batches.epoch(epoch, shift))) {
-        // Up for a fifth of the way, then down to 0.
-        const double t = static_cast<double>(adam.steps()) / steps;
-        adam.set_rate(lr * (t < 0.2 ? t / 0.2 : (1 - t) / 0.8));
+        adam.set_rate(lr * factor(static_cast<double>(adam.steps())));
         const Tensor loss = cross_entropy(net(x), y);
         loss.backward();
         adam.step();
