@@ -102,6 +102,12 @@ class Module {
   bool training_ = true;
 };
 
+/// What optimizers and clipping take: a module's parameters, or a list of them.
+struct Parameters : std::vector<NamedTensor> {
+  Parameters(Module& module) : vector(module.named_parameters()) {}       // NOLINT: implicit
+  Parameters(std::vector<NamedTensor> list) : vector(std::move(list)) {}  // NOLINT
+};
+
 /// While it lives, the module and what it holds are in eval mode.
 class EvalMode {
  public:

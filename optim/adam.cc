@@ -6,29 +6,76 @@
 
 namespace ramp {
 
-Adam::Adam(std::vector<NamedTensor> parameters, AdamOptions options)
-    : Optimizer("Adam", std::move(parameters), options.lr), options_(options) {
-  check_below("beta1", options.beta1, 0, 1);
-  check_below("beta2", options.beta2, 0, 1);
-  check_at_least("eps", options.eps, 0);
-  check_at_least("weight_decay", options.weight_decay, 0);
-  m_ = zeros_like_parameters();
-  v_ = zeros_like_parameters();
+Adam::Adam(const char* name, Parameters parameters, AdamOptions o, bool decoupled)
+    : Optimizer(name, std::move(parameters), o.lr, o.weight_decay, o.groups),
+      options_(o),
+      decoupled_(decoupled) {
+  check_below("beta1", o.beta1, 0, 1);
+  check_below("beta2", o.beta2, 0, 1);
+  check_at_least("eps", o.eps, 0);
+  add_state("m");
+  add_state("v");
+  if (o.amsgrad) add_state("largest_v");
 }
 
-void Adam::update(size_t i, int64_t begin, int64_t end) {
-  const double t = static_cast<double>(updates_[i]);
-  const AdamStep step{rate_ / (1 - std::pow(options_.beta1, t)),
-                      options_.beta1,
-                      options_.beta2,
-                      options_.eps,
-                      std::sqrt(1 - std::pow(options_.beta2, t)),
-                      options_.weight_decay};
-  Tensor& w = parameters_[i].tensor;
-  visit_float("Adam", w.dtype(), [&]<typename T>(T) {
-    kernels<T>().adam(end - begin, step, w.grad().data<T>() + begin, w.mutable_data<T>() + begin,
-                      m_[i].mutable_data<T>() + begin, v_[i].mutable_data<T>() + begin);
-  });
+UpdateStep Adam::start(size_t i) const {
+  return {.rule = options_.amsgrad ? UpdateRule::amsgrad : UpdateRule::adam,
+          .rate = rate(i),
+          .decay = decoupled_ ? 0 : decay(i),
+          .keep = decoupled_ ? 1 - rate(i) * decay(i) : 1,
+          .beta1 = options_.beta1,
+          .beta2 = options_.beta2,
+          .eps = options_.eps};
+}
+
+UpdateStep Adam::update(size_t i, double t) {
+  UpdateStep u = start(i);
+  u.rate /= 1 - std::pow(u.beta1, t);
+  u.scale = 1 / std::sqrt(1 - std::pow(u.beta2, t));
+  return u;
+}
+
+UpdateStep Adamax::update(size_t i, double t) {
+  UpdateStep u = Adam::update(i, t);
+  u.rule = UpdateRule::adamax;
+  return u;
+}
+
+NAdam::NAdam(Parameters parameters, NAdamOptions o)
+    : Adam("NAdam", std::move(parameters),
+           {o.lr, o.beta1, o.beta2, o.eps, o.weight_decay, false, o.groups}, o.decoupled),
+      momentum_decay_(o.momentum_decay) {
+  check_at_least("momentum_decay", o.momentum_decay, 0);
+}
+
+UpdateStep NAdam::update(size_t i, double t) {
+  const auto mu = [this](double t) {
+    return options_.beta1 * (1 - 0.5 * std::pow(0.96, t * momentum_decay_));
+  };
+  const auto at = static_cast<size_t>(t);
+  while (products_.size() <= at + 1) {
+    products_.push_back(products_.back() * mu(static_cast<double>(products_.size())));
+  }
+  UpdateStep u = start(i);
+  u.rule = UpdateRule::nadam;
+  u.extra = u.rate * (1 - mu(t)) / (1 - products_[at]);
+  u.rate *= mu(t + 1) / (1 - products_[at + 1]);
+  u.scale = 1 / std::sqrt(1 - std::pow(u.beta2, t));
+  return u;
+}
+
+UpdateStep RAdam::update(size_t i, double t) {
+  UpdateStep u = start(i);
+  const double bias2 = 1 - std::pow(u.beta2, t), r = 2 / (1 - u.beta2) - 1,
+               s = r - 2 * t * (1 - bias2) / bias2;
+  u.rate /= 1 - std::pow(u.beta1, t);
+  if (s > 5) {
+    u.rate *= std::sqrt(bias2 * (s - 4) * (s - 2) * r / ((r - 4) * (r - 2) * s));
+  } else {
+    u.scale = 0;  // divides by 1
+    u.eps = 1;
+  }
+  return u;
 }
 
 }  // namespace ramp

@@ -16,7 +16,7 @@ void check_limit(const char* op, const char* what, double value) {
 
 // f(parameter, its gradient), for each that has one, once; the gradient is its own to write to.
 template <typename F>
-void each_gradient(const std::vector<NamedTensor>& parameters, F f) {
+void each_gradient(const Parameters& parameters, F f) {
   std::unordered_set<const void*> seen;
   for (const NamedTensor& p : parameters) {
     const Tensor& shared = p.tensor.grad();
@@ -70,7 +70,7 @@ void scale_units(Tensor& x, const std::vector<double>& factors) {
 
 }  // namespace
 
-void clip_grad_value(const std::vector<NamedTensor>& parameters, double limit) {
+void clip_grad_value(const Parameters& parameters, double limit) {
   check_limit("clip_grad_value", "the limit", limit);
   each_gradient(parameters, [&](const NamedTensor&, Tensor& g) {
     visit_float("clip_grad_value", g.dtype(), [&]<typename T>(T) {
@@ -80,8 +80,7 @@ void clip_grad_value(const std::vector<NamedTensor>& parameters, double limit) {
   });
 }
 
-double clip_grad_norm(const std::vector<NamedTensor>& parameters, double limit,
-                      bool allow_non_finite) {
+double clip_grad_norm(const Parameters& parameters, double limit, bool allow_non_finite) {
   check_limit("clip_grad_norm", "the limit", limit);
   double sum = 0;
   each_gradient(parameters, [&](const NamedTensor& p, Tensor& g) {
@@ -102,7 +101,7 @@ double clip_grad_norm(const std::vector<NamedTensor>& parameters, double limit,
   return norm;
 }
 
-void clip_grad_adaptive(const std::vector<NamedTensor>& parameters, double factor, double eps) {
+void clip_grad_adaptive(const Parameters& parameters, double factor, double eps) {
   check_limit("clip_grad_adaptive", "the factor", factor);
   check_limit("clip_grad_adaptive", "eps", eps);
   each_gradient(parameters, [&](const NamedTensor& p, Tensor& g) {
@@ -116,7 +115,7 @@ void clip_grad_adaptive(const std::vector<NamedTensor>& parameters, double facto
   });
 }
 
-void limit_norm(const std::vector<NamedTensor>& parameters, double limit) {
+void limit_norm(const Parameters& parameters, double limit) {
   check_limit("limit_norm", "the limit", limit);
   for (const NamedTensor& p : parameters) {
     if (p.tensor.rank() < 2) continue;

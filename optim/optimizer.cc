@@ -5,10 +5,26 @@
 #include <unordered_set>
 
 #include "ramp/autograd/node.h"
+#include "ramp/core/kernels/kernels.h"
 
 namespace ramp {
+namespace {
 
-Optimizer::Optimizer(const char* name, std::vector<NamedTensor> parameters, double rate)
+bool matches(const char* pattern, const char* text) {
+  for (; *pattern != '*'; ++pattern, ++text) {
+    if (*pattern == 0 || *text == 0) return *pattern == *text;
+    if (*pattern != '?' && *pattern != *text) return false;
+  }
+  for (; !matches(pattern + 1, text); ++text) {
+    if (*text == 0) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+Optimizer::Optimizer(const char* name, Parameters parameters, double rate, double weight_decay,
+                     const std::vector<ParameterGroup>& groups)
     : name_(name) {
   std::unordered_set<const GradMeta*> seen;
   for (NamedTensor& p : parameters) {
@@ -25,6 +41,31 @@ Optimizer::Optimizer(const char* name, std::vector<NamedTensor> parameters, doub
   }
   updates_.assign(parameters_.size(), 0);
   set_rate(rate);
+  check_at_least("weight_decay", weight_decay, 0);
+  for (const NamedTensor& p : parameters_) settings_.push_back({1, p.decays ? weight_decay : 0});
+  for (const ParameterGroup& group : groups) apply(group);
+}
+
+void Optimizer::apply(const ParameterGroup& group) {
+  if (group.lr) {
+    check_at_least("a group's lr", *group.lr, 0);
+    if (rate_ == 0) fail("{}: with a group's lr the other rate must be above 0; got 0.", name_);
+  }
+  if (group.weight_decay) check_at_least("a group's weight_decay", *group.weight_decay, 0);
+  bool any = false;
+  for (size_t i = 0; i < parameters_.size(); ++i) {
+    if (!matches(group.pattern.c_str(), parameters_[i].name.c_str())) continue;
+    any = true;
+    if (group.lr) settings_[i].rate_factor = *group.lr / rate_;
+    if (group.weight_decay) settings_[i].decay = *group.weight_decay;
+  }
+  if (any) return;
+  std::string names;
+  for (size_t i = 0; i < std::min<size_t>(parameters_.size(), 6); ++i) {
+    names += (i ? ", " : "") + parameters_[i].name;
+  }
+  fail("{}: the pattern of a group must match a parameter's name; got \"{}\" and {}{}.", name_,
+       group.pattern, names, parameters_.size() > 6 ? ", .." : "");
 }
 
 void Optimizer::set_rate(double rate) {
@@ -48,18 +89,40 @@ void Optimizer::zero_grad() {
   for (NamedTensor& p : parameters_) p.tensor.zero_grad();
 }
 
-std::vector<Tensor> Optimizer::zeros_like_parameters() const {
-  std::vector<Tensor> list;
+void Optimizer::add_state(const char* name, double start) {
+  states_.push_back({name, {}});
   for (const NamedTensor& p : parameters_) {
-    list.push_back(Tensor::zeros(p.tensor.shape(), p.tensor.dtype()));
+    states_.back().tensors.push_back(Tensor::full(p.tensor.shape(), start, p.tensor.dtype()));
   }
+}
+
+std::vector<NamedTensor> Optimizer::state() {
+  std::vector<NamedTensor> list;
+  for (size_t i = 0; i < parameters_.size(); ++i) {
+    for (const State& s : states_)
+      list.push_back({parameters_[i].name + "." + s.name, s.tensors[i]});
+  }
+  std::vector<int64_t> steps{steps_};
+  steps.insert(steps.end(), updates_.begin(), updates_.end());
+  list.push_back({"steps", Tensor::of(steps)});
+  list.push_back({"rate", Tensor::scalar(rate_, f64)});
   return list;
+}
+
+void Optimizer::load_state(const std::vector<NamedTensor>& state) {
+  const std::vector<NamedTensor> own = this->state();
+  load_tensors("optimizer", own, state);
+  const int64_t* steps = own[own.size() - 2].tensor.data<int64_t>();
+  steps_ = steps[0];
+  std::copy_n(steps + 1, updates_.size(), updates_.begin());
+  rate_ = own.back().tensor.item();
 }
 
 void Optimizer::step() {
   const NoGrad no_grad;
   // All parameters are one row of pieces, so that threads share small ones too.
   std::vector<int64_t> ends;
+  std::vector<UpdateStep> steps(parameters_.size());
   int64_t pieces = 0;
   bool any = false;
   for (size_t i = 0; i < parameters_.size(); ++i) {
@@ -67,8 +130,8 @@ void Optimizer::step() {
     if (w.grad().defined()) {
       any = true;
       w.announce_write();
-      ++updates_[i];
-      pieces += (w.numel() + kStreamGrain - 1) / kStreamGrain;
+      steps[i] = update(i, static_cast<double>(++updates_[i]));
+      pieces += divide_up(w.numel(), kStreamGrain);
     }
     ends.push_back(pieces);
   }
@@ -83,7 +146,16 @@ void Optimizer::step() {
     const FlushDenormals flush;
     const size_t i = std::upper_bound(ends.begin(), ends.end(), piece) - ends.begin();
     const int64_t begin = (piece - (i == 0 ? 0 : ends[i - 1])) * kStreamGrain;
-    update(i, begin, std::min(begin + kStreamGrain, parameters_[i].tensor.numel()));
+    Tensor& w = parameters_[i].tensor;
+    visit_float(name_, w.dtype(), [&]<typename T>(T) {
+      T* s[3] = {};
+      for (size_t j = 0; j < states_.size(); ++j) {
+        s[j] = states_[j].tensors[i].mutable_data<T>() + begin;
+      }
+      kernels<T>().update[static_cast<int>(steps[i].rule)](
+          std::min(kStreamGrain, w.numel() - begin), steps[i], w.grad().data<T>() + begin,
+          w.mutable_data<T>() + begin, s);
+    });
   });
 }
 

@@ -4,30 +4,27 @@
 
 namespace ramp {
 
-SGD::SGD(std::vector<NamedTensor> parameters, SgdOptions options)
-    : Optimizer("SGD", std::move(parameters), options.lr), options_(options) {
-  check_at_least("momentum", options.momentum, 0);
-  check_at_least("dampening", options.dampening, 0);
-  check_at_least("weight_decay", options.weight_decay, 0);
-  if (options.nesterov && (options.momentum == 0 || options.dampening != 0)) {
+SGD::SGD(Parameters parameters, SgdOptions o)
+    : Optimizer("SGD", std::move(parameters), o.lr, o.weight_decay, o.groups), options_(o) {
+  check_at_least("momentum", o.momentum, 0);
+  check_at_least("dampening", o.dampening, 0);
+  if (o.nesterov && (o.momentum == 0 || o.dampening != 0)) {
     fail("SGD: Nesterov needs momentum above 0 and no dampening; got momentum {} and dampening {}.",
-         options.momentum, options.dampening);
+         o.momentum, o.dampening);
   }
-  if (options.momentum != 0) velocity_ = zeros_like_parameters();
+  if (o.momentum != 0) add_state("velocity");
 }
 
-void SGD::update(size_t i, int64_t begin, int64_t end) {
-  Tensor& w = parameters_[i].tensor;
-  visit_float("SGD", w.dtype(), [&]<typename T>(T) {
-    T* v = velocity_.empty() ? nullptr : velocity_[i].mutable_data<T>() + begin;
-    const SgdStep step{rate_,
-                       options_.momentum,
-                       options_.dampening,
-                       options_.weight_decay,
-                       options_.nesterov,
-                       updates_[i] == 1};
-    kernels<T>().sgd(end - begin, step, w.grad().data<T>() + begin, w.mutable_data<T>() + begin, v);
-  });
+UpdateStep SGD::update(size_t i, double t) {
+  const SgdOptions& o = options_;
+  const bool first = t == 1;
+  return {.rule = o.momentum == 0 ? UpdateRule::sgd : UpdateRule::sgd_momentum,
+          .rate = rate(i),
+          .decay = decay(i),
+          .beta1 = first ? 0 : o.momentum,
+          .beta2 = first ? 0 : o.dampening,
+          .scale = o.nesterov ? o.momentum : 1,
+          .extra = o.nesterov ? 1. : 0};
 }
 
 }  // namespace ramp

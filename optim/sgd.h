@@ -11,6 +11,7 @@ struct SgdOptions {
   double dampening = 0;
   double weight_decay = 0;  // L2: added to the gradient
   bool nesterov = false;
+  std::vector<ParameterGroup> groups = {};
 };
 
 /// v = momentum v + (1 - dampening) g (the first time: g),  w -= lr v; with Nesterov
@@ -19,15 +20,13 @@ struct SgdOptions {
 /// Source: Sutskever et al. (2013), in the form in which lr stands outside the velocity.
 class SGD final : public Optimizer {
  public:
-  explicit SGD(Module& module, SgdOptions options = {}) : SGD(module.named_parameters(), options) {}
-  explicit SGD(std::vector<NamedTensor> parameters, SgdOptions options = {});
+  explicit SGD(Parameters parameters, SgdOptions options = {});
 
  protected:
-  void update(size_t parameter, int64_t begin, int64_t end) override;
+  UpdateStep update(size_t parameter, double t) override;
 
  private:
   SgdOptions options_;
-  std::vector<Tensor> velocity_;  // empty without momentum
 };
 
 }  // namespace ramp

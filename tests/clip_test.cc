@@ -45,7 +45,7 @@ TEST_CASE("PyTorch's values, and eq. 3 of Brock et al.") {
       const double norm = clip_grad_norm(p, f.number("limit"));
       CHECK(norm == doctest::Approx(f.number("norm")).epsilon(tolerance));
     } else if (weights) {
-      limit_norm({p.begin(), p.end() - 1}, f.number("limit"));
+      limit_norm(std::vector<NamedTensor>(p.begin(), p.end() - 1), f.number("limit"));
     } else {
       clip_grad_adaptive(p, f.number("factor"), f.number("eps"));
     }

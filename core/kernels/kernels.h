@@ -9,13 +9,27 @@
 
 namespace ramp {
 
-/// What one Adam or SGD step needs besides the four streams; see kernels/optimizer.cc.
-struct AdamStep {
-  double step_size, beta1, beta2, eps, bias2_sqrt, decay;
+/// What an optimizer does with each number, and the constants of one step; the formulas are in
+/// kernels/optimizer.cc. The order is that of Kernels::update.
+enum class UpdateRule {
+  sgd,
+  sgd_momentum,
+  adam,
+  amsgrad,
+  nadam,
+  adamax,
+  rmsprop,  // + 1: centered, + 2: with momentum
+  adagrad = rmsprop + 4,
+  adadelta,
+  lion
 };
-struct SgdStep {
-  double rate, momentum, dampening, decay;
-  bool nesterov, first;
+constexpr int kUpdateRules = static_cast<int>(UpdateRule::lion) + 1;
+struct UpdateStep {
+  UpdateRule rule;
+  double rate;
+  double decay = 0;  // L2: d = g + decay w
+  double keep = 1;   // decoupled: w = keep w - ..
+  double beta1 = 0, beta2 = 0, scale = 1, eps = 0, extra = 0;
 };
 
 template <typename T>
@@ -134,8 +148,8 @@ struct Kernels {
   void (*moments_cols[2])(int64_t rows, int64_t n, const T* m, const T* x, const T* g, double* y);
 
   // ---- optimizer.cc ----
-  void (*adam)(int64_t n, const AdamStep& step, const T* g, T* w, T* m, T* v);
-  void (*sgd)(int64_t n, const SgdStep& step, const T* g, T* w, T* velocity);
+  // w and up to three states s after a step with gradients g
+  void (*update[kUpdateRules])(int64_t n, const UpdateStep& step, const T* g, T* w, T* const* s);
 };
 
 template <typename T>

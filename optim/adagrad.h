@@ -1,0 +1,77 @@
+// Adagrad and its kin: they divide the gradient by the root of a sum or mean of its squares.
+#pragma once
+
+#include "ramp/optim/optimizer.h"
+
+namespace ramp {
+
+struct AdagradOptions {
+  double lr = 1e-2;
+  double lr_decay = 0;
+  double weight_decay = 0;         // L2: added to the gradient
+  double initial_accumulator = 0;  // v before the first step
+  double eps = 1e-10;
+  std::vector<ParameterGroup> groups = {};
+};
+
+/// v += g^2,  w -= lr / (1 + (t - 1) lr_decay) g / (sqrt(v) + eps).
+/// Errors: a negative or not finite option.
+/// Source: Duchi, Hazan and Singer (2011), the diagonal form.
+class Adagrad final : public Optimizer {
+ public:
+  explicit Adagrad(Parameters parameters, AdagradOptions options = {});
+
+ protected:
+  UpdateStep update(size_t parameter, double t) override;
+
+ private:
+  AdagradOptions options_;
+};
+
+struct AdadeltaOptions {
+  double lr = 1;
+  double rho = 0.9;
+  double eps = 1e-6;
+  double weight_decay = 0;  // L2
+  std::vector<ParameterGroup> groups = {};
+};
+
+/// v = rho v + (1 - rho) g^2,  y = g sqrt(z + eps) / sqrt(v + eps),  z = rho z + (1 - rho) y^2,
+/// w -= lr y. Errors: a negative or not finite option; a rho outside [0, 1).
+/// Source: Zeiler (2012), algorithm 1.
+class Adadelta final : public Optimizer {
+ public:
+  explicit Adadelta(Parameters parameters, AdadeltaOptions options = {});
+
+ protected:
+  UpdateStep update(size_t parameter, double t) override;
+
+ private:
+  AdadeltaOptions options_;
+};
+
+struct RmspropOptions {
+  double lr = 1e-2;
+  double alpha = 0.99;
+  double eps = 1e-8;
+  double weight_decay = 0;  // L2
+  double momentum = 0;
+  bool centered = false;  // the variance instead of the mean square (Graves, 2013, eq. 38 to 45)
+  std::vector<ParameterGroup> groups = {};
+};
+
+/// v = alpha v + (1 - alpha) g^2,  y = g / (sqrt(v) + eps),  w -= lr y; with momentum
+/// p = momentum p + y, w -= lr p. Errors: a negative or not finite option; an alpha outside [0, 1).
+/// Source: Tieleman and Hinton (2012), lecture 6.5.
+class RMSprop final : public Optimizer {
+ public:
+  explicit RMSprop(Parameters parameters, RmspropOptions options = {});
+
+ protected:
+  UpdateStep update(size_t parameter, double t) override;
+
+ private:
+  RmspropOptions options_;
+};
+
+}  // namespace ramp
