@@ -134,8 +134,8 @@ template <typename T>
 void lion(int64_t n, const UpdateStep& u, const T* g, T* w, T* const* s) {
   const Constants<T> k(u);
   each<1>(n, g, w, s, [k](T g, T& w, T& m, T&, T&) {
-    const T c = k.b1 * m + k.c1 * g;
-    w = k.keep * w - k.rate * (c > 0 ? 1 : c < 0 ? -1 : c);
+    const T c = k.b1 * m + k.c1 * g, up = c > 0 ? T(1) : c;
+    w = k.keep * w - k.rate * (c < 0 ? T(-1) : up);
     m = k.b2 * m + k.c2 * g;
   });
 }

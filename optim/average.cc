@@ -1,0 +1,61 @@
+#include "ramp/optim/average.h"
+
+#include <algorithm>
+
+#include "ramp/autograd/node.h"
+#include "ramp/autograd/ops_elementwise.h"
+
+namespace ramp {
+
+WeightAverage::WeightAverage(Module& module) : own_(module.named_parameters()) {
+  parameters_ = own_.size();
+  for (const NamedTensor& s : module.state()) {
+    const auto is_it = [&](const NamedTensor& p) { return p.name == s.name; };
+    if (std::none_of(own_.begin(), own_.end(), is_it)) own_.push_back(s);
+  }
+  for (const NamedTensor& t : own_) average_.push_back({t.name, t.tensor.detach().clone()});
+}
+
+void WeightAverage::update() {
+  const NoGrad no_grad;
+  const int64_t n = updates_.mutable_data<int64_t>()[0]++;
+  for (size_t i = 0; i < own_.size(); ++i) {
+    Tensor &a = average_[i].tensor, &w = own_[i].tensor;
+    if (n == 0 || i >= parameters_) {
+      a.copy_(w.detach());
+      continue;
+    }
+    a.copy_(a + share(static_cast<double>(n)) * (w.detach() - a));
+  }
+}
+
+void WeightAverage::swap() {
+  const NoGrad no_grad;
+  for (size_t i = 0; i < own_.size(); ++i) {
+    const Tensor w = own_[i].tensor.detach().clone();
+    own_[i].tensor.copy_(average_[i].tensor);
+    average_[i].tensor.copy_(w);
+  }
+}
+
+std::vector<NamedTensor> WeightAverage::state() {
+  std::vector<NamedTensor> list = average_;
+  list.push_back({"updates", updates_});
+  return list;
+}
+
+void WeightAverage::load_state(const std::vector<NamedTensor>& state) {
+  load_tensors("average", this->state(), state);
+}
+
+EMA::EMA(Module& module, EmaOptions options) : WeightAverage(module), options_(options) {
+  if (!(options.decay >= 0 && options.decay < 1)) {
+    fail("EMA: decay must be in [0, 1); got {}.", options.decay);
+  }
+}
+
+double EMA::share(double n) const {
+  return 1 - (options_.warmup ? std::min(options_.decay, (1 + n) / (10 + n)) : options_.decay);
+}
+
+}  // namespace ramp

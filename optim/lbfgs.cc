@@ -1,0 +1,248 @@
+#include "ramp/optim/lbfgs.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "ramp/autograd/backward.h"
+
+namespace ramp {
+namespace {
+
+using Vector = std::vector<double>;
+
+double dot(size_t n, const double* a, const double* b) {
+  double sum = 0;
+  for (size_t i = 0; i < n; ++i) sum += a[i] * b[i];
+  return sum;
+}
+
+double largest(const Vector& v) {
+  double most = 0;
+  for (const double x : v) most = std::max(most, std::fabs(x));
+  return most;
+}
+
+// Where the cubic through two places, with their slopes, is least; within [lo, hi].
+double cubic_minimum(double t1, double f1, double g1, double t2, double f2, double g2, double lo,
+                     double hi) {
+  if (t1 > t2) return cubic_minimum(t2, f2, g2, t1, f1, g1, lo, hi);
+  const double a = g1 + g2 - 3 * (f1 - f2) / (t1 - t2), square = a * a - g1 * g2;
+  if (!(square >= 0)) return (lo + hi) / 2;
+  const double root = std::sqrt(square);
+  return std::clamp(t2 - (t2 - t1) * ((g2 + root - a) / (g2 - g1 + 2 * root)), lo, hi);
+}
+
+}  // namespace
+
+LBFGS::LBFGS(Parameters parameters, LbfgsOptions o) : options_(o) {
+  if (!(o.lr > 0 && std::isfinite(o.lr)) || o.max_iterations < 1 || o.max_evaluations < 1 ||
+      !(o.gradient_tolerance >= 0) || !(o.change_tolerance >= 0) || o.history < 1) {
+    fail(
+        "LBFGS: expected lr, max_iterations, max_evaluations and history above 0, tolerances of at "
+        "least 0; got {}, {}, {}, {}, {} and {}.",
+        o.lr, o.max_iterations, o.max_evaluations, o.history, o.gradient_tolerance,
+        o.change_tolerance);
+  }
+  int64_t n = 0;
+  for (NamedTensor& p : parameters) {
+    check_defined("LBFGS", p.name, p.tensor);
+    if (!p.tensor.requires_grad()) continue;
+    n += p.tensor.numel();
+    parameters_.push_back(std::move(p));
+  }
+  if (parameters_.empty()) fail("LBFGS: expected parameters that require a gradient; got none.");
+  y_ = Tensor::zeros({o.history, n}, f64);
+  s_ = Tensor::zeros({o.history, n}, f64);
+  gradient_ = Tensor::zeros({n}, f64);
+  direction_ = Tensor::zeros({n}, f64);
+  counts_ = Tensor::zeros({4}, i64);
+  scales_ = Tensor::of<double>({0, 1});
+}
+
+void LBFGS::put(const Vector& w, double t) {
+  const NoGrad no_grad;
+  const double* d = direction_.data<double>();
+  size_t at = 0;
+  for (NamedTensor& p : parameters_) {
+    p.tensor.announce_write();
+    visit_float("LBFGS", p.tensor.dtype(), [&]<typename T>(T) {
+      T* x = p.tensor.mutable_data<T>();
+      for (int64_t i = 0; i < p.tensor.numel(); ++i, ++at) x[i] = static_cast<T>(w[at] + t * d[at]);
+    });
+  }
+}
+
+LBFGS::Place LBFGS::evaluate(const std::function<Tensor()>& loss, const Vector& w, double t) {
+  ++counts_.mutable_data<int64_t>()[3];
+  put(w, t);
+  for (NamedTensor& p : parameters_) p.tensor.zero_grad();
+  const Tensor l = loss();
+  backward(l);
+  Place place{t, l.item(), 0, {}};
+  for (const NamedTensor& p : parameters_) {
+    const Tensor g = p.tensor.grad();
+    const Vector v = g.defined() ? g.values() : Vector(static_cast<size_t>(p.tensor.numel()));
+    place.gradient.insert(place.gradient.end(), v.begin(), v.end());
+  }
+  place.slope = dot(w.size(), place.gradient.data(), direction_.data<double>());
+  return place;
+}
+
+// Algorithm 3.5 until a minimum is bracketed, then 3.6.
+LBFGS::Place LBFGS::search(const std::function<Tensor()>& loss, const Vector& w, const Place& start,
+                           double t) {
+  constexpr double kDecrease = 1e-4, kCurvature = 0.9;
+  const auto most = static_cast<int>(options_.max_evaluations - counts_.data<int64_t>()[3]);
+  const auto too_high = [&](const Place& p) {
+    return p.loss > start.loss + kDecrease * p.t * start.slope;
+  };
+  const auto flat = [&](const Place& p) { return std::fabs(p.slope) <= -kCurvature * start.slope; };
+
+  Place low = start, high = evaluate(loss, w, t);
+  int tries = 0;
+  for (;; ++tries) {
+    if (tries >= most) {
+      low = start;
+      break;
+    }
+    if (too_high(high) || (tries > 1 && high.loss >= low.loss)) break;
+    if (flat(high)) return high;
+    if (high.slope >= 0) break;
+    const double next = cubic_minimum(low.t, low.loss, low.slope, high.t, high.loss, high.slope,
+                                      high.t + 0.01 * (high.t - low.t), high.t * 10);
+    low = std::exchange(high, evaluate(loss, w, next));
+  }
+  if (high.loss < low.loss) std::swap(low, high);
+
+  const double size = largest(direction_.values());
+  bool near_end = false;
+  for (; tries < most; ++tries) {
+    const auto [left, right] = std::minmax(low.t, high.t);
+    if ((right - left) * size < options_.change_tolerance) break;
+    double next =
+        cubic_minimum(low.t, low.loss, low.slope, high.t, high.loss, high.slope, left, right);
+    // Twice at an end of the bracket is no progress: then a tenth of the way inside.
+    const double margin = 0.1 * (right - left);
+    if (std::min(right - next, next - left) < margin) {
+      if (near_end || next >= right || next <= left) {
+        next = right - next < next - left ? right - margin : left + margin;
+        near_end = false;
+      } else {
+        near_end = true;
+      }
+    } else {
+      near_end = false;
+    }
+    Place place = evaluate(loss, w, next);
+    if (too_high(place) || place.loss >= low.loss) {
+      high = std::move(place);
+      if (high.loss < low.loss) std::swap(low, high);
+      continue;
+    }
+    if (flat(place)) return place;
+    if (place.slope * (high.t - low.t) >= 0) high = std::move(low);
+    low = std::move(place);
+  }
+  return low;
+}
+
+// One more pair, in place of the oldest if need be.
+void LBFGS::remember(const Vector& gradient) {
+  const size_t n = gradient.size();
+  int64_t* counts = counts_.mutable_data<int64_t>();
+  double *y = y_.mutable_data<double>() + counts[1] * static_cast<int64_t>(n),
+         *s = s_.mutable_data<double>() + counts[1] * static_cast<int64_t>(n);
+  const double *g = gradient_.data<double>(), *d = direction_.data<double>();
+  double ys = 0, yy = 0;
+  for (size_t i = 0; i < n; ++i) {
+    const double difference = gradient[i] - g[i], way = scales_.data<double>()[0] * d[i];
+    ys += difference * way;
+    yy += difference * difference;
+  }
+  if (!(ys > 1e-10)) return;  // no curvature to learn from
+  for (size_t i = 0; i < n; ++i) {
+    y[i] = gradient[i] - g[i];
+    s[i] = scales_.data<double>()[0] * d[i];
+  }
+  scales_.mutable_data<double>()[1] = ys / yy;
+  counts[0] = std::min<int64_t>(counts[0] + 1, options_.history);
+  counts[1] = (counts[1] + 1) % options_.history;
+}
+
+// d = -H g by algorithm 7.4.
+void LBFGS::choose_direction(const Vector& gradient) {
+  const size_t n = gradient.size();
+  const int64_t *counts = counts_.data<int64_t>(), held = counts[0];
+  const auto pair = [&](int64_t age) {  // 0: the last one
+    const int64_t at = (counts[1] - 1 - age + 2 * options_.history) % options_.history;
+    return std::pair{y_.data<double>() + at * static_cast<int64_t>(n),
+                     s_.data<double>() + at * static_cast<int64_t>(n)};
+  };
+  double* d = direction_.mutable_data<double>();
+  for (size_t i = 0; i < n; ++i) d[i] = -gradient[i];
+  Vector alpha(static_cast<size_t>(held));
+  for (int64_t age = 0; age < held; ++age) {
+    const auto [y, s] = pair(age);
+    const double a = alpha[static_cast<size_t>(age)] = dot(n, s, d) / dot(n, y, s);
+    for (size_t i = 0; i < n; ++i) d[i] -= a * y[i];
+  }
+  for (size_t i = 0; i < n; ++i) d[i] *= scales_.data<double>()[1];
+  for (int64_t age = held - 1; age >= 0; --age) {
+    const auto [y, s] = pair(age);
+    const double b = alpha[static_cast<size_t>(age)] - dot(n, y, d) / dot(n, y, s);
+    for (size_t i = 0; i < n; ++i) d[i] += b * s[i];
+  }
+}
+
+double LBFGS::step(const std::function<Tensor()>& loss) {
+  int64_t* counts = counts_.mutable_data<int64_t>();
+  double* scales = scales_.mutable_data<double>();
+  counts[3] = 0;
+  Vector w;
+  for (const NamedTensor& p : parameters_) {
+    const Vector v = p.tensor.values();
+    w.insert(w.end(), v.begin(), v.end());
+  }
+  Place place = evaluate(loss, w, 0);
+  const double before = place.loss;
+  for (int k = 1; largest(place.gradient) > options_.gradient_tolerance; ++k) {
+    const bool first = counts[2]++ == 0;
+    if (!first) remember(place.gradient);
+    choose_direction(place.gradient);
+    std::copy(place.gradient.begin(), place.gradient.end(), gradient_.mutable_data<double>());
+    double size = 0;
+    for (const double g : place.gradient) size += std::fabs(g);
+    const Place start{0, place.loss,
+                      dot(w.size(), place.gradient.data(), direction_.data<double>()),
+                      place.gradient};
+    scales[0] = options_.lr * (first ? std::min(1., 1 / size) : 1);
+    if (start.slope > -options_.change_tolerance) break;
+    place = search(loss, w, start, scales[0]);
+    scales[0] = place.t;
+    double change = 0;
+    for (size_t i = 0; i < w.size(); ++i) {
+      const double by = place.t * direction_.data<double>()[i];
+      w[i] += by;
+      change = std::max(change, std::fabs(by));
+    }
+    if (k == options_.max_iterations || counts[3] >= options_.max_evaluations ||
+        change <= options_.change_tolerance ||
+        std::fabs(place.loss - start.loss) < options_.change_tolerance) {
+      break;
+    }
+  }
+  put(w, 0);
+  return before;
+}
+
+std::vector<NamedTensor> LBFGS::state() {
+  return {
+      {"y", y_},           {"s", s_},          {"gradient", gradient_}, {"direction", direction_},
+      {"counts", counts_}, {"scales", scales_}};
+}
+
+void LBFGS::load_state(const std::vector<NamedTensor>& state) {
+  load_tensors("LBFGS", this->state(), state);
+}
+
+}  // namespace ramp

@@ -1,0 +1,61 @@
+// L-BFGS: a quasi-Newton method for losses that are not sampled (the whole data set in each call).
+#pragma once
+
+#include <functional>
+
+#include "ramp/layers/module.h"
+
+namespace ramp {
+
+struct LbfgsOptions {
+  double lr = 1;                     // the first step tried in each line search
+  int max_iterations = 20;           // in one call of step()
+  int max_evaluations = 25;          // of the loss, in one call
+  double gradient_tolerance = 1e-7;  // stops at max |g| <= this
+  double change_tolerance = 1e-9;    // stops where the loss or all weights change by less
+  int history = 100;                 // pairs of differences that stand for the second derivative
+};
+
+/// w += t d, d = -H g, where H, made of the last differences of weights and gradients, stands for
+/// the inverse of the second derivative, and t satisfies the strong Wolfe conditions (c1 = 1e-4,
+/// c2 = 0.9), by cubic interpolation. Its numbers are f64, the parameters f32 or f64; those without
+/// a gradient stay where they are.
+/// Errors: options that are negative, NaN or 0; no parameters that require a gradient.
+/// Source: Nocedal and Wright, Numerical Optimization (2006), algorithms 7.4, 3.5 and 3.6; the
+/// limits of the interpolation are those of PyTorch.
+class LBFGS {
+ public:
+  explicit LBFGS(Parameters parameters, LbfgsOptions options = {});
+
+  /// Iterates; the loss is computed as often as needed, and step() runs backward. Returns the loss
+  /// before. `lbfgs.step([&] { return mse_loss(net(x), y); })`
+  double step(const std::function<Tensor()>& loss);
+
+  /// As Optimizer::state() and load_state(): all that the next steps depend on.
+  std::vector<NamedTensor> state();
+  void load_state(const std::vector<NamedTensor>& state);
+
+ private:
+  using Vector = std::vector<double>;
+  // A place w + t d of a line search: the loss, its derivative by t, its gradient.
+  struct Place {
+    double t, loss, slope;
+    Vector gradient;
+  };
+
+  // The parameters become w + t d.
+  void put(const Vector& w, double t);
+  Place evaluate(const std::function<Tensor()>& loss, const Vector& w, double t);
+  Place search(const std::function<Tensor()>& loss, const Vector& w, const Place& start, double t);
+  void remember(const Vector& gradient);
+  void choose_direction(const Vector& gradient);
+
+  LbfgsOptions options_;
+  std::vector<NamedTensor> parameters_;
+  // The pairs y = difference of gradients, s = of weights, as a ring; the last gradient; d.
+  Tensor y_, s_, gradient_, direction_;
+  // {pairs held, place of the next, iterations done, evaluations in this call}; {t, y s / y y}.
+  Tensor counts_, scales_;
+};
+
+}  // namespace ramp

@@ -1,0 +1,81 @@
+#include "ramp/optim/average.h"
+
+#include <cmath>
+
+#include "fixture.h"
+#include "ramp/core/random.h"
+#include "ramp/layers/dense.h"
+#include "ramp/layers/norm.h"
+#include "ramp/layers/sequential.h"
+
+using namespace ramp;
+
+using Values = std::vector<double>;
+
+TEST_CASE("averages are PyTorch's") {
+  int cases = 0;
+  for (const Fixture& f : read_fixtures("lbfgs")) {
+    if (f.name != "swa" && f.name != "ema") continue;
+    INFO(f.name);
+    ++cases;
+    Dense layer(3, 1, Identity{}, {.bias = false});
+    layer.to(f64);
+    EMA ema(layer, {.decay = 0.8});
+    SWA swa(layer);
+    WeightAverage& average = f.name == "ema" ? static_cast<WeightAverage&>(ema) : swa;
+    const Tensor weights = f.tensor("weights"), path = f.tensor("path");
+    for (int64_t t = 0; t < 10; ++t) {
+      layer.weight.detach().copy_(weights.rows(t, t + 1).view({3, 1}));
+      average.update();
+      check_close(average.state()[0].tensor, path.rows(t, t + 1).view({3, 1}), 1e-13);
+    }
+  }
+  CHECK(cases == 2);
+}
+
+TEST_CASE("swap exchanges weights, keeps the leaves, and is undone by another") {
+  Sequential net{Dense(2, 2), BatchNorm(2)};
+  SWA swa(net);
+  swa.update();
+  const Tensor leaf = net.get<Dense>(0).weight;
+  const Values first = leaf.values();
+  Tensor(leaf.detach()).fill_(3);
+  net.get<BatchNorm>(1).running_mean.fill_(7);
+  swa.update();  // the mean of both
+  swa.swap();
+  CHECK(net.get<Dense>(0).weight.same_memory(leaf));
+  for (size_t i = 0; i < 4; ++i) CHECK(leaf.values()[i] == doctest::Approx((first[i] + 3) / 2));
+  CHECK(net.get<BatchNorm>(1).running_mean.values() == Values{7, 7});
+  swa.swap();
+  CHECK(leaf.values() == Values{3, 3, 3, 3});
+}
+
+TEST_CASE("EMA warms up: the first weights are soon forgotten") {
+  Dense layer(1, 1, Identity{}, {.bias = false});
+  EMA ema(layer, {.decay = 0.999, .warmup = true});
+  layer.weight.detach().fill_(100);
+  ema.update();
+  layer.weight.detach().fill_(0);
+  double expected = 100;
+  for (int n = 1; n <= 50; ++n) {
+    ema.update();
+    expected *= std::min(0.999, (1. + n) / (10. + n));
+  }
+  CHECK(ema.state()[0].tensor.item() == doctest::Approx(expected).epsilon(1e-4));
+  CHECK(expected < 1e-3);
+}
+
+TEST_CASE("averages: the state is loaded, and a user's mistakes") {
+  Dense a(2, 2), b(2, 2);
+  EMA one(a), other(b);
+  one.update();
+  one.update();
+  other.load_state(one.state());
+  CHECK(other.state()[0].tensor.values() == one.state()[0].tensor.values());
+  CHECK(other.state().back().tensor.item() == 2);
+  Dense larger(3, 2);
+  SWA third(larger);
+  CHECK_THROWS_AS(third.load_state(one.state()), Error);
+  CHECK_THROWS_WITH_AS(EMA(a, {.decay = 1}), "EMA: decay must be in [0, 1); got 1.", Error);
+  CHECK_THROWS_AS(EMA(a, {.decay = NAN}), Error);
+}
