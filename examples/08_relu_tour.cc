@@ -1,0 +1,727 @@
+// What is said of ReLU in every tutorial, tried: one function for each claim, which trains the
+// networks that the claim is about, makes a table and plots of what came out, and judges.
+//
+//   08_relu_tour                prints the tables (some minutes)
+//   08_relu_tour --docs docs    writes docs/relu.md and its plots in docs/relu/
+//   08_relu_tour --quick        the same with less of everything (seconds): does it still run?
+//
+// Seeds are fixed, and ramp's results do not depend on the number of threads: but for the times in
+// "cost", the numbers of docs/relu.md are those of every run on one kind of machine.
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "ramp/ramp.h"
+
+using namespace ramp;
+using fmt::format;
+
+struct Table {
+  std::vector<std::string> head;
+  std::vector<std::vector<std::string>> rows = {};
+};
+
+// A section of the page.
+struct Section {
+  std::string name, heading, claim, method;
+  Table table = {};
+  std::vector<std::pair<std::string, Plot>> plots = {};  // file name, plot
+  std::string verdict = {};                              // "holds", "holds in part", ...
+  std::string reading = {};                              // and why
+};
+
+// The verdict follows from what was measured, or it would be an opinion.
+std::string judge(bool all, bool some) {
+  return all ? "holds" : some ? "holds in part" : "does not hold here";
+}
+
+// ---- what the experiments share ----
+
+bool quick = false;
+int64_t few(int64_t full, int64_t less) { return quick ? less : full; }
+
+const TrainTest& mnist() {
+  static const TrainTest data = [] {
+    const TrainTest all = load_mnist("mnist");
+    return TrainTest{all.train.flat().rows(0, few(20000, 1000)),
+                     all.test.flat().rows(0, few(10000, 500))};
+  }();
+  return data;
+}
+
+// Dense layers of these sizes, f after each but the last; He's weights for f, biases 0.
+Sequential mlp(const std::vector<int64_t>& sizes, const Activation& f, uint64_t seed = 1) {
+  seed_layers(seed);
+  Sequential net;
+  for (size_t i = 0; i + 1 < sizes.size(); ++i) {
+    net.add(Dense(sizes[i], sizes[i + 1], i + 2 < sizes.size() ? f : Activation(Identity{})));
+  }
+  return net;
+}
+
+std::vector<int64_t> deep(int64_t in, int64_t width, int64_t hidden, int64_t out) {
+  std::vector<int64_t> sizes(hidden + 2, width);
+  sizes.front() = in, sizes.back() = out;
+  return sizes;
+}
+
+// Draws all weights anew: std = gain / sqrt(fan_in) / Xavier's rule.
+void redraw(Sequential& net, double gain, Rng& rng) {
+  for (size_t i = 0; i < net.size(); ++i) {
+    Tensor w = net.get<Dense>(i).weight.detach();
+    w.copy_(rng.normal(w.shape(), 0, gain / std::sqrt(static_cast<double>(w.dim(0)))));
+  }
+}
+void redraw_xavier(Sequential& net, Rng& rng) {
+  for (size_t i = 0; i < net.size(); ++i) {
+    Tensor w = net.get<Dense>(i).weight.detach();
+    w.copy_(xavier_normal(w.shape(), rng));
+  }
+}
+
+// The same sizes with batch norm between each hidden layer's product and its ReLU.
+Sequential with_batch_norm(const std::vector<int64_t>& sizes, uint64_t seed = 1) {
+  seed_layers(seed);
+  Sequential net;
+  for (size_t i = 0; i + 2 < sizes.size(); ++i) {
+    Dense dense(sizes[i], sizes[i + 1], ReLU{}, {.bias = false});
+    dense.activation = Identity{};
+    net.add(dense).add(BatchNorm(sizes[i + 1], ReLU{}));
+  }
+  return net.add(Dense(sizes[sizes.size() - 2], sizes.back()));
+}
+
+// What comes out of each layer.
+std::vector<Tensor> outputs(Sequential& net, const Tensor& x) {
+  NoGrad no_grad;
+  std::vector<Tensor> all;
+  Tensor y = x;
+  for (size_t i = 0; i < net.size(); ++i) all.push_back(y = net[i](y));
+  return all;
+}
+
+double norm(const Tensor& x) { return std::sqrt(sum(x * x).item()); }
+double std_of(const Tensor& x) { return std::sqrt(var(x).item()); }
+double share_of_zeros(const Tensor& x) {
+  const std::vector<double> values = x.values();
+  return static_cast<double>(std::count(values.begin(), values.end(), 0.0)) /
+         static_cast<double>(values.size());
+}
+
+// Epochs of cross entropy; `before_step` sees the gradients. Returns the loss of each step.
+std::vector<double> fit(Module& net, Optimizer& optimizer, const Dataset& data, int64_t epochs,
+                        const std::function<void(int64_t step)>& before_step = nullptr) {
+  std::vector<double> losses;
+  Batches batches(data, {.size = 64, .seed = 1});
+  for (int64_t epoch = 0; epoch < epochs; ++epoch) {
+    for (const auto& [x, y] : batches.epoch(epoch)) {
+      Tensor loss = cross_entropy(net(x), y);
+      loss.backward();
+      if (before_step) before_step(static_cast<int64_t>(losses.size()));
+      optimizer.step();
+      optimizer.zero_grad();
+      losses.push_back(loss.item());
+    }
+  }
+  return losses;
+}
+
+// A curve of losses: means of `span` steps.
+PlotSeries smooth(const std::string& name, const std::vector<double>& losses) {
+  const size_t span = few(20, 5);
+  PlotSeries series{.name = name};
+  for (size_t i = 0; i + span <= losses.size(); i += span) {
+    double total = 0;
+    for (size_t k = i; k < i + span; ++k) total += losses[k];
+    series.x.push_back(static_cast<double>(i + span / 2));
+    series.y.push_back(total / static_cast<double>(span));
+  }
+  return series;
+}
+
+std::string percent(double share, int digits = 1) { return format("{:.{}f} %", 100 * share, digits); }
+
+// ---- the experiments ----
+
+Section vanishing_gradients() {
+  constexpr int64_t kHidden = 20, kWidth = 64;
+  Section s{.name = "vanishing",
+            .heading = "Vanishing gradients",
+            .claim = "Sigmoid and tanh squash the gradient in each layer, so that the first layers "
+                     "of a deep network do not learn; ReLU, with slope 1, lets it pass.",
+            .method = format("MNIST, {} hidden layers of {} units. Sigmoid and tanh with Xavier's "
+                             "weights, ReLU with He's: each as it is commonly used. The gradient "
+                             "of the first batch's loss, and the accuracy after {} epochs of {} "
+                             "images (SGD, rate 0.003, momentum 0.9, batch 64).",
+                             kHidden, kWidth, few(3, 1), mnist().train.size()),
+            .table = {{"activation", "norm of the gradient, layer 2", "layer 20", "ratio",
+                       "largest / smallest", "accuracy"}}};
+  Plot plot{.title = "Norm of the weights' gradient, before training",
+            .x_label = "layer",
+            .y_label = "norm",
+            .log_y = true};
+  struct Case {
+    std::string name;
+    Activation f;
+    bool he;
+  };
+  std::vector<double> ratios, accuracies;
+  for (const auto& [name, f, he] : {Case{"sigmoid", Sigmoid{}, false}, Case{"tanh", Tanh{}, false},
+                                    Case{"ReLU", ReLU{}, true}}) {
+    Sequential net = mlp(deep(784, kWidth, kHidden, 10), f);
+    Rng rng(1);
+    if (!he) redraw_xavier(net, rng);
+    PlotSeries series{.name = name, .dots = true};
+    SGD sgd(net, {.lr = 0.003, .momentum = 0.9});
+    fit(net, sgd, mnist().train, few(3, 1), [&](int64_t step) {
+      if (step != 0) return;
+      for (size_t i = 0; i < net.size(); ++i) {
+        series.x.push_back(static_cast<double>(i + 1));
+        series.y.push_back(norm(net.get<Dense>(i).weight.grad()));
+      }
+    });
+    const double a = series.y[1], b = series.y[kHidden - 1];
+    const auto [low, high] = std::minmax_element(series.y.begin() + 1, series.y.end() - 1);
+    ratios.push_back(a / b);
+    accuracies.push_back(evaluate(net, mnist().test));
+    s.table.rows.push_back({name, format("{:.2g}", a), format("{:.2g}", b), format("{:.2g}", a / b),
+                            format("{:.2g}", *high / *low), percent(accuracies.back())});
+    plot.series.push_back(series);
+  }
+  s.plots = {{"vanishing", plot}};
+  s.verdict = judge(ratios[0] < 1e-3 && ratios[1] < 0.1 && ratios[2] > 0.1,
+                    ratios[0] < 1e-3 && ratios[2] > 0.1);
+  return s;
+}
+
+Section sparse_activations() {
+  Section s{.name = "sparse",
+            .heading = "Sparse activations",
+            .claim = "ReLU sets about half of its units to exactly 0, so that a network computes "
+                     "with few of them at a time; smooth functions have no zeros.",
+            .method = format("MNIST, 784-256-256-256-10, Adam at 0.001, {} epochs of {} images. "
+                             "The share of exact zeros among all outputs of a layer for the test "
+                             "images.",
+                             few(5, 1), mnist().train.size()),
+            .table = {{"activation", "", "layer 1", "layer 2", "layer 3", "accuracy"}}};
+  Plot plot{.title = "Share of zeros by layer", .y_label = "share", .y_range = {0, 1}};
+  plot.bars = {"layer 1", "layer 2", "layer 3"};
+  std::vector<double> first, last;  // ReLU's shares
+  for (const Activation& f : {Activation(ReLU{}), Activation(LeakyReLU{}), Activation(Tanh{})}) {
+    Sequential net = mlp({784, 256, 256, 256, 10}, f);
+    Adam adam(net, {.lr = 1e-3});
+    for (const bool trained : {false, true}) {
+      if (trained) fit(net, adam, mnist().train, few(5, 1));
+      const std::vector<Tensor> y = outputs(net, mnist().test.x);
+      std::vector<std::string> row = {f.name(), trained ? "trained" : "at the start"};
+      PlotSeries series{.name = row[0] + ", " + row[1]};
+      for (int i = 0; i < 3; ++i) {
+        series.y.push_back(share_of_zeros(y[i]));
+        row.push_back(percent(series.y.back()));
+      }
+      row.push_back(trained ? percent(evaluate(net, mnist().test)) : "");
+      s.table.rows.push_back(row);
+      if (f.name() == std::string("relu")) {
+        plot.series.push_back(series);
+        (trained ? last : first) = series.y;
+      }
+    }
+  }
+  s.plots = {{"sparse", plot}};
+  bool half = true, sparser = true;
+  for (int i = 0; i < 3; ++i) {
+    half = half && std::abs(first[i] - 0.5) < 0.1;
+    sparser = sparser && last[i] > first[i];
+  }
+  s.verdict = judge(half && sparser, half || sparser);
+  return s;
+}
+
+// For each layer but the last, whether a unit gives nothing above 0 for any x.
+std::vector<bool> dead_units(Sequential& net, const Tensor& x) {
+  std::vector<bool> dead;
+  std::vector<Tensor> all = outputs(net, x);
+  all.pop_back();
+  for (const Tensor& y : all) {
+    for (const double largest : max(y, 0).values()) dead.push_back(largest <= 0);
+  }
+  return dead;
+}
+
+Section dying_relu() {
+  const int64_t epochs = few(6, 2), width = 128;
+  Section s{.name = "dying",
+            .heading = "Dying ReLU",
+            .claim = "With too large a learning rate units are pushed to where they are 0 for all "
+                     "data; their gradient is 0 too, so that they never come back. Leaky ReLU "
+                     "keeps them alive.",
+            .method = format("MNIST, 784-128-128-10, Adam, batch 64, {} epochs of {} images. A "
+                             "unit is dead where it gives nothing above 0 for any of them. A "
+                             "death: alive at the end of one epoch, dead at that of the next; a "
+                             "revival: the other way round.",
+                             epochs, mnist().train.size()),
+            .table = {{"activation", "rate", "layer 1: deaths, revivals, dead at the end",
+                       "layer 2: deaths, revivals, dead at the end", "dead of 256", "accuracy"}}};
+  Plot plot{.title = "Dead units (of 256)", .x_label = "epoch", .y_label = "units"};
+  std::vector<int64_t> dead_at_end, revivals_of_relu = {0, 0};
+  std::vector<double> accuracies;
+  for (const auto& [f, rate] :
+       {std::pair<Activation, double>{ReLU{}, 0.001}, {ReLU{}, 0.01}, {ReLU{}, 0.1},
+        {LeakyReLU{0.01}, 0.001}, {LeakyReLU{0.01}, 0.01}, {LeakyReLU{0.01}, 0.1}}) {
+    Sequential net = mlp({784, width, width, 10}, f);
+    Adam adam(net, {.lr = rate});
+    std::vector<bool> before = dead_units(net, mnist().train.x);
+    const auto count = [](const std::vector<bool>& v) { return std::count(v.begin(), v.end(), true); };
+    int64_t deaths[2] = {}, revivals[2] = {}, dead[2] = {};
+    PlotSeries series{.name = format("{}, rate {}", f.name(), rate),
+                      .y = {static_cast<double>(count(before))},
+                      .dashed = f.name() != std::string("relu"),
+                      .dots = true};
+    for (int64_t epoch = 0; epoch < epochs; ++epoch) {
+      fit(net, adam, mnist().train, 1);
+      const std::vector<bool> now = dead_units(net, mnist().train.x);
+      for (int64_t i = 0; i < 2 * width; ++i) {
+        deaths[i / width] += now[i] && !before[i];
+        revivals[i / width] += !now[i] && before[i];
+      }
+      before = now;
+      series.y.push_back(static_cast<double>(count(now)));
+    }
+    for (int64_t i = 0; i < 2 * width; ++i) dead[i / width] += before[i];
+    dead_at_end.push_back(count(before));
+    accuracies.push_back(evaluate(net, mnist().test));
+    plot.series.push_back(series);
+    std::vector<std::string> row = {f.name(), format("{}", rate)};
+    for (int layer = 0; layer < 2; ++layer) {
+      row.push_back(format("{}, {}, {}", deaths[layer], revivals[layer], dead[layer]));
+      if (!series.dashed) revivals_of_relu[layer] += revivals[layer];
+    }
+    row.push_back(percent(static_cast<double>(dead_at_end.back()) / (2.0 * width)));
+    row.push_back(percent(accuracies.back()));
+    s.table.rows.push_back(row);
+  }
+  s.plots = {{"dying", plot}};
+  const bool dies = dead_at_end[2] > width && dead_at_end[0] < 10;
+  const bool leaky_helps = dead_at_end[5] < dead_at_end[2] / 2 && accuracies[5] > accuracies[2];
+  s.verdict = judge(dies && leaky_helps && revivals_of_relu[0] + revivals_of_relu[1] == 0, dies);
+  return s;
+}
+
+// The share of n networks of this width whose output does not depend on x: with biases of 0 and one
+// input, those that give 0 for x = -1 and for x = 1.
+double share_born_dead(int64_t layers, int64_t width, int64_t n, uint64_t seed) {
+  const Tensor x = Tensor::of<float>({-1, 1}, {2, 1});
+  Sequential net = mlp(deep(1, width, layers - 1, 1), ReLU{});
+  Rng rng(seed);
+  int64_t dead = 0;
+  for (int64_t i = 0; i < n; ++i) {
+    redraw(net, std::sqrt(2.0), rng);  // He's weights
+    const Tensor y = outputs(net, x).back();
+    dead += y.data<float>()[0] == 0 && y.data<float>()[1] == 0;
+  }
+  return static_cast<double>(dead) / static_cast<double>(n);
+}
+
+Section born_dead() {
+  const int64_t n = 1000, many = few(50000, 2000);
+  Section s{.name = "born_dead",
+            .heading = "Networks that are born dead",
+            .claim = "A narrow, deep ReLU network with He's weights is dead before training, the "
+                     "more surely the deeper: for width 2 with a probability of 0.161, 0.485, "
+                     "0.880, 0.994 for 3, 5, 10, 20 layers (Lu, Shin, Su and Karniadakis 2019).",
+            .method = format("One input, L - 1 hidden layers of 2 units and a linear output, biases "
+                             "0. Dead: the output is the same for all x. z: how many standard "
+                             "errors of the binomial distribution lie between the share and that "
+                             "of the claim.",
+                             n),
+            .table = {{"layers", "claimed", format("of {} networks", n), "z",
+                       format("of {}", many), "+- (2 standard errors)"}}};
+  bool all_within = true;
+  for (const auto& [layers, p] :
+       {std::pair{3, 0.161}, {5, 0.485}, {10, 0.880}, {20, 0.994}}) {
+    const double share = share_born_dead(layers, 2, n, 1);
+    const double z = (share - p) / std::sqrt(p * (1 - p) / static_cast<double>(n));
+    const double large = share_born_dead(layers, 2, many, 1000000);
+    const double error = 2 * std::sqrt(large * (1 - large) / static_cast<double>(many));
+    all_within = all_within && std::abs(z) < 2;
+    s.table.rows.push_back({format("{}", layers), format("{}", p), format("{:.3f}", share),
+                            format("{:+.1f}", z), format("{:.4f}", large), format("{:.4f}", error)});
+  }
+  Plot plot{.title = "Share of networks that are born dead",
+            .x_label = "layers",
+            .y_label = "share",
+            .y_range = {0, 1}};
+  for (const int64_t width : {2, 3, 4, 6}) {
+    PlotSeries series{.name = format("width {}", width), .dots = true};
+    for (int64_t layers = 2; layers <= 20; layers += 2) {
+      series.x.push_back(static_cast<double>(layers));
+      series.y.push_back(share_born_dead(layers, width, few(1000, 100), 1));
+    }
+    plot.series.push_back(series);
+  }
+  s.plots = {{"born_dead", plot}};
+  s.verdict = judge(all_within, false);
+  return s;
+}
+
+// What training a narrow network on |x| came to.
+enum class End { constant, half_constant, learned };
+
+End train_on_abs(const Activation& f, uint64_t seed, int64_t epochs, bool& born_dead) {
+  const double root3 = std::sqrt(3.0);
+  Rng rng(seed);
+  const Tensor x = rng.uniform({1024, 1}, -root3, root3), y = relu(x) + relu(-x);
+  const Tensor grid = Tensor::of<float>({-1.7f, -0.9f, -0.1f, 0.1f, 0.9f, 1.7f}, {6, 1});
+  Sequential net = mlp(deep(1, 2, 9, 1), f);
+  redraw(net, std::sqrt(2.0), rng);
+  const auto spread = [&](int64_t from, int64_t to) {
+    const Tensor out = outputs(net, grid).back().rows(from, to);
+    return max(out).item() - min(out).item();
+  };
+  born_dead = spread(0, 6) == 0;
+  // Then no weight ever has a gradient, and the last bias only makes another constant of it.
+  if (born_dead) return End::constant;
+  Adam adam(net, {.lr = 1e-3});
+  Batches batches({x, y}, {.size = 32, .seed = seed});
+  for (int64_t epoch = 0; epoch < epochs; ++epoch) {
+    double mean_loss = 0;
+    for (const auto& [bx, by] : batches.epoch(epoch)) {
+      Tensor loss = mse_loss(net(bx), by);
+      loss.backward();
+      adam.step();
+      adam.zero_grad();
+      mean_loss += loss.item() / static_cast<double>(batches.count());
+    }
+    if (mean_loss < 1e-3) return End::learned;
+  }
+  if (spread(0, 6) < 0.05) return End::constant;
+  return std::min(spread(0, 3), spread(3, 6)) < 0.05 ? End::half_constant : End::learned;
+}
+
+Section collapse() {
+  const int64_t runs = few(300, 10), epochs = few(250, 10);
+  Section s{.name = "collapse",
+            .heading = "Deep, narrow networks collapse",
+            .claim = "Trained on |x|, 10 layers of width 2 end as a constant in about 93 % of runs "
+                     "with ReLU, in 8 % with Leaky ReLU (0.01), in none with ELU (Lu, Su and "
+                     "Karniadakis 2018).",
+            .method = format("{} runs each: 9 hidden layers of 2 units and a linear output, He's "
+                             "weights, biases 0; 1024 points x ~ U(-sqrt 3, sqrt 3), squared error, "
+                             "Adam at 0.001, batches of 32, {} epochs, or fewer where the error "
+                             "falls below 0.001. Constant: outputs that differ by less than 0.05; "
+                             "half: on one side of 0.",
+                             runs, epochs),
+            .table = {{"activation", "claimed", "ends constant", "95 % interval", "born dead",
+                       "half constant", "neither"}}};
+  std::vector<double> shares;
+  bool all_within = true;
+  for (const auto& [f, claimed] :
+       {std::pair<Activation, double>{ReLU{}, 0.93}, {LeakyReLU{0.01}, 0.08}, {ELU{}, 0.0}}) {
+    std::vector<End> ends(runs);
+    std::vector<char> born(runs);
+    parallel_for(runs, 1, [&, &f = f](int64_t begin, int64_t end) {
+      for (int64_t run = begin; run < end; ++run) {
+        bool born_dead;
+        ends[run] = train_on_abs(f, 1 + static_cast<uint64_t>(run), epochs, born_dead);
+        born[run] = born_dead;
+      }
+    });
+    const double n = static_cast<double>(runs);
+    const auto share = [&](End e) { return static_cast<double>(std::count(ends.begin(), ends.end(), e)) / n; };
+    const double p = share(End::constant);
+    // Wilson (1927): an interval that is right near 0 and 1 too.
+    const double z = 1.96, centre = (p + z * z / (2 * n)) / (1 + z * z / n);
+    const double reach = z / (1 + z * z / n) * std::sqrt(p * (1 - p) / n + z * z / (4 * n * n));
+    const double low = std::max(0.0, centre - reach), high = std::min(1.0, centre + reach);
+    shares.push_back(p);
+    all_within = all_within && low - 1e-9 <= claimed && claimed <= high;
+    s.table.rows.push_back({f.name(), percent(claimed, 0), percent(p), percent(low) + " to " + percent(high),
+                            percent(static_cast<double>(std::count(born.begin(), born.end(), 1)) / n),
+                            percent(share(End::half_constant)), percent(share(End::learned))});
+  }
+  s.verdict = judge(all_within, shares[0] > 0.85 && shares[1] < 0.2 && shares[2] < 0.05);
+  return s;
+}
+
+Section he_against_xavier() {
+  constexpr int64_t kHidden = 30, kWidth = 64;
+  Section s{.name = "he",
+            .heading = "He's initialization against Xavier's",
+            .claim = "Xavier's weights halve the variance in each ReLU layer, so that a network of "
+                     "30 layers does not learn; with He's it does.",
+            .method = format("MNIST, {} hidden layers of {} units, ReLU; SGD, rate 0.001, momentum "
+                             "0.9, batch 64, {} epochs of {} images.",
+                             kHidden, kWidth, few(4, 1), mnist().train.size()),
+            .table = {{"weights", "std of layer 1", "of layer 30", "a layer's factor",
+                       "last loss", "accuracy"}}};
+  Plot stds{.title = "Standard deviation of the activations, before training", .x_label = "layer",
+            .y_label = "std", .log_y = true};
+  Plot losses{.title = "Training", .x_label = "step", .y_label = "loss (mean of 20 steps)"};
+  std::vector<double> factors, accuracies;
+  for (const bool he : {true, false}) {
+    const std::string name = he ? "He" : "Xavier";
+    Sequential net = mlp(deep(784, kWidth, kHidden, 10), ReLU{});
+    Rng rng(1);
+    if (!he) redraw_xavier(net, rng);
+    PlotSeries series{.name = name, .dots = true};
+    std::vector<Tensor> y = outputs(net, mnist().test.x);
+    for (int64_t i = 0; i < kHidden; ++i) {
+      series.x.push_back(static_cast<double>(i + 1));
+      series.y.push_back(std_of(y[i]));
+    }
+    stds.series.push_back(series);
+    factors.push_back(std::pow(series.y.back() / series.y.front(), 1.0 / (kHidden - 1)));
+    SGD sgd(net, {.lr = 0.001, .momentum = 0.9});
+    const PlotSeries curve = smooth(name, fit(net, sgd, mnist().train, few(4, 1)));
+    losses.series.push_back(curve);
+    accuracies.push_back(evaluate(net, mnist().test));
+    s.table.rows.push_back({name, format("{:.2g}", series.y.front()), format("{:.2g}", series.y.back()),
+                            format("{:.3f}", factors.back()), format("{:.3f}", curve.y.back()),
+                            percent(accuracies.back())});
+  }
+  s.plots = {{"he_std", stds}, {"he_loss", losses}};
+  s.verdict = judge(accuracies[0] > 0.8 && accuracies[1] < 0.2 && std::abs(factors[1] - std::sqrt(0.5)) < 0.05,
+                    accuracies[0] > accuracies[1] + 0.1);
+  return s;
+}
+
+// The least time of a call among many, in ns.
+double least_ns(const std::function<void()>& call) {
+  double least = INFINITY;
+  for (int64_t i = 0; i < few(2000, 20); ++i) {
+    const auto start = std::chrono::steady_clock::now();
+    call();
+    const std::chrono::duration<double, std::nano> time = std::chrono::steady_clock::now() - start;
+    least = std::min(least, time.count());
+  }
+  return least;
+}
+
+Section cost() {
+  constexpr int64_t kN = 4096;  // 16 KB: x and y stay in the first cache
+  Section s{.name = "cost",
+            .heading = "Cost",
+            .claim = "ReLU is a comparison and costs next to nothing; functions made of "
+                     "exponentials are many times dearer.",
+            .method = format("{} floats in the first-level cache, one thread, the least of {} "
+                             "times. The step: 784-256-256-10, batch 64, Adam, forward, backward "
+                             "and update, the least of {}. Measured on: {}.",
+                             kN, few(2000, 20), few(300, 5), environment()),
+            .table = {{"activation", "forward, ns per element", "backward", "times ReLU's (both)",
+                       "a training step, ms"}}};
+  Plot plot{.title = "ns per element", .y_label = "ns"};
+  PlotSeries forward{.name = "forward"}, backward{.name = "backward"};
+  Rng rng(1);
+  const Tensor x = rng.normal({kN}), dy = rng.normal({kN});
+  Tensor y = Tensor::empty({kN}), dx = Tensor::empty({kN});
+  float *py = y.mutable_data<float>(), *pdx = dx.mutable_data<float>();
+  double relu_cost = 0, relu_step = 0, most_step = 0, most = 0;
+  for (const Activation& f :
+       {Activation(ReLU{}), Activation(LeakyReLU{}), Activation(ELU{}), Activation(SiLU{}),
+        Activation(Sigmoid{}), Activation(Tanh{}), Activation(GELU{}), Activation(Mish{})}) {
+    const double a = least_ns([&] { f.f_block(kN, x.data<float>(), py); }) / kN;
+    const float* at = f.derives_from_x() ? x.data<float>() : py;
+    const double b = least_ns([&] { f.vjp_block(kN, at, dy.data<float>(), pdx); }) / kN;
+    Sequential net = mlp({784, 256, 256, 10}, f);
+    Adam adam(net, {.lr = 1e-3});
+    double step = INFINITY;
+    const Dataset batch = mnist().train.rows(0, 64);
+    for (int64_t i = 0; i < few(300, 5); ++i) {
+      const auto start = std::chrono::steady_clock::now();
+      cross_entropy(net(batch.x), batch.y).backward();
+      adam.step();
+      adam.zero_grad();
+      const std::chrono::duration<double, std::milli> t = std::chrono::steady_clock::now() - start;
+      step = std::min(step, t.count());
+    }
+    if (relu_cost == 0) relu_cost = a + b, relu_step = step;
+    most = std::max(most, (a + b) / relu_cost), most_step = std::max(most_step, step / relu_step);
+    plot.bars.push_back(f.name());
+    forward.y.push_back(a);
+    backward.y.push_back(b);
+    s.table.rows.push_back({f.name(), format("{:.3f}", a), format("{:.3f}", b),
+                            format("{:.1f}", (a + b) / relu_cost), format("{:.3f}", step)});
+  }
+  plot.series = {forward, backward};
+  s.plots = {{"cost", plot}};
+  s.verdict = judge(most > 5 && most_step > 1.2, most > 3);
+  return s;
+}
+
+// The straight pieces of y(x) on [-1, 1]: between two points of a fine grid a new one begins where
+// any unit of the network goes on or off.
+int64_t pieces(Sequential& net) {
+  const int64_t n = few(200000, 2000);
+  Tensor x = Tensor::empty({n, 1});
+  for (int64_t i = 0; i < n; ++i) {
+    x.mutable_data<float>()[i] = static_cast<float>(2.0 * static_cast<double>(i) / static_cast<double>(n - 1) - 1);
+  }
+  std::vector<Tensor> all = outputs(net, x);
+  all.pop_back();
+  std::vector<char> begins(n, 0);
+  for (const Tensor& y : all) {
+    const int64_t width = y.dim(1);
+    const float* p = y.data<float>();
+    for (int64_t i = width; i < y.numel(); ++i) {
+      if ((p[i] > 0) != (p[i - width] > 0)) begins[i / width] = 1;
+    }
+  }
+  return 1 + std::count(begins.begin(), begins.end(), 1);
+}
+
+Section piecewise_linear() {
+  Section s{.name = "pieces",
+            .heading = "Straight pieces",
+            .claim = "A ReLU network is made of straight pieces; their number grows with the "
+                     "units, and with depth exponentially, which is why depth pays.",
+            .method = format("One input in [-1, 1], one output, He's weights, biases ~ N(0, 0.3^2); "
+                             "pieces are counted on {} points, mean of {} networks. The bound of "
+                             "Montufar, Pascanu, Cho and Bengio (2014) for one input: "
+                             "(width + 1)^hidden layers.",
+                             few(200000, 2000), few(10, 2)),
+            .table = {{"hidden layers x width", "units", "pieces", "pieces per unit", "bound"}}};
+  Plot plot{.title = "Pieces of random networks with 48 units", .x_label = "hidden layers", .y_label = "pieces"};
+  PlotSeries series{.name = "", .dots = true};
+  double shallow = 0, deepest = 0;
+  for (const auto& [layers, width] : {std::pair{1, 48}, {2, 24}, {3, 16}, {4, 12}, {6, 8}}) {
+    double mean_pieces = 0;
+    const int64_t nets = few(10, 2);
+    for (int64_t k = 0; k < nets; ++k) {
+      Sequential net = mlp(deep(1, width, layers, 1), ReLU{}, 1 + k);
+      Rng rng(100 + k);
+      for (const NamedTensor& p : net.named_parameters()) {
+        if (p.tensor.rank() == 1) p.tensor.detach().copy_(rng.normal(p.tensor.shape(), 0, 0.3));
+      }
+      mean_pieces += static_cast<double>(pieces(net)) / static_cast<double>(nets);
+    }
+    if (layers == 1) shallow = mean_pieces;
+    deepest = mean_pieces;
+    series.x.push_back(layers);
+    series.y.push_back(mean_pieces);
+    s.table.rows.push_back({format("{} x {}", layers, width), format("{}", layers * width), format("{:.1f}", mean_pieces),
+                            format("{:.2f}", mean_pieces / (layers * width)), format("{:.2g}", std::pow(width + 1.0, layers))});
+  }
+  plot.series = {series};
+  s.plots = {{"pieces", plot}};
+  s.verdict = judge(deepest > 4 * shallow, shallow > 1);
+  return s;
+}
+
+Section zero_centred() {
+  Section s{.name = "centred",
+            .heading = "Outputs that are not centred on 0",
+            .claim = "ReLU's outputs are never negative: their mean is above 0, which slows "
+                     "training. Batch normalization helps, or a function with negative values.",
+            .method = format("MNIST, 10 hidden layers of 128 units, SGD, rate 0.01, batch 64, {} "
+                             "epochs of {} images. Mean / std of a hidden layer's outputs before "
+                             "training, averaged over layers.",
+                             few(3, 1), mnist().train.size()),
+            .table = {{"network", "mean / std", "loss after 300 steps", "last loss", "accuracy"}}};
+  Plot plot{.title = "Training", .x_label = "step", .y_label = "loss (mean of 20 steps)"};
+  std::vector<double> offsets, losses;
+  for (const std::string name : {"relu", "relu, batch norm", "elu", "tanh"}) {
+    const Activation f = name == "elu" ? Activation(ELU{}) : name == "tanh" ? Activation(Tanh{}) : Activation(ReLU{});
+    const bool norm_before = name.find("norm") != std::string::npos;
+    Sequential net = mlp(deep(784, 128, 10, 10), f);
+    if (norm_before) net = with_batch_norm(deep(784, 128, 10, 10));
+    double offset = 0;
+    const std::vector<Tensor> all = outputs(net, mnist().test.x);
+    for (size_t i = 0; i + 1 < all.size(); ++i) {
+      offset += mean(all[i]).item() / std_of(all[i]) / static_cast<double>(all.size() - 1);
+    }
+    SGD sgd(net, {.lr = 0.01});
+    const PlotSeries curve = smooth(name, fit(net, sgd, mnist().train, few(3, 1)));
+    plot.series.push_back(curve);
+    offsets.push_back(offset);
+    losses.push_back(curve.y[curve.y.size() / 3]);
+    s.table.rows.push_back({name, format("{:.2f}", offset), format("{:.3f}", losses.back()),
+                            format("{:.3f}", curve.y.back()), percent(evaluate(net, mnist().test))});
+  }
+  s.plots = {{"centred", plot}};
+  s.verdict = judge(offsets[0] > 0.3 && losses[1] < losses[0] && losses[2] < losses[0], offsets[0] > 0.3 && losses[1] < losses[0]);
+  return s;
+}
+
+Section default_choice() {
+  const int64_t seeds = few(5, 1), epochs = few(4, 1);
+  Section s{.name = "default",
+            .heading = "The default choice",
+            .claim = "ReLU is the right first choice for hidden layers; others rarely gain much.",
+            .method = format("MNIST, 784-128-128-10, Adam at 0.001, batch 64, {} epochs of {} "
+                             "images: the same budget for each; {} seeds.",
+                             epochs, mnist().train.size(), seeds),
+            .table = {{"activation", "accuracy, mean", "least", "largest"}}};
+  double relu_mean = 0, relu_spread = 0, best = 0;
+  for (const Activation& f :
+       {Activation(ReLU{}), Activation(LeakyReLU{}), Activation(ELU{}), Activation(SiLU{}), Activation(GELU{}),
+        Activation(Tanh{}), Activation(Sigmoid{})}) {
+    std::vector<double> found;
+    for (int64_t seed = 1; seed <= seeds; ++seed) {
+      Sequential net = mlp({784, 128, 128, 10}, f, seed);
+      Adam adam(net, {.lr = 1e-3});
+      fit(net, adam, mnist().train, epochs);
+      found.push_back(evaluate(net, mnist().test));
+    }
+    double mean_found = 0;
+    for (const double a : found) mean_found += a / static_cast<double>(seeds);
+    const auto [low, high] = std::minmax_element(found.begin(), found.end());
+    if (relu_mean == 0) relu_mean = mean_found, relu_spread = *high - *low;
+    best = std::max(best, mean_found);
+    s.table.rows.push_back({f.name(), percent(mean_found, 2), percent(*low, 2), percent(*high, 2)});
+  }
+  s.verdict = judge(best - relu_mean < relu_spread, best - relu_mean < 0.01);
+  return s;
+}
+
+// ---- the page ----
+
+std::string markdown(const Table& t) {
+  const auto row = [](const std::vector<std::string>& cells) {
+    std::string line = "|";
+    for (const std::string& c : cells) line += " " + c + " |";
+    return line + "\n";
+  };
+  std::string text = row(t.head) + row(std::vector<std::string>(t.head.size(), "---"));
+  for (const auto& r : t.rows) text += row(r);
+  return text;
+}
+
+int main(int argc, char** argv) {
+  std::string docs;
+  std::vector<std::string> only;
+  CLI::App app("Tries what is said of ReLU.");
+  app.add_option("--docs", docs, "write relu.md and relu/*.svg into this folder");
+  app.add_option("--only", only, "experiments to run, by name");
+  app.add_flag("--quick", quick, "less of everything");
+  CLI11_PARSE(app, argc, argv);
+
+
+  const std::vector<std::pair<std::string, Section (*)()>> tour = {
+      {"vanishing", vanishing_gradients}, {"sparse", sparse_activations}, {"dying", dying_relu},
+      {"born_dead", born_dead}, {"collapse", collapse}, {"he", he_against_xavier}, {"cost", cost}, {"pieces", piecewise_linear}, {"centred", zero_centred}, {"default", default_choice},
+  };
+  for (const auto& [name, run] : tour) {
+    if (!only.empty() && std::find(only.begin(), only.end(), name) == only.end()) continue;
+    const auto start = std::chrono::steady_clock::now();
+    const Section s = run();
+    const double seconds =
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    fmt::print("## {}: {} ({:.1f} s)\n{}\n{}\n\n", s.heading, s.verdict, seconds,
+               markdown(s.table), s.reading);
+    std::fflush(stdout);
+    if (docs.empty()) continue;
+    std::filesystem::create_directories(docs + "/relu");
+    for (const auto& [file, plot] : s.plots) {
+      std::ofstream(docs + "/relu/" + file + ".svg") << svg(plot);
+    }
+  }
+}
