@@ -13,151 +13,19 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <filesystem>
-#include <fstream>
-#include <functional>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "ramp/ramp.h"
-
-using namespace ramp;
-using fmt::format;
-
-struct Table {
-  std::vector<std::string> head;
-  std::vector<std::vector<std::string>> rows = {};
-};
-
-// A section of the page.
-struct Section {
-  std::string name, heading, claim, method;
-  Table table = {};
-  std::vector<std::pair<std::string, Plot>> plots = {};  // file name, plot
-  std::string verdict = {};                              // "holds", "holds in part", ...
-  std::string reading = {};                              // and why
-};
-
-// The verdict follows from what was measured, or it would be an opinion.
-std::string judge(bool all, bool some) {
-  return all ? "holds" : some ? "holds in part" : "does not hold here";
-}
-
-// ---- what the experiments share ----
-
-bool quick = false;
-int64_t few(int64_t full, int64_t less) { return quick ? less : full; }
-
-const TrainTest& mnist() {
-  static const TrainTest data = [] {
-    const TrainTest all = load_mnist("mnist");
-    return TrainTest{all.train.flat().rows(0, few(20000, 1000)),
-                     all.test.flat().rows(0, few(10000, 500))};
-  }();
-  return data;
-}
-
-// Dense layers of these sizes, f after each but the last; He's weights for f, biases 0.
-Sequential mlp(const std::vector<int64_t>& sizes, const Activation& f, uint64_t seed = 1) {
-  seed_layers(seed);
-  Sequential net;
-  for (size_t i = 0; i + 1 < sizes.size(); ++i) {
-    net.add(Dense(sizes[i], sizes[i + 1], i + 2 < sizes.size() ? f : Activation(Identity{})));
-  }
-  return net;
-}
-
-std::vector<int64_t> deep(int64_t in, int64_t width, int64_t hidden, int64_t out) {
-  std::vector<int64_t> sizes(hidden + 2, width);
-  sizes.front() = in, sizes.back() = out;
-  return sizes;
-}
-
-// Draws all weights anew: std = gain / sqrt(fan_in) / Xavier's rule.
-void redraw(Sequential& net, double gain, Rng& rng) {
-  for (size_t i = 0; i < net.size(); ++i) {
-    Tensor w = net.get<Dense>(i).weight.detach();
-    w.copy_(rng.normal(w.shape(), 0, gain / std::sqrt(static_cast<double>(w.dim(0)))));
-  }
-}
-void redraw_xavier(Sequential& net, Rng& rng) {
-  for (size_t i = 0; i < net.size(); ++i) {
-    Tensor w = net.get<Dense>(i).weight.detach();
-    w.copy_(xavier_normal(w.shape(), rng));
-  }
-}
-
-// The same sizes with batch norm between each hidden layer's product and its ReLU.
-Sequential with_batch_norm(const std::vector<int64_t>& sizes, uint64_t seed = 1) {
-  seed_layers(seed);
-  Sequential net;
-  for (size_t i = 0; i + 2 < sizes.size(); ++i) {
-    Dense dense(sizes[i], sizes[i + 1], ReLU{}, {.bias = false});
-    dense.activation = Identity{};
-    net.add(dense).add(BatchNorm(sizes[i + 1], ReLU{}));
-  }
-  return net.add(Dense(sizes[sizes.size() - 2], sizes.back()));
-}
-
-// What comes out of each layer.
-std::vector<Tensor> outputs(Sequential& net, const Tensor& x) {
-  NoGrad no_grad;
-  std::vector<Tensor> all;
-  Tensor y = x;
-  for (size_t i = 0; i < net.size(); ++i) all.push_back(y = net[i](y));
-  return all;
-}
-
-double norm(const Tensor& x) { return std::sqrt(sum(x * x).item()); }
-double std_of(const Tensor& x) { return std::sqrt(var(x).item()); }
-double share_of_zeros(const Tensor& x) {
-  const std::vector<double> values = x.values();
-  return static_cast<double>(std::count(values.begin(), values.end(), 0.0)) /
-         static_cast<double>(values.size());
-}
-
-// Epochs of cross entropy; `before_step` sees the gradients. Returns the loss of each step.
-std::vector<double> fit(Module& net, Optimizer& optimizer, const Dataset& data, int64_t epochs,
-                        const std::function<void(int64_t step)>& before_step = nullptr) {
-  std::vector<double> losses;
-  Batches batches(data, {.size = 64, .seed = 1});
-  for (int64_t epoch = 0; epoch < epochs; ++epoch) {
-    for (const auto& [x, y] : batches.epoch(epoch)) {
-      Tensor loss = cross_entropy(net(x), y);
-      loss.backward();
-      if (before_step) before_step(static_cast<int64_t>(losses.size()));
-      optimizer.step();
-      optimizer.zero_grad();
-      losses.push_back(loss.item());
-    }
-  }
-  return losses;
-}
-
-// A curve of losses: means of `span` steps.
-PlotSeries smooth(const std::string& name, const std::vector<double>& losses) {
-  const size_t span = few(20, 5);
-  PlotSeries series{.name = name};
-  for (size_t i = 0; i + span <= losses.size(); i += span) {
-    double total = 0;
-    for (size_t k = i; k < i + span; ++k) total += losses[k];
-    series.x.push_back(static_cast<double>(i + span / 2));
-    series.y.push_back(total / static_cast<double>(span));
-  }
-  return series;
-}
-
-std::string percent(double share, int digits = 1) { return format("{:.{}f} %", 100 * share, digits); }
-
-// ---- the experiments ----
+#include "relu_tour.h"
 
 Section vanishing_gradients() {
   constexpr int64_t kHidden = 20, kWidth = 64;
   Section s{.name = "vanishing",
             .heading = "Vanishing gradients",
-            .claim = "Sigmoid and tanh squash the gradient in each layer, so that the first layers "
-                     "of a deep network do not learn; ReLU, with slope 1, lets it pass.",
+            .claim =
+                "Sigmoid and tanh squash the gradient in each layer, so that the first layers "
+                "of a deep network do not learn; ReLU, with slope 1, lets it pass.",
             .method = format("MNIST, {} hidden layers of {} units. Sigmoid and tanh with Xavier's "
                              "weights, ReLU with He's: each as it is commonly used. The gradient "
                              "of the first batch's loss, and the accuracy after {} epochs of {} "
@@ -198,6 +66,13 @@ Section vanishing_gradients() {
     plot.series.push_back(series);
   }
   s.plots = {{"vanishing", plot}};
+  s.reading = format(
+      "Sigmoid: from layer 20 to layer 2 the gradient shrinks to {:.1g} of itself (the slope is at "
+      "most 1/4 in each layer), and the network stays at chance. ReLU: to {:.2g}, and it learns. "
+      "Tanh "
+      "does not vanish here ({:.2g}): its slope at 0 is 1, and Xavier's weights keep it near 0; "
+      "what is said of both is true of sigmoid.",
+      ratios[0], ratios[2], ratios[1]);
   s.verdict = judge(ratios[0] < 1e-3 && ratios[1] < 0.1 && ratios[2] > 0.1,
                     ratios[0] < 1e-3 && ratios[2] > 0.1);
   return s;
@@ -206,8 +81,9 @@ Section vanishing_gradients() {
 Section sparse_activations() {
   Section s{.name = "sparse",
             .heading = "Sparse activations",
-            .claim = "ReLU sets about half of its units to exactly 0, so that a network computes "
-                     "with few of them at a time; smooth functions have no zeros.",
+            .claim =
+                "ReLU sets about half of its units to exactly 0, so that a network computes "
+                "with few of them at a time; smooth functions have no zeros.",
             .method = format("MNIST, 784-256-256-256-10, Adam at 0.001, {} epochs of {} images. "
                              "The share of exact zeros among all outputs of a layer for the test "
                              "images.",
@@ -242,6 +118,13 @@ Section sparse_activations() {
     half = half && std::abs(first[i] - 0.5) < 0.1;
     sparser = sparser && last[i] > first[i];
   }
+  s.reading = format(
+      "Half of the units are 0 at the start, as weights that are symmetric around 0 demand. "
+      "Training "
+      "makes the first layer sparser ({} zeros) and hardly the last ({}). Leaky ReLU and tanh have "
+      "no zeros and read the digits as well, so sparsity is not what accuracy comes from; nor does "
+      "it save time here, where a product with 0 takes as long as any other.",
+      percent(last[0]), percent(last[2]));
   s.verdict = judge(half && sparser, half || sparser);
   return s;
 }
@@ -261,9 +144,10 @@ Section dying_relu() {
   const int64_t epochs = few(6, 2), width = 128;
   Section s{.name = "dying",
             .heading = "Dying ReLU",
-            .claim = "With too large a learning rate units are pushed to where they are 0 for all "
-                     "data; their gradient is 0 too, so that they never come back. Leaky ReLU "
-                     "keeps them alive.",
+            .claim =
+                "With too large a learning rate units are pushed to where they are 0 for all "
+                "data; their gradient is 0 too, so that they never come back. Leaky ReLU "
+                "keeps them alive.",
             .method = format("MNIST, 784-128-128-10, Adam, batch 64, {} epochs of {} images. A "
                              "unit is dead where it gives nothing above 0 for any of them. A "
                              "death: alive at the end of one epoch, dead at that of the next; a "
@@ -274,13 +158,18 @@ Section dying_relu() {
   Plot plot{.title = "Dead units (of 256)", .x_label = "epoch", .y_label = "units"};
   std::vector<int64_t> dead_at_end, revivals_of_relu = {0, 0};
   std::vector<double> accuracies;
-  for (const auto& [f, rate] :
-       {std::pair<Activation, double>{ReLU{}, 0.001}, {ReLU{}, 0.01}, {ReLU{}, 0.1},
-        {LeakyReLU{0.01}, 0.001}, {LeakyReLU{0.01}, 0.01}, {LeakyReLU{0.01}, 0.1}}) {
+  for (const auto& [f, rate] : {std::pair<Activation, double>{ReLU{}, 0.001},
+                                {ReLU{}, 0.01},
+                                {ReLU{}, 0.1},
+                                {LeakyReLU{0.01}, 0.001},
+                                {LeakyReLU{0.01}, 0.01},
+                                {LeakyReLU{0.01}, 0.1}}) {
     Sequential net = mlp({784, width, width, 10}, f);
     Adam adam(net, {.lr = rate});
     std::vector<bool> before = dead_units(net, mnist().train.x);
-    const auto count = [](const std::vector<bool>& v) { return std::count(v.begin(), v.end(), true); };
+    const auto count = [](const std::vector<bool>& v) {
+      return std::count(v.begin(), v.end(), true);
+    };
     int64_t deaths[2] = {}, revivals[2] = {}, dead[2] = {};
     PlotSeries series{.name = format("{}, rate {}", f.name(), rate),
                       .y = {static_cast<double>(count(before))},
@@ -312,6 +201,17 @@ Section dying_relu() {
   s.plots = {{"dying", plot}};
   const bool dies = dead_at_end[2] > width && dead_at_end[0] < 10;
   const bool leaky_helps = dead_at_end[5] < dead_at_end[2] / 2 && accuracies[5] > accuracies[2];
+  s.reading = format(
+      "At ReLU's largest rate {} of 256 units are dead at the end, and the accuracy is {}. In the "
+      "first layer {} of them came back: its inputs never change, so a dead unit stays so. In "
+      "the second layer {} did: when the layer below moves, so do its inputs. \"Never\" is thus "
+      "too "
+      "strong. Leaky units also go below 0 for all data (then they are only linear), come back, "
+      "and at "
+      "the largest rate keep the network at {}.",
+      dead_at_end[2], percent(accuracies[2]),
+      revivals_of_relu[0] == 0 ? "none" : format("{}", revivals_of_relu[0]), revivals_of_relu[1],
+      percent(accuracies[5]));
   s.verdict = judge(dies && leaky_helps && revivals_of_relu[0] + revivals_of_relu[1] == 0, dies);
   return s;
 }
@@ -333,28 +233,30 @@ double share_born_dead(int64_t layers, int64_t width, int64_t n, uint64_t seed) 
 
 Section born_dead() {
   const int64_t n = 1000, many = few(50000, 2000);
-  Section s{.name = "born_dead",
-            .heading = "Networks that are born dead",
-            .claim = "A narrow, deep ReLU network with He's weights is dead before training, the "
-                     "more surely the deeper: for width 2 with a probability of 0.161, 0.485, "
-                     "0.880, 0.994 for 3, 5, 10, 20 layers (Lu, Shin, Su and Karniadakis 2019).",
-            .method = format("One input, L - 1 hidden layers of 2 units and a linear output, biases "
-                             "0. Dead: the output is the same for all x. z: how many standard "
-                             "errors of the binomial distribution lie between the share and that "
-                             "of the claim.",
-                             n),
-            .table = {{"layers", "claimed", format("of {} networks", n), "z",
-                       format("of {}", many), "+- (2 standard errors)"}}};
+  Section s{
+      .name = "born_dead",
+      .heading = "Networks that are born dead",
+      .claim =
+          "A narrow, deep ReLU network with He's weights is dead before training, the "
+          "more surely the deeper: for width 2 with a probability of 0.161, 0.485, "
+          "0.880, 0.994 for 3, 5, 10, 20 layers (Lu, Shin, Su and Karniadakis 2019).",
+      .method = format("One input, L - 1 hidden layers of 2 units and a linear output, biases "
+                       "0. Dead: the output is the same for all x. z: how many standard "
+                       "errors of the binomial distribution lie between the share and that "
+                       "of the claim.",
+                       n),
+      .table = {{"layers", "claimed", format("of {} networks", n), "z", format("of {}", many),
+                 "+- (2 standard errors)"}}};
   bool all_within = true;
-  for (const auto& [layers, p] :
-       {std::pair{3, 0.161}, {5, 0.485}, {10, 0.880}, {20, 0.994}}) {
+  for (const auto& [layers, p] : {std::pair{3, 0.161}, {5, 0.485}, {10, 0.880}, {20, 0.994}}) {
     const double share = share_born_dead(layers, 2, n, 1);
     const double z = (share - p) / std::sqrt(p * (1 - p) / static_cast<double>(n));
     const double large = share_born_dead(layers, 2, many, 1000000);
     const double error = 2 * std::sqrt(large * (1 - large) / static_cast<double>(many));
     all_within = all_within && std::abs(z) < 2;
     s.table.rows.push_back({format("{}", layers), format("{}", p), format("{:.3f}", share),
-                            format("{:+.1f}", z), format("{:.4f}", large), format("{:.4f}", error)});
+                            format("{:+.1f}", z), format("{:.4f}", large),
+                            format("{:.4f}", error)});
   }
   Plot plot{.title = "Share of networks that are born dead",
             .x_label = "layers",
@@ -369,6 +271,16 @@ Section born_dead() {
     plot.series.push_back(series);
   }
   s.plots = {{"born_dead", plot}};
+  s.reading = format(
+      "Each share lies within {} standard errors of the claim. The large sample tells more: for 3 "
+      "layers it agrees with 5/32 = 0.15625, which counting the signs of the weights gives (both "
+      "units of "
+      "the first layer face the same side: 1/2, then both of the second are off: 1/4; or they face "
+      "both sides: 1/2, and the two columns are off independently: 1/16), and for 5 layers with "
+      "0.497 rather than 0.485; the claimed figures look like those of about 1,000 networks too. "
+      "Width "
+      "is the cure: 6 units are seldom born dead.",
+      all_within ? "two" : "more than two");
   s.verdict = judge(all_within, false);
   return s;
 }
@@ -409,19 +321,21 @@ End train_on_abs(const Activation& f, uint64_t seed, int64_t epochs, bool& born_
 
 Section collapse() {
   const int64_t runs = few(300, 10), epochs = few(250, 10);
-  Section s{.name = "collapse",
-            .heading = "Deep, narrow networks collapse",
-            .claim = "Trained on |x|, 10 layers of width 2 end as a constant in about 93 % of runs "
-                     "with ReLU, in 8 % with Leaky ReLU (0.01), in none with ELU (Lu, Su and "
-                     "Karniadakis 2018).",
-            .method = format("{} runs each: 9 hidden layers of 2 units and a linear output, He's "
-                             "weights, biases 0; 1024 points x ~ U(-sqrt 3, sqrt 3), squared error, "
-                             "Adam at 0.001, batches of 32, {} epochs, or fewer where the error "
-                             "falls below 0.001. Constant: outputs that differ by less than 0.05; "
-                             "half: on one side of 0.",
-                             runs, epochs),
-            .table = {{"activation", "claimed", "ends constant", "95 % interval", "born dead",
-                       "half constant", "neither"}}};
+  Section s{
+      .name = "collapse",
+      .heading = "Deep, narrow networks collapse",
+      .claim =
+          "Trained on abs(x), 10 layers of width 2 end as a constant in about 93 % of runs "
+          "with ReLU, in 8 % with Leaky ReLU (0.01), in none with ELU (Lu, Su and "
+          "Karniadakis 2018).",
+      .method = format("{} runs each: 9 hidden layers of 2 units and a linear output, He's "
+                       "weights, biases 0; 1024 points x ~ U(-sqrt 3, sqrt 3), squared error, "
+                       "Adam at 0.001, batches of 32, {} epochs, or fewer where the error "
+                       "falls below 0.001. Constant: outputs that differ by less than 0.05; "
+                       "half: on one side of 0.",
+                       runs, epochs),
+      .table = {{"activation", "claimed", "ends constant", "95 % interval", "born dead",
+                 "half constant", "neither"}}};
   std::vector<double> shares;
   bool all_within = true;
   for (const auto& [f, claimed] :
@@ -436,7 +350,9 @@ Section collapse() {
       }
     });
     const double n = static_cast<double>(runs);
-    const auto share = [&](End e) { return static_cast<double>(std::count(ends.begin(), ends.end(), e)) / n; };
+    const auto share = [&](End e) {
+      return static_cast<double>(std::count(ends.begin(), ends.end(), e)) / n;
+    };
     const double p = share(End::constant);
     // Wilson (1927): an interval that is right near 0 and 1 too.
     const double z = 1.96, centre = (p + z * z / (2 * n)) / (1 + z * z / n);
@@ -444,11 +360,74 @@ Section collapse() {
     const double low = std::max(0.0, centre - reach), high = std::min(1.0, centre + reach);
     shares.push_back(p);
     all_within = all_within && low - 1e-9 <= claimed && claimed <= high;
-    s.table.rows.push_back({f.name(), percent(claimed, 0), percent(p), percent(low) + " to " + percent(high),
-                            percent(static_cast<double>(std::count(born.begin(), born.end(), 1)) / n),
-                            percent(share(End::half_constant)), percent(share(End::learned))});
+    s.table.rows.push_back(
+        {f.name(), percent(claimed, 0), percent(p), percent(low) + " to " + percent(high),
+         percent(static_cast<double>(std::count(born.begin(), born.end(), 1)) / n),
+         percent(share(End::half_constant)), percent(share(End::learned))});
   }
+  s.reading =
+      "Most ReLU runs that collapse were dead before the first step; some die on the way. Leaky "
+      "ReLU and "
+      "ELU are never born dead. Leaky ReLU often learns one side of abs(x) only (half constant), "
+      "which the claim does not count.";
   s.verdict = judge(all_within, shares[0] > 0.85 && shares[1] < 0.2 && shares[2] < 0.05);
+  return s;
+}
+
+Section exploding_gradients() {
+  constexpr int64_t kHidden = 20, kWidth = 64;
+  constexpr double kFactor = 1.3;
+  Section s{
+      .name = "exploding",
+      .heading = "Exploding gradients",
+      .claim =
+          "Weights that are too large let the gradient grow from layer to layer until "
+          "training diverges; clipping the gradient or batch normalization cures it.",
+      .method = format("MNIST, {} hidden layers of {} units, ReLU, He's weights times {}; SGD, "
+                       "rate 0.01, momentum 0.9, batch 64, {} epochs of {} images. Clipping: "
+                       "the norm of all gradients together to at most 1, or 5.",
+                       kHidden, kWidth, kFactor, few(3, 1), mnist().train.size()),
+      .table = {{"network", "norm of the gradient, first step", "largest loss", "last loss",
+                 "accuracy"}}};
+  Plot plot{.title = "Training with weights that are too large",
+            .x_label = "step",
+            .y_label = "loss (mean of 20 steps)",
+            .log_y = true};
+  std::vector<double> accuracies, first;
+  for (const std::string name :
+       {"no cure", "clipping at 1", "clipping at 5", "batch norm", "He's weights"}) {
+    const std::vector<int64_t> sizes = deep(784, kWidth, kHidden, 10);
+    Sequential net = name == "batch norm" ? with_batch_norm(sizes) : mlp(sizes, ReLU{});
+    if (name != "He's weights") {
+      for (const NamedTensor& p : net.named_parameters()) {
+        if (p.tensor.rank() == 2) Tensor(p.tensor.detach()).mul_(kFactor);
+      }
+    }
+    SGD sgd(net, {.lr = 0.01, .momentum = 0.9});
+    const std::vector<double> losses = fit(net, sgd, mnist().train, few(3, 1), [&](int64_t step) {
+      const double limit = name == "clipping at 1" ? 1 : name == "clipping at 5" ? 5 : INFINITY;
+      const double size = clip_grad_norm(net, limit, true);
+      if (step == 0) first.push_back(size);
+    });
+    const PlotSeries curve = smooth(name, losses);
+    plot.series.push_back(curve);
+    accuracies.push_back(evaluate(net, mnist().test));
+    s.table.rows.push_back({name, format("{:.2g}", first.back()),
+                            format("{:.2g}", *std::max_element(losses.begin(), losses.end())),
+                            format("{:.3g}", curve.y.back()), percent(accuracies.back())});
+  }
+  s.plots = {{"exploding", plot}};
+  const auto cured = [&](int i) { return accuracies[i] > 0.8; };
+  s.reading = format(
+      "The first gradient is {:.0f} times that of He's weights. Without a cure the loss is not a "
+      "number "
+      "soon after. Clipping lets it learn, within the limit that is chosen well; the weights "
+      "are still too large, and the loss is high for long. Batch norm undoes the factor in each "
+      "layer "
+      "at once. Weights of the right size are the simplest cure.",
+      first[0] / first.back());
+  s.verdict = judge(accuracies[0] < 0.3 && cured(1) && cured(2) && cured(3),
+                    accuracies[0] < 0.3 && (cured(2) || cured(3)));
   return s;
 }
 
@@ -456,15 +435,18 @@ Section he_against_xavier() {
   constexpr int64_t kHidden = 30, kWidth = 64;
   Section s{.name = "he",
             .heading = "He's initialization against Xavier's",
-            .claim = "Xavier's weights halve the variance in each ReLU layer, so that a network of "
-                     "30 layers does not learn; with He's it does.",
+            .claim =
+                "Xavier's weights halve the variance in each ReLU layer, so that a network of "
+                "30 layers does not learn; with He's it does.",
             .method = format("MNIST, {} hidden layers of {} units, ReLU; SGD, rate 0.001, momentum "
                              "0.9, batch 64, {} epochs of {} images.",
                              kHidden, kWidth, few(4, 1), mnist().train.size()),
-            .table = {{"weights", "std of layer 1", "of layer 30", "a layer's factor",
-                       "last loss", "accuracy"}}};
-  Plot stds{.title = "Standard deviation of the activations, before training", .x_label = "layer",
-            .y_label = "std", .log_y = true};
+            .table = {{"weights", "std of layer 1", "of layer 30", "a layer's factor", "last loss",
+                       "accuracy"}}};
+  Plot stds{.title = "Standard deviation of the activations, before training",
+            .x_label = "layer",
+            .y_label = "std",
+            .log_y = true};
   Plot losses{.title = "Training", .x_label = "step", .y_label = "loss (mean of 20 steps)"};
   std::vector<double> factors, accuracies;
   for (const bool he : {true, false}) {
@@ -484,75 +466,105 @@ Section he_against_xavier() {
     const PlotSeries curve = smooth(name, fit(net, sgd, mnist().train, few(4, 1)));
     losses.series.push_back(curve);
     accuracies.push_back(evaluate(net, mnist().test));
-    s.table.rows.push_back({name, format("{:.2g}", series.y.front()), format("{:.2g}", series.y.back()),
-                            format("{:.3f}", factors.back()), format("{:.3f}", curve.y.back()),
-                            percent(accuracies.back())});
+    s.table.rows.push_back({name, format("{:.2g}", series.y.front()),
+                            format("{:.2g}", series.y.back()), format("{:.3f}", factors.back()),
+                            format("{:.3f}", curve.y.back()), percent(accuracies.back())});
   }
   s.plots = {{"he_std", stds}, {"he_loss", losses}};
-  s.verdict = judge(accuracies[0] > 0.8 && accuracies[1] < 0.2 && std::abs(factors[1] - std::sqrt(0.5)) < 0.05,
-                    accuracies[0] > accuracies[1] + 0.1);
+  s.reading = format(
+      "With Xavier's weights a layer multiplies the signal by {:.3f} (1/sqrt 2 = 0.707 is the "
+      "rule), with "
+      "He's by {:.3f}. After 30 layers 1/100,000 is left, the gradient is as small, and the "
+      "network stays "
+      "at chance. At a rate ten times larger Xavier's does start to move after some epochs, "
+      "while He's becomes unstable: it is a matter of scale.",
+      factors[1], factors[0]);
+  s.verdict = judge(
+      accuracies[0] > 0.8 && accuracies[1] < 0.2 && std::abs(factors[1] - std::sqrt(0.5)) < 0.05,
+      accuracies[0] > accuracies[1] + 0.1);
   return s;
 }
 
-// The least time of a call among many, in ns.
-double least_ns(const std::function<void()>& call) {
-  double least = INFINITY;
-  for (int64_t i = 0; i < few(2000, 20); ++i) {
-    const auto start = std::chrono::steady_clock::now();
-    call();
-    const std::chrono::duration<double, std::nano> time = std::chrono::steady_clock::now() - start;
-    least = std::min(least, time.count());
-  }
-  return least;
+// The time of n calls, in ns for each.
+double time_ns(int n, const std::function<void()>& call) {
+  const auto start = std::chrono::steady_clock::now();
+  for (int i = 0; i < n; ++i) call();
+  const std::chrono::duration<double, std::nano> time = std::chrono::steady_clock::now() - start;
+  return time.count() / n;
 }
 
 Section cost() {
-  constexpr int64_t kN = 4096;  // 16 KB: x and y stay in the first cache
-  Section s{.name = "cost",
-            .heading = "Cost",
-            .claim = "ReLU is a comparison and costs next to nothing; functions made of "
-                     "exponentials are many times dearer.",
-            .method = format("{} floats in the first-level cache, one thread, the least of {} "
-                             "times. The step: 784-256-256-10, batch 64, Adam, forward, backward "
-                             "and update, the least of {}. Measured on: {}.",
-                             kN, few(2000, 20), few(300, 5), environment()),
-            .table = {{"activation", "forward, ns per element", "backward", "times ReLU's (both)",
-                       "a training step, ms"}}};
-  Plot plot{.title = "ns per element", .y_label = "ns"};
-  PlotSeries forward{.name = "forward"}, backward{.name = "backward"};
+  constexpr int64_t kN = 2048;  // x, y, dy and dx, 8 KB each, stay in the first cache
+  const int64_t rounds = few(30, 2);
+  Section s{
+      .name = "cost",
+      .heading = "Cost",
+      .claim =
+          "ReLU is a comparison and costs next to nothing; functions made of "
+          "exponentials are many times dearer.",
+      .method = format("{} floats in the first-level cache, one thread. The step: "
+                       "784-256-256-10, batch 64, forward, backward and Adam, one thread. All "
+                       "in turn, {} rounds, the least time of each. {}.",
+                       kN, rounds, environment()),
+      .table = {{"activation", "forward, ns per element", "backward", "both, times ReLU's",
+                 "a training step, ms"}}};
+  const int threads = num_threads();
+  set_num_threads(1);
   Rng rng(1);
   const Tensor x = rng.normal({kN}), dy = rng.normal({kN});
   Tensor y = Tensor::empty({kN}), dx = Tensor::empty({kN});
   float *py = y.mutable_data<float>(), *pdx = dx.mutable_data<float>();
-  double relu_cost = 0, relu_step = 0, most_step = 0, most = 0;
-  for (const Activation& f :
-       {Activation(ReLU{}), Activation(LeakyReLU{}), Activation(ELU{}), Activation(SiLU{}),
-        Activation(Sigmoid{}), Activation(Tanh{}), Activation(GELU{}), Activation(Mish{})}) {
-    const double a = least_ns([&] { f.f_block(kN, x.data<float>(), py); }) / kN;
-    const float* at = f.derives_from_x() ? x.data<float>() : py;
-    const double b = least_ns([&] { f.vjp_block(kN, at, dy.data<float>(), pdx); }) / kN;
-    Sequential net = mlp({784, 256, 256, 10}, f);
-    Adam adam(net, {.lr = 1e-3});
-    double step = INFINITY;
-    const Dataset batch = mnist().train.rows(0, 64);
-    for (int64_t i = 0; i < few(300, 5); ++i) {
-      const auto start = std::chrono::steady_clock::now();
-      cross_entropy(net(batch.x), batch.y).backward();
-      adam.step();
-      adam.zero_grad();
-      const std::chrono::duration<double, std::milli> t = std::chrono::steady_clock::now() - start;
-      step = std::min(step, t.count());
+  const Dataset batch = mnist().train.rows(0, 64);
+  const std::vector<Activation> all = {ReLU{},    LeakyReLU{}, ELU{},  SiLU{},
+                                       Sigmoid{}, Tanh{},      GELU{}, Mish{}};
+  struct Times {
+    double forward = INFINITY, backward = INFINITY, step = INFINITY;
+  };
+  std::vector<Times> least(all.size());
+  for (int64_t round = 0; round < rounds; ++round) {
+    for (size_t k = 0; k < all.size(); ++k) {
+      const Activation& f = all[k];
+      const auto keep = [](double& time, double t) { time = std::min(time, t); };
+      const float* at = f.derives_from_x() ? x.data<float>() : py;
+      Sequential net = mlp({784, 256, 256, 10}, f);
+      Adam adam(net, {.lr = 1e-3});
+      for (int repeat = 0; repeat < 10; ++repeat) {
+        keep(least[k].forward, time_ns(100, [&] { f.f_block(kN, x.data<float>(), py); }) / kN);
+        keep(least[k].backward,
+             time_ns(100, [&] { f.vjp_block(kN, at, dy.data<float>(), pdx); }) / kN);
+        keep(least[k].step, 1e-6 * time_ns(2, [&] {
+                              cross_entropy(net(batch.x), batch.y).backward();
+                              adam.step();
+                              adam.zero_grad();
+                            }));
+      }
     }
-    if (relu_cost == 0) relu_cost = a + b, relu_step = step;
-    most = std::max(most, (a + b) / relu_cost), most_step = std::max(most_step, step / relu_step);
-    plot.bars.push_back(f.name());
-    forward.y.push_back(a);
-    backward.y.push_back(b);
-    s.table.rows.push_back({f.name(), format("{:.3f}", a), format("{:.3f}", b),
-                            format("{:.1f}", (a + b) / relu_cost), format("{:.3f}", step)});
+  }
+  set_num_threads(threads);
+  Plot plot{.title = "Cost of an element", .y_label = "ns"};
+  PlotSeries forward{.name = "forward"}, backward{.name = "backward"};
+  double most = 0, most_step = 0;
+  for (size_t k = 0; k < all.size(); ++k) {
+    const Times &t = least[k], &relu = least[0];
+    const double ratio = (t.forward + t.backward) / (relu.forward + relu.backward);
+    most = std::max(most, ratio), most_step = std::max(most_step, t.step / relu.step);
+    plot.bars.push_back(all[k].name());
+    forward.y.push_back(t.forward);
+    backward.y.push_back(t.backward);
+    s.table.rows.push_back({all[k].name(), format("{:.2f}", t.forward),
+                            format("{:.2f}", t.backward), format("{:.1f}", ratio),
+                            format("{:.2f}", t.step)});
   }
   plot.series = {forward, backward};
   s.plots = {{"cost", plot}};
+  s.reading = format(
+      "By itself the dearest of these costs {:.0f} times ReLU; those whose derivative comes from y "
+      "(sigmoid, tanh, ELU) about 3 times. In a training step the products take nearly all the "
+      "time: at "
+      "most {:.0f} % more than with ReLU. Cost is a reason for ReLU where products are small, and "
+      "a "
+      "weak one elsewhere.",
+      most, 100 * (most_step - 1));
   s.verdict = judge(most > 5 && most_step > 1.2, most > 3);
   return s;
 }
@@ -563,7 +575,8 @@ int64_t pieces(Sequential& net) {
   const int64_t n = few(200000, 2000);
   Tensor x = Tensor::empty({n, 1});
   for (int64_t i = 0; i < n; ++i) {
-    x.mutable_data<float>()[i] = static_cast<float>(2.0 * static_cast<double>(i) / static_cast<double>(n - 1) - 1);
+    x.mutable_data<float>()[i] =
+        static_cast<float>((2.0 * static_cast<double>(i) + 1) / static_cast<double>(n) - 1);
   }
   std::vector<Tensor> all = outputs(net, x);
   all.pop_back();
@@ -579,17 +592,21 @@ int64_t pieces(Sequential& net) {
 }
 
 Section piecewise_linear() {
-  Section s{.name = "pieces",
-            .heading = "Straight pieces",
-            .claim = "A ReLU network is made of straight pieces; their number grows with the "
-                     "units, and with depth exponentially, which is why depth pays.",
-            .method = format("One input in [-1, 1], one output, He's weights, biases ~ N(0, 0.3^2); "
-                             "pieces are counted on {} points, mean of {} networks. The bound of "
-                             "Montufar, Pascanu, Cho and Bengio (2014) for one input: "
-                             "(width + 1)^hidden layers.",
-                             few(200000, 2000), few(10, 2)),
-            .table = {{"hidden layers x width", "units", "pieces", "pieces per unit", "bound"}}};
-  Plot plot{.title = "Pieces of random networks with 48 units", .x_label = "hidden layers", .y_label = "pieces"};
+  Section s{
+      .name = "pieces",
+      .heading = "Straight pieces",
+      .claim =
+          "A ReLU network is made of straight pieces; their number grows with the "
+          "units, and with depth exponentially, which is why depth pays.",
+      .method = format("One input in [-1, 1], one output, He's weights, biases ~ N(0, 0.3^2); "
+                       "pieces are counted on {} points, mean of {} networks. The bound of "
+                       "Montufar, Pascanu, Cho and Bengio (2014) for one input: "
+                       "(width + 1)^hidden layers.",
+                       few(200000, 2000), few(10, 2)),
+      .table = {{"hidden layers x width", "units", "pieces", "pieces per unit", "bound"}}};
+  Plot plot{.title = "Pieces of random networks with 48 units",
+            .x_label = "hidden layers",
+            .y_label = "pieces"};
   PlotSeries series{.name = "", .dots = true};
   double shallow = 0, deepest = 0;
   for (const auto& [layers, width] : {std::pair{1, 48}, {2, 24}, {3, 16}, {4, 12}, {6, 8}}) {
@@ -607,47 +624,99 @@ Section piecewise_linear() {
     deepest = mean_pieces;
     series.x.push_back(layers);
     series.y.push_back(mean_pieces);
-    s.table.rows.push_back({format("{} x {}", layers, width), format("{}", layers * width), format("{:.1f}", mean_pieces),
-                            format("{:.2f}", mean_pieces / (layers * width)), format("{:.2g}", std::pow(width + 1.0, layers))});
+    s.table.rows.push_back({format("{} x {}", layers, width), format("{}", layers * width),
+                            format("{:.1f}", mean_pieces),
+                            format("{:.2f}", mean_pieces / (layers * width)),
+                            format("{:.2g}", std::pow(width + 1.0, layers))});
   }
+  // Telgarsky's tent, 2x on [0, 1/2] and 2 - 2x on [1/2, 1], put into itself.
+  constexpr int kTents = 6;
+  Sequential tents = mlp(deep(1, 2, kTents, 1), ReLU{});
+  for (int k = 0; k <= kTents; ++k) {
+    // t(x) = 2 relu(x) - 4 relu(x - 1/2): the units of each layer are relu(t), relu(t - 1/2).
+    Dense& layer = tents.get<Dense>(k);
+    layer.weight.detach().copy_(k == 0        ? Tensor::of<float>({1, 1}, {1, 2})
+                                : k == kTents ? Tensor::of<float>({2, -4}, {2, 1})
+                                              : Tensor::of<float>({2, 2, -4, -4}, {2, 2}));
+    if (k < kTents) layer.bias.detach().copy_(Tensor::of<float>({0, -0.5}));
+  }
+  const int64_t of_tents = pieces(tents);
+  s.table.rows.push_back({format("tent, {} x 2", kTents), format("{}", 2 * kTents),
+                          format("{}", of_tents),
+                          format("{:.2f}", static_cast<double>(of_tents) / (2 * kTents)),
+                          format("{:.2g}", std::pow(3.0, kTents))});
   plot.series = {series};
   s.plots = {{"pieces", plot}};
-  s.verdict = judge(deepest > 4 * shallow, shallow > 1);
+  s.reading = format(
+      "Depth allows it: 12 units in 6 layers, set by hand as Telgarsky (2016) does, make {} "
+      "pieces. But random networks of 48 units have about as many pieces as units however "
+      "they are stacked, as Hanin and Rolnick (2019) prove: the exponential is possible, not "
+      "usual.",
+      of_tents);
+  s.verdict = judge(deepest > 4 * shallow, of_tents > 60);
   return s;
 }
 
 Section zero_centred() {
+  const std::vector<int64_t> sizes = deep(784, 64, 10, 10);
   Section s{.name = "centred",
             .heading = "Outputs that are not centred on 0",
-            .claim = "ReLU's outputs are never negative: their mean is above 0, which slows "
-                     "training. Batch normalization helps, or a function with negative values.",
-            .method = format("MNIST, 10 hidden layers of 128 units, SGD, rate 0.01, batch 64, {} "
-                             "epochs of {} images. Mean / std of a hidden layer's outputs before "
-                             "training, averaged over layers.",
-                             few(3, 1), mnist().train.size()),
-            .table = {{"network", "mean / std", "loss after 300 steps", "last loss", "accuracy"}}};
-  Plot plot{.title = "Training", .x_label = "step", .y_label = "loss (mean of 20 steps)"};
+            .claim =
+                "ReLU's outputs are never negative: their mean is above 0, which slows "
+                "training. Batch normalization helps, and so do functions with negative "
+                "values.",
+            .method = format("MNIST, 10 hidden layers of 64 units, SGD, batch 64, {} epochs of {} "
+                             "images, at the rate among 0.003, 0.01, 0.03, 0.1, 0.3 that ends with "
+                             "the least loss. Mean / std: of a hidden layer's outputs for the test "
+                             "images, averaged over the layers.",
+                             few(2, 1), mnist().train.size()),
+            .table = {{"network", "mean / std", "best rate", "last loss", "accuracy"}}};
+  Plot plot{.title = "Training, each at its best rate",
+            .x_label = "step",
+            .y_label = "loss (mean of 20 steps)",
+            .y_range = {0, 2.4}};
   std::vector<double> offsets, losses;
   for (const std::string name : {"relu", "relu, batch norm", "elu", "tanh"}) {
-    const Activation f = name == "elu" ? Activation(ELU{}) : name == "tanh" ? Activation(Tanh{}) : Activation(ReLU{});
-    const bool norm_before = name.find("norm") != std::string::npos;
-    Sequential net = mlp(deep(784, 128, 10, 10), f);
-    if (norm_before) net = with_batch_norm(deep(784, 128, 10, 10));
-    double offset = 0;
-    const std::vector<Tensor> all = outputs(net, mnist().test.x);
-    for (size_t i = 0; i + 1 < all.size(); ++i) {
-      offset += mean(all[i]).item() / std_of(all[i]) / static_cast<double>(all.size() - 1);
+    const Activation f = name == "elu"    ? Activation(ELU{})
+                         : name == "tanh" ? Activation(Tanh{})
+                                          : Activation(ReLU{});
+    const auto make = [&] {
+      return name == "relu, batch norm" ? with_batch_norm(sizes) : mlp(sizes, f);
+    };
+    Sequential fresh = make();
+    std::vector<Tensor> hidden = outputs(fresh, mnist().test.x);
+    if (name == "relu, batch norm") {  // every other one is a product before its norm
+      for (size_t i = 0; i < 10; ++i) hidden[i] = hidden[2 * i + 1];
     }
-    SGD sgd(net, {.lr = 0.01});
-    const PlotSeries curve = smooth(name, fit(net, sgd, mnist().train, few(3, 1)));
-    plot.series.push_back(curve);
+    double offset = 0;
+    for (size_t i = 0; i < 10; ++i) offset += mean(hidden[i]).item() / std_of(hidden[i]) / 10;
+
+    PlotSeries best;
+    double best_rate = 0, accuracy = 0;
+    for (const double rate : {0.003, 0.01, 0.03, 0.1, 0.3}) {
+      Sequential net = make();
+      SGD sgd(net, {.lr = rate});
+      const PlotSeries curve = smooth(name, fit(net, sgd, mnist().train, few(2, 1)));
+      if (!best.y.empty() && !(curve.y.back() < best.y.back())) continue;
+      best = curve, best_rate = rate, accuracy = evaluate(net, mnist().test);
+    }
+    plot.series.push_back(best);
     offsets.push_back(offset);
-    losses.push_back(curve.y[curve.y.size() / 3]);
-    s.table.rows.push_back({name, format("{:.2f}", offset), format("{:.3f}", losses.back()),
-                            format("{:.3f}", curve.y.back()), percent(evaluate(net, mnist().test))});
+    losses.push_back(best.y.back());
+    s.table.rows.push_back({name, format("{:.2f}", offset), format("{}", best_rate),
+                            format("{:.3f}", losses.back()), percent(accuracy)});
   }
   s.plots = {{"centred", plot}};
-  s.verdict = judge(offsets[0] > 0.3 && losses[1] < losses[0] && losses[2] < losses[0], offsets[0] > 0.3 && losses[1] < losses[0]);
+  s.reading = format(
+      "The mean of ReLU's outputs lies {:.2f} standard deviations above 0. At its best rate it "
+      "ends at a "
+      "loss of {:.3f}, ELU at {:.3f}, tanh at {:.3f}. Batch norm before each ReLU does not centre "
+      "its outputs, but "
+      "centres and scales what comes in: it bears a rate ten times as large and ends at {:.3f}.",
+      offsets[0], losses[0], losses[2], losses[3], losses[1]);
+  s.verdict = judge(offsets[0] > 0.3 && losses[1] < losses[0] && losses[2] < losses[0] &&
+                    losses[3]<losses[0], offsets[0]> 0.3 &&
+                    (losses[1] < losses[0] || losses[2] < losses[0]));
   return s;
 }
 
@@ -662,15 +731,17 @@ Section default_choice() {
             .table = {{"activation", "accuracy, mean", "least", "largest"}}};
   double relu_mean = 0, relu_spread = 0, best = 0;
   for (const Activation& f :
-       {Activation(ReLU{}), Activation(LeakyReLU{}), Activation(ELU{}), Activation(SiLU{}), Activation(GELU{}),
-        Activation(Tanh{}), Activation(Sigmoid{})}) {
-    std::vector<double> found;
-    for (int64_t seed = 1; seed <= seeds; ++seed) {
-      Sequential net = mlp({784, 128, 128, 10}, f, seed);
-      Adam adam(net, {.lr = 1e-3});
-      fit(net, adam, mnist().train, epochs);
-      found.push_back(evaluate(net, mnist().test));
-    }
+       {Activation(ReLU{}), Activation(LeakyReLU{}), Activation(ELU{}), Activation(SiLU{}),
+        Activation(GELU{}), Activation(Tanh{}), Activation(Sigmoid{})}) {
+    std::vector<double> found(seeds);
+    parallel_for(seeds, 1, [&, &f = f](int64_t begin, int64_t end) {
+      for (int64_t seed = begin; seed < end; ++seed) {
+        Sequential net = mlp({784, 128, 128, 10}, f, seed);
+        Adam adam(net, {.lr = 1e-3});
+        fit(net, adam, mnist().train, epochs);
+        found[seed] = evaluate(net, mnist().test);
+      }
+    });
     double mean_found = 0;
     for (const double a : found) mean_found += a / static_cast<double>(seeds);
     const auto [low, high] = std::minmax_element(found.begin(), found.end());
@@ -678,21 +749,13 @@ Section default_choice() {
     best = std::max(best, mean_found);
     s.table.rows.push_back({f.name(), percent(mean_found, 2), percent(*low, 2), percent(*high, 2)});
   }
+  s.reading = format(
+      "The best mean lies {:.2f} points above ReLU's {}, whose seeds differ by {:.2f} points. "
+      "GELU and SiLU are a little better here and cost more, Leaky ReLU is equal, the "
+      "saturating functions are worse.",
+      100 * (best - relu_mean), percent(relu_mean, 2), 100 * relu_spread);
   s.verdict = judge(best - relu_mean < relu_spread, best - relu_mean < 0.01);
   return s;
-}
-
-// ---- the page ----
-
-std::string markdown(const Table& t) {
-  const auto row = [](const std::vector<std::string>& cells) {
-    std::string line = "|";
-    for (const std::string& c : cells) line += " " + c + " |";
-    return line + "\n";
-  };
-  std::string text = row(t.head) + row(std::vector<std::string>(t.head.size(), "---"));
-  for (const auto& r : t.rows) text += row(r);
-  return text;
 }
 
 int main(int argc, char** argv) {
@@ -704,24 +767,26 @@ int main(int argc, char** argv) {
   app.add_flag("--quick", quick, "less of everything");
   CLI11_PARSE(app, argc, argv);
 
-
   const std::vector<std::pair<std::string, Section (*)()>> tour = {
-      {"vanishing", vanishing_gradients}, {"sparse", sparse_activations}, {"dying", dying_relu},
-      {"born_dead", born_dead}, {"collapse", collapse}, {"he", he_against_xavier}, {"cost", cost}, {"pieces", piecewise_linear}, {"centred", zero_centred}, {"default", default_choice},
+      {"vanishing", vanishing_gradients},
+      {"sparse", sparse_activations},
+      {"dying", dying_relu},
+      {"born_dead", born_dead},
+      {"collapse", collapse},
+      {"exploding", exploding_gradients},
+      {"he", he_against_xavier},
+      {"cost", cost},
+      {"pieces", piecewise_linear},
+      {"centred", zero_centred},
+      {"default", default_choice},
   };
+  std::vector<Section> sections;
   for (const auto& [name, run] : tour) {
     if (!only.empty() && std::find(only.begin(), only.end(), name) == only.end()) continue;
-    const auto start = std::chrono::steady_clock::now();
-    const Section s = run();
-    const double seconds =
-        std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-    fmt::print("## {}: {} ({:.1f} s)\n{}\n{}\n\n", s.heading, s.verdict, seconds,
-               markdown(s.table), s.reading);
+    sections.push_back(run());
+    fmt::print("{}\n", text_of(sections.back()));
     std::fflush(stdout);
-    if (docs.empty()) continue;
-    std::filesystem::create_directories(docs + "/relu");
-    for (const auto& [file, plot] : s.plots) {
-      std::ofstream(docs + "/relu/" + file + ".svg") << svg(plot);
-    }
   }
+  if (!docs.empty()) write_page(docs, sections);
+  fmt::print("{}", summary(sections));
 }
