@@ -21,18 +21,19 @@
 
 Section vanishing_gradients() {
   constexpr int64_t kHidden = 20, kWidth = 64;
-  Section s{.name = "vanishing",
-            .heading = "Vanishing gradients",
-            .claim =
-                "Sigmoid and tanh squash the gradient in each layer, so that the first layers "
-                "of a deep network do not learn; ReLU, with slope 1, lets it pass.",
-            .method = format("MNIST, {} hidden layers of {} units. Sigmoid and tanh with Xavier's "
-                             "weights, ReLU with He's: each as it is commonly used. The gradient "
-                             "of the first batch's loss, and the accuracy after {} epochs of {} "
-                             "images (SGD, rate 0.003, momentum 0.9, batch 64).",
-                             kHidden, kWidth, few(3, 1), mnist().train.size()),
-            .table = {{"activation", "norm of the gradient, layer 2", "layer 20", "ratio",
-                       "largest / smallest", "accuracy"}}};
+  Section s{
+      .name = "vanishing",
+      .heading = "Vanishing gradients",
+      .claim =
+          "Sigmoid and tanh squash the gradient in each layer, so that the first layers of a deep "
+          "network do not learn; ReLU, with slope 1, lets it pass.",
+      .method = format(
+          "MNIST, {} hidden layers of {} units. Sigmoid and tanh with Xavier's weights, ReLU with "
+          "He's: each as it is commonly used. The gradient of the first batch's loss, and the "
+          "accuracy after {} epochs of {} images (SGD, rate 0.003, momentum 0.9, batch 64).",
+          kHidden, kWidth, few(3, 1), mnist().train.size()),
+      .table = {{"activation", "norm of the gradient, layer 2", "layer 20", "ratio",
+                 "largest / smallest", "accuracy"}}};
   Plot plot{.title = "Norm of the weights' gradient, before training",
             .x_label = "layer",
             .y_label = "norm",
@@ -69,9 +70,8 @@ Section vanishing_gradients() {
   s.reading = format(
       "Sigmoid: from layer 20 to layer 2 the gradient shrinks to {:.1g} of itself (the slope is at "
       "most 1/4 in each layer), and the network stays at chance. ReLU: to {:.2g}, and it learns. "
-      "Tanh "
-      "does not vanish here ({:.2g}): its slope at 0 is 1, and Xavier's weights keep it near 0; "
-      "what is said of both is true of sigmoid.",
+      "Tanh does not vanish here ({:.2g}): its slope at 0 is 1, and Xavier's weights keep it near "
+      "0; what is said of both is true of sigmoid.",
       ratios[0], ratios[2], ratios[1]);
   s.verdict = judge(ratios[0] < 1e-3 && ratios[1] < 0.1 && ratios[2] > 0.1,
                     ratios[0] < 1e-3 && ratios[2] > 0.1);
@@ -79,16 +79,16 @@ Section vanishing_gradients() {
 }
 
 Section sparse_activations() {
-  Section s{.name = "sparse",
-            .heading = "Sparse activations",
-            .claim =
-                "ReLU sets about half of its units to exactly 0, so that a network computes "
-                "with few of them at a time; smooth functions have no zeros.",
-            .method = format("MNIST, 784-256-256-256-10, Adam at 0.001, {} epochs of {} images. "
-                             "The share of exact zeros among all outputs of a layer for the test "
-                             "images.",
-                             few(5, 1), mnist().train.size()),
-            .table = {{"activation", "", "layer 1", "layer 2", "layer 3", "accuracy"}}};
+  Section s{
+      .name = "sparse",
+      .heading = "Sparse activations",
+      .claim =
+          "ReLU sets about half of its units to exactly 0, so that a network computes with few of "
+          "them at a time; smooth functions have no zeros.",
+      .method = format("MNIST, 784-256-256-256-10, Adam at 0.001, {} epochs of {} images. The "
+                       "share of exact zeros among all outputs of a layer for the test images.",
+                       few(5, 1), mnist().train.size()),
+      .table = {{"activation", "", "layer 1", "layer 2", "layer 3", "accuracy"}}};
   Plot plot{.title = "Share of zeros by layer", .y_label = "share", .y_range = {0, 1}};
   plot.bars = {"layer 1", "layer 2", "layer 3"};
   std::vector<double> first, last;  // ReLU's shares
@@ -120,10 +120,9 @@ Section sparse_activations() {
   }
   s.reading = format(
       "Half of the units are 0 at the start, as weights that are symmetric around 0 demand. "
-      "Training "
-      "makes the first layer sparser ({} zeros) and hardly the last ({}). Leaky ReLU and tanh have "
-      "no zeros and read the digits as well, so sparsity is not what accuracy comes from; nor does "
-      "it save time here, where a product with 0 takes as long as any other.",
+      "Training makes the first layer sparser ({} zeros) and hardly the last ({}). Leaky ReLU and "
+      "tanh have no zeros and read the digits as well, so sparsity is not what accuracy comes "
+      "from; nor does it save time here, where a product with 0 takes as long as any other.",
       percent(last[0]), percent(last[2]));
   s.verdict = judge(half && sparser, half || sparser);
   return s;
@@ -142,19 +141,19 @@ std::vector<bool> dead_units(Sequential& net, const Tensor& x) {
 
 Section dying_relu() {
   const int64_t epochs = few(6, 2), width = 128;
-  Section s{.name = "dying",
-            .heading = "Dying ReLU",
-            .claim =
-                "With too large a learning rate units are pushed to where they are 0 for all "
-                "data; their gradient is 0 too, so that they never come back. Leaky ReLU "
-                "keeps them alive.",
-            .method = format("MNIST, 784-128-128-10, Adam, batch 64, {} epochs of {} images. A "
-                             "unit is dead where it gives nothing above 0 for any of them. A "
-                             "death: alive at the end of one epoch, dead at that of the next; a "
-                             "revival: the other way round.",
-                             epochs, mnist().train.size()),
-            .table = {{"activation", "rate", "layer 1: deaths, revivals, dead at the end",
-                       "layer 2: deaths, revivals, dead at the end", "dead of 256", "accuracy"}}};
+  Section s{
+      .name = "dying",
+      .heading = "Dying ReLU",
+      .claim =
+          "With too large a learning rate units are pushed to where they are 0 for all data; their "
+          "gradient is 0 too, so that they never come back. Leaky ReLU keeps them alive.",
+      .method =
+          format("MNIST, 784-128-128-10, Adam, batch 64, {} epochs of {} images. A unit is dead "
+                 "where it gives nothing above 0 for any of them. A death: alive at the end of one "
+                 "epoch, dead at that of the next; a revival: the other way round.",
+                 epochs, mnist().train.size()),
+      .table = {{"activation", "rate", "layer 1: deaths, revivals, dead at the end",
+                 "layer 2: deaths, revivals, dead at the end", "dead of 256", "accuracy"}}};
   Plot plot{.title = "Dead units (of 256)", .x_label = "epoch", .y_label = "units"};
   std::vector<int64_t> dead_at_end, revivals_of_relu = {0, 0};
   std::vector<double> accuracies;
@@ -203,12 +202,10 @@ Section dying_relu() {
   const bool leaky_helps = dead_at_end[5] < dead_at_end[2] / 2 && accuracies[5] > accuracies[2];
   s.reading = format(
       "At ReLU's largest rate {} of 256 units are dead at the end, and the accuracy is {}. In the "
-      "first layer {} of them came back: its inputs never change, so a dead unit stays so. In "
-      "the second layer {} did: when the layer below moves, so do its inputs. \"Never\" is thus "
-      "too "
+      "first layer {} of them came back: its inputs never change, so a dead unit stays so. In the "
+      "second layer {} did: when the layer below moves, so do its inputs. \"Never\" is thus too "
       "strong. Leaky units also go below 0 for all data (then they are only linear), come back, "
-      "and at "
-      "the largest rate keep the network at {}.",
+      "and at the largest rate keep the network at {}.",
       dead_at_end[2], percent(accuracies[2]),
       revivals_of_relu[0] == 0 ? "none" : format("{}", revivals_of_relu[0]), revivals_of_relu[1],
       percent(accuracies[5]));
@@ -237,13 +234,12 @@ Section born_dead() {
       .name = "born_dead",
       .heading = "Networks that are born dead",
       .claim =
-          "A narrow, deep ReLU network with He's weights is dead before training, the "
-          "more surely the deeper: for width 2 with a probability of 0.161, 0.485, "
-          "0.880, 0.994 for 3, 5, 10, 20 layers (Lu, Shin, Su and Karniadakis 2019).",
-      .method = format("One input, L - 1 hidden layers of 2 units and a linear output, biases "
-                       "0. Dead: the output is the same for all x. z: how many standard "
-                       "errors of the binomial distribution lie between the share and that "
-                       "of the claim.",
+          "A narrow, deep ReLU network with He's weights is dead before training, the more surely "
+          "the deeper: for width 2 with a probability of 0.161, 0.485, 0.880, 0.994 for 3, 5, 10, "
+          "20 layers (Lu, Shin, Su and Karniadakis 2019).",
+      .method = format("One input, L - 1 hidden layers of 2 units and a linear output, biases 0. "
+                       "Dead: the output is the same for all x. z: how many standard errors of the "
+                       "binomial distribution lie between the share and that of the claim.",
                        n),
       .table = {{"layers", "claimed", format("of {} networks", n), "z", format("of {}", many),
                  "+- (2 standard errors)"}}};
@@ -274,12 +270,9 @@ Section born_dead() {
   s.reading = format(
       "Each share lies within {} standard errors of the claim. The large sample tells more: for 3 "
       "layers it agrees with 5/32 = 0.15625, which counting the signs of the weights gives (both "
-      "units of "
-      "the first layer face the same side: 1/2, then both of the second are off: 1/4; or they face "
-      "both sides: 1/2, and the two columns are off independently: 1/16), and for 5 layers with "
-      "0.497 rather than 0.485; the claimed figures look like those of about 1,000 networks too. "
-      "Width "
-      "is the cure: 6 units are seldom born dead.",
+      "units of the first layer face the same side: 1/2, then both of the second are off: 1/4; or "
+      "they face both sides: 1/2, and the two columns are off independently: 1/16), and for 5 "
+      "layers with 0.497 rather than 0.485. Width is the cure: 6 units are seldom born dead.",
       all_within ? "two" : "more than two");
   s.verdict = judge(all_within, false);
   return s;
@@ -325,15 +318,14 @@ Section collapse() {
       .name = "collapse",
       .heading = "Deep, narrow networks collapse",
       .claim =
-          "Trained on abs(x), 10 layers of width 2 end as a constant in about 93 % of runs "
-          "with ReLU, in 8 % with Leaky ReLU (0.01), in none with ELU (Lu, Su and "
-          "Karniadakis 2018).",
-      .method = format("{} runs each: 9 hidden layers of 2 units and a linear output, He's "
-                       "weights, biases 0; 1024 points x ~ U(-sqrt 3, sqrt 3), squared error, "
-                       "Adam at 0.001, batches of 32, {} epochs, or fewer where the error "
-                       "falls below 0.001. Constant: outputs that differ by less than 0.05; "
-                       "half: on one side of 0.",
-                       runs, epochs),
+          "Trained on abs(x), 10 layers of width 2 end as a constant in about 93 % of runs with "
+          "ReLU, in 8 % with Leaky ReLU (0.01), in none with ELU (Lu, Su and Karniadakis 2018).",
+      .method =
+          format("{} runs each: 9 hidden layers of 2 units and a linear output, He's weights, "
+                 "biases 0; 1024 points x ~ U(-sqrt 3, sqrt 3), squared error, Adam at 0.001, "
+                 "batches of 32, {} epochs, or fewer where the error falls below 0.001. Constant: "
+                 "outputs that differ by less than 0.05; half: on one side of 0.",
+                 runs, epochs),
       .table = {{"activation", "claimed", "ends constant", "95 % interval", "born dead",
                  "half constant", "neither"}}};
   std::vector<double> shares;
@@ -367,9 +359,8 @@ Section collapse() {
   }
   s.reading =
       "Most ReLU runs that collapse were dead before the first step; some die on the way. Leaky "
-      "ReLU and "
-      "ELU are never born dead. Leaky ReLU often learns one side of abs(x) only (half constant), "
-      "which the claim does not count.";
+      "ReLU and ELU are never born dead. Leaky ReLU often learns one side of abs(x) only (half "
+      "constant), which the claim does not count.";
   s.verdict = judge(all_within, shares[0] > 0.85 && shares[1] < 0.2 && shares[2] < 0.05);
   return s;
 }
@@ -377,18 +368,17 @@ Section collapse() {
 Section exploding_gradients() {
   constexpr int64_t kHidden = 20, kWidth = 64;
   constexpr double kFactor = 1.3;
-  Section s{
-      .name = "exploding",
-      .heading = "Exploding gradients",
-      .claim =
-          "Weights that are too large let the gradient grow from layer to layer until "
-          "training diverges; clipping the gradient or batch normalization cures it.",
-      .method = format("MNIST, {} hidden layers of {} units, ReLU, He's weights times {}; SGD, "
-                       "rate 0.01, momentum 0.9, batch 64, {} epochs of {} images. Clipping: "
-                       "the norm of all gradients together to at most 1, or 5.",
-                       kHidden, kWidth, kFactor, few(3, 1), mnist().train.size()),
-      .table = {{"network", "norm of the gradient, first step", "largest loss", "last loss",
-                 "accuracy"}}};
+  Section s{.name = "exploding",
+            .heading = "Exploding gradients",
+            .claim =
+                "Weights that are too large let the gradient grow from layer to layer until "
+                "training diverges; clipping the gradient or batch normalization cures it.",
+            .method = format("MNIST, {} hidden layers of {} units, ReLU, He's weights times {}; "
+                             "SGD, rate 0.01, momentum 0.9, batch 64, {} epochs of {} images. "
+                             "Clipping: the norm of all gradients together to at most 1, or 5.",
+                             kHidden, kWidth, kFactor, few(3, 1), mnist().train.size()),
+            .table = {{"network", "norm of the gradient, first step", "largest loss", "last loss",
+                       "accuracy"}}};
   Plot plot{.title = "Training with weights that are too large",
             .x_label = "step",
             .y_label = "loss (mean of 20 steps)",
@@ -420,10 +410,8 @@ Section exploding_gradients() {
   const auto cured = [&](int i) { return accuracies[i] > 0.8; };
   s.reading = format(
       "The first gradient is {:.0f} times that of He's weights. Without a cure the loss is not a "
-      "number "
-      "soon after. Clipping lets it learn, within the limit that is chosen well; the weights "
-      "are still too large, and the loss is high for long. Batch norm undoes the factor in each "
-      "layer "
+      "number soon after. Clipping lets it learn, how well depends on the limit; the weights are "
+      "still too large, and the loss is high for long. Batch norm undoes the factor in each layer "
       "at once. Weights of the right size are the simplest cure.",
       first[0] / first.back());
   s.verdict = judge(accuracies[0] < 0.3 && cured(1) && cured(2) && cured(3),
@@ -436,8 +424,8 @@ Section he_against_xavier() {
   Section s{.name = "he",
             .heading = "He's initialization against Xavier's",
             .claim =
-                "Xavier's weights halve the variance in each ReLU layer, so that a network of "
-                "30 layers does not learn; with He's it does.",
+                "Xavier's weights halve the variance in each ReLU layer, so that a network of 30 "
+                "layers does not learn; with He's it does.",
             .method = format("MNIST, {} hidden layers of {} units, ReLU; SGD, rate 0.001, momentum "
                              "0.9, batch 64, {} epochs of {} images.",
                              kHidden, kWidth, few(4, 1), mnist().train.size()),
@@ -473,12 +461,9 @@ Section he_against_xavier() {
   s.plots = {{"he_std", stds}, {"he_loss", losses}};
   s.reading = format(
       "With Xavier's weights a layer multiplies the signal by {:.3f} (1/sqrt 2 = 0.707 is the "
-      "rule), with "
-      "He's by {:.3f}. After 30 layers 1/100,000 is left, the gradient is as small, and the "
-      "network stays "
-      "at chance. At a rate ten times larger Xavier's does start to move after some epochs, "
-      "while He's becomes unstable: it is a matter of scale.",
-      factors[1], factors[0]);
+      "rule), with He's by {:.3f}. In layer 30 {:.0e} of layer 1's is left, and the network stays "
+      "at chance.",
+      factors[1], factors[0], std::pow(factors[1], kHidden - 1));
   s.verdict = judge(
       accuracies[0] > 0.8 && accuracies[1] < 0.2 && std::abs(factors[1] - std::sqrt(0.5)) < 0.05,
       accuracies[0] > accuracies[1] + 0.1);
@@ -496,18 +481,17 @@ double time_ns(int n, const std::function<void()>& call) {
 Section cost() {
   constexpr int64_t kN = 2048;  // x, y, dy and dx, 8 KB each, stay in the first cache
   const int64_t rounds = few(30, 2);
-  Section s{
-      .name = "cost",
-      .heading = "Cost",
-      .claim =
-          "ReLU is a comparison and costs next to nothing; functions made of "
-          "exponentials are many times dearer.",
-      .method = format("{} floats in the first-level cache, one thread. The step: "
-                       "784-256-256-10, batch 64, forward, backward and Adam, one thread. All "
-                       "in turn, {} rounds, the least time of each. {}.",
-                       kN, rounds, environment()),
-      .table = {{"activation", "forward, ns per element", "backward", "both, times ReLU's",
-                 "a training step, ms"}}};
+  Section s{.name = "cost",
+            .heading = "Cost",
+            .claim =
+                "ReLU is a comparison and costs next to nothing; functions made of exponentials "
+                "are many times dearer.",
+            .method = format("{} floats in the first-level cache, one thread. The step: "
+                             "784-256-256-10, batch 64, forward, backward and Adam, one thread. "
+                             "All in turn, {} rounds, the least time of each. {}.",
+                             kN, rounds, environment()),
+            .table = {{"activation", "forward, ns per element", "backward", "both, times ReLU's",
+                       "a training step, ms"}}};
   const int threads = num_threads();
   set_num_threads(1);
   Rng rng(1);
@@ -560,10 +544,8 @@ Section cost() {
   s.reading = format(
       "By itself the dearest of these costs {:.0f} times ReLU; those whose derivative comes from y "
       "(sigmoid, tanh, ELU) about 3 times. In a training step the products take nearly all the "
-      "time: at "
-      "most {:.0f} % more than with ReLU. Cost is a reason for ReLU where products are small, and "
-      "a "
-      "weak one elsewhere.",
+      "time: at most {:.0f} % more than with ReLU. Cost is a reason for ReLU where products are "
+      "small, and a weak one elsewhere.",
       most, 100 * (most_step - 1));
   s.verdict = judge(most > 5 && most_step > 1.2, most > 3);
   return s;
@@ -592,18 +574,17 @@ int64_t pieces(Sequential& net) {
 }
 
 Section piecewise_linear() {
-  Section s{
-      .name = "pieces",
-      .heading = "Straight pieces",
-      .claim =
-          "A ReLU network is made of straight pieces; their number grows with the "
-          "units, and with depth exponentially, which is why depth pays.",
-      .method = format("One input in [-1, 1], one output, He's weights, biases ~ N(0, 0.3^2); "
-                       "pieces are counted on {} points, mean of {} networks. The bound of "
-                       "Montufar, Pascanu, Cho and Bengio (2014) for one input: "
-                       "(width + 1)^hidden layers.",
-                       few(200000, 2000), few(10, 2)),
-      .table = {{"hidden layers x width", "units", "pieces", "pieces per unit", "bound"}}};
+  Section s{.name = "pieces",
+            .heading = "Straight pieces",
+            .claim =
+                "A ReLU network is made of straight pieces; their number grows with the units, and "
+                "with depth exponentially, which is why depth pays.",
+            .method = format(
+                "One input in [-1, 1], one output, He's weights, biases ~ N(0, 0.3^2); pieces are "
+                "counted on {} points, mean of {} networks. The bound of Montufar, Pascanu, Cho "
+                "and Bengio (2014) for one input: (width + 1)^hidden layers.",
+                few(200000, 2000), few(10, 2)),
+            .table = {{"hidden layers x width", "units", "pieces", "pieces per unit", "bound"}}};
   Plot plot{.title = "Pieces of random networks with 48 units",
             .x_label = "hidden layers",
             .y_label = "pieces"};
@@ -649,9 +630,8 @@ Section piecewise_linear() {
   s.plots = {{"pieces", plot}};
   s.reading = format(
       "Depth allows it: 12 units in 6 layers, set by hand as Telgarsky (2016) does, make {} "
-      "pieces. But random networks of 48 units have about as many pieces as units however "
-      "they are stacked, as Hanin and Rolnick (2019) prove: the exponential is possible, not "
-      "usual.",
+      "pieces. But random networks of 48 units have about as many pieces as units however they are "
+      "stacked, as Hanin and Rolnick (2019) prove: the exponential is possible, not usual.",
       of_tents);
   s.verdict = judge(deepest > 4 * shallow, of_tents > 60);
   return s;
@@ -662,14 +642,13 @@ Section zero_centred() {
   Section s{.name = "centred",
             .heading = "Outputs that are not centred on 0",
             .claim =
-                "ReLU's outputs are never negative: their mean is above 0, which slows "
-                "training. Batch normalization helps, and so do functions with negative "
-                "values.",
-            .method = format("MNIST, 10 hidden layers of 64 units, SGD, batch 64, {} epochs of {} "
-                             "images, at the rate among 0.003, 0.01, 0.03, 0.1, 0.3 that ends with "
-                             "the least loss. Mean / std: of a hidden layer's outputs for the test "
-                             "images, averaged over the layers.",
-                             few(2, 1), mnist().train.size()),
+                "ReLU's outputs are never negative: their mean is above 0, which slows training. "
+                "Batch normalization helps, and so do functions with negative values.",
+            .method = format(
+                "MNIST, 10 hidden layers of 64 units, SGD, batch 64, {} epochs of {} images, at "
+                "the rate among 0.003, 0.01, 0.03, 0.1, 0.3 that ends with the least loss. Mean / "
+                "std: of a hidden layer's outputs for the test images, averaged over the layers.",
+                few(2, 1), mnist().train.size()),
             .table = {{"network", "mean / std", "best rate", "last loss", "accuracy"}}};
   Plot plot{.title = "Training, each at its best rate",
             .x_label = "step",
@@ -709,10 +688,9 @@ Section zero_centred() {
   s.plots = {{"centred", plot}};
   s.reading = format(
       "The mean of ReLU's outputs lies {:.2f} standard deviations above 0. At its best rate it "
-      "ends at a "
-      "loss of {:.3f}, ELU at {:.3f}, tanh at {:.3f}. Batch norm before each ReLU does not centre "
-      "its outputs, but "
-      "centres and scales what comes in: it bears a rate ten times as large and ends at {:.3f}.",
+      "ends at a loss of {:.3f}, ELU at {:.3f}, tanh at {:.3f}. Batch norm before each ReLU does "
+      "not centre its outputs, but centres and scales what comes in: it bears a rate ten times as "
+      "large and ends at {:.3f}.",
       offsets[0], losses[0], losses[2], losses[3], losses[1]);
   s.verdict = judge(offsets[0] > 0.3 && losses[1] < losses[0] && losses[2] < losses[0] &&
                     losses[3]<losses[0], offsets[0]> 0.3 &&
@@ -750,9 +728,9 @@ Section default_choice() {
     s.table.rows.push_back({f.name(), percent(mean_found, 2), percent(*low, 2), percent(*high, 2)});
   }
   s.reading = format(
-      "The best mean lies {:.2f} points above ReLU's {}, whose seeds differ by {:.2f} points. "
-      "GELU and SiLU are a little better here and cost more, Leaky ReLU is equal, the "
-      "saturating functions are worse.",
+      "The best mean lies {:.2f} points above ReLU's {}, whose seeds differ by {:.2f} points. GELU "
+      "and SiLU are a little better here and cost more, Leaky ReLU is equal, the saturating "
+      "functions are worse.",
       100 * (best - relu_mean), percent(relu_mean, 2), 100 * relu_spread);
   s.verdict = judge(best - relu_mean < relu_spread, best - relu_mean < 0.01);
   return s;

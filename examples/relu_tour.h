@@ -180,13 +180,11 @@ inline std::string summary(const std::vector<Section>& sections) {
 inline void write_page(const std::string& folder, const std::vector<Section>& sections) {
   std::filesystem::create_directories(folder + "/relu");
   std::string page = format(
-      "# ReLU, measured\n"
-      "What is said of the rectified linear unit, `y = max(0, x)`, in tutorials, claim by claim: "
-      "an "
-      "experiment, its numbers, a verdict. examples/08_relu_tour.cc makes this page and its plots "
-      "(`08_relu_tour --docs docs`); the verdicts follow from the numbers by the rules that stand "
-      "there. MNIST means its first {} training and {} test images, pixels from 0 to 1. Seeds are "
-      "fixed.\n\n{}",
+      "# ReLU, measured\nWhat is said of the rectified linear unit, `y = max(0, x)`, in tutorials, "
+      "claim by claim: an experiment, its numbers, a verdict. examples/08_relu_tour.cc makes this "
+      "page and its plots (`08_relu_tour --docs docs`); the verdicts follow from the numbers by "
+      "the rules that stand there. MNIST means its first {} training and {} test images, pixels "
+      "from 0 to 1. Seeds are fixed.\n\n{}",
       mnist().train.size(), mnist().test.size(), summary(sections));
   for (const Section& s : sections) {
     page += format("\n## {}\n**Claim.** {}\n\n**Experiment.** {}\n\n{}\n", s.heading, s.claim,
