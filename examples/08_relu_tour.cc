@@ -489,7 +489,7 @@ Section cost() {
             .method = format("{} floats in the first-level cache, one thread. The step: "
                              "784-256-256-10, batch 64, forward, backward and Adam, one thread. "
                              "All in turn, {} rounds, the least time of each. {}.",
-                             kN, rounds, environment()),
+                             kN, rounds, cpu_model() + ", " + environment()),
             .table = {{"activation", "forward, ns per element", "backward", "both, times ReLU's",
                        "a training step, ms"}}};
   const int threads = num_threads();

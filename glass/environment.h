@@ -5,6 +5,8 @@
 
 namespace ramp {
 
+/// "AMD EPYC-Milan Processor"; "unknown" where the system does not say.
+std::string cpu_model();
 /// "ramp 0.1.0, AVX2 (v3), OpenBLAS Zen, 2 threads, release build": for the first line of a
 /// program.
 std::string environment();
