@@ -49,8 +49,8 @@ Tensor pairwise(const char* op, const char* name, const Tensor& y, const Tensor&
                   [=, y = Saved(y), target = Saved(target)](const Tensor& dl, Wants want) {
                     const Tensor &ys = y.get(op, name), &ts = target.get(op, "target");
                     const T *a = ys.data<T>(), *b = ts.data<T>(), *g = dl.data<T>();
-                    const int64_t step = reduction == Reduction::none;
-                    const T share = static_cast<T>(1 / divisor(reduction, ys.shape()));
+                    const bool each = reduction == Reduction::none;
+                    const T f = *g * static_cast<T>(1 / divisor(reduction, ys.shape()));
                     std::array<Tensor, 2> dx;
                     for (size_t k = 0; k < 2; ++k) {
                       if (!want[static_cast<int>(k)]) continue;
@@ -58,7 +58,8 @@ Tensor pairwise(const char* op, const char* name, const Tensor& y, const Tensor&
                       T* out = dx[k].template mutable_data<T>();
                       parallel_for(ys.numel(), kStreamGrain, [=](int64_t begin, int64_t end) {
                         for (int64_t i = begin; i < end; ++i) {
-                          out[i] = g[i * step] * share * d(a[i], b[i])[k];
+                          const auto [da, db] = d(a[i], b[i]);
+                          out[i] = (each ? g[i] : f) * (k == 0 ? da : db);
                         }
                       });
                     }
@@ -279,12 +280,11 @@ Tensor smooth_l1_loss(const Tensor& y, const Tensor& target, double beta, Reduct
   return pairwise(
       "smooth_l1_loss", "y", y, target, reduction,
       [beta](auto y, auto t) {
-        const auto d = std::fabs(y - t), b = static_cast<decltype(y)>(beta);
-        return d < b ? d * d / (2 * b) : d - b / 2;
+        const auto d = std::fabs(y - t), b = static_cast<decltype(y)>(beta), c = d < b ? d : b;
+        return c * (d - c / 2) / b;
       },
       [beta](auto y, auto t) {
-        const auto d = (y - t) / static_cast<decltype(y)>(beta);
-        const auto s = d <= -1 ? -1 : d >= 1 ? 1 : d;
+        const auto s = math::within((y - t) / static_cast<decltype(y)>(beta), 1);
         return std::array{s, -s};
       });
 }
@@ -294,8 +294,8 @@ Tensor huber_loss(const Tensor& y, const Tensor& target, double delta, Reduction
   return pairwise(
       "huber_loss", "y", y, target, reduction,
       [delta](auto y, auto t) {
-        const auto d = std::fabs(y - t), e = static_cast<decltype(y)>(delta);
-        return d <= e ? d * d / 2 : e * (d - e / 2);
+        const auto d = std::fabs(y - t), e = static_cast<decltype(y)>(delta), c = d < e ? d : e;
+        return c * (d - c / 2);
       },
       [delta](auto y, auto t) {
         const auto s = math::within(y - t, delta);
