@@ -26,6 +26,11 @@ inline const Activation& activation_with(const Activation& own, std::span<Module
   return layer ? layer->activation : own;
 }
 
+/// ", relu" for describe(); nothing for the identity.
+inline std::string after_comma(const Activation& f) {
+  return f.is_identity() ? "" : std::string(", ") + f.name();
+}
+
 /// prelu(x, slope) with a learned slope, for all channels or one for each. Weight decay leaves it
 /// alone: it would pull a PReLU towards a ReLU. Errors: channels below 1; those of prelu().
 struct PReLU final : Module {

@@ -27,8 +27,7 @@ std::string describe_conv(const char* layer, int64_t c, int64_t k, Size2d kernel
                           const Activation& f, const Tensor& bias) {
   return fmt::format("{}({}, {}, {}{}{}{})", layer, c, k, kernel.str(),
                      stride.h == 1 && stride.w == 1 ? "" : ", stride " + stride.str(),
-                     f.is_identity() ? "" : std::string(", ") + f.name(),
-                     bias.defined() ? "" : ", no bias");
+                     after_comma(f), bias.defined() ? "" : ", no bias");
 }
 
 }  // namespace

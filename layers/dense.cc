@@ -23,8 +23,7 @@ size_t Dense::forward_with(const Tensor& x, std::span<Module* const> next, Tenso
 
 std::string Dense::describe() const {
   return fmt::format("Dense({}, {}{}{})", weight.shape()[0], weight.shape()[1],
-                     activation.is_identity() ? "" : std::string(", ") + activation.name(),
-                     bias.defined() ? "" : ", no bias");
+                     after_comma(activation), bias.defined() ? "" : ", no bias");
 }
 
 }  // namespace ramp

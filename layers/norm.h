@@ -56,8 +56,7 @@ struct BatchNorm final : Norm {
     f.buffer("running_mean", running_mean).buffer("running_var", running_var);
   }
   std::string describe() const override {
-    return fmt::format("BatchNorm({}{})", channels,
-                       activation.is_identity() ? "" : std::string(", ") + activation.name());
+    return fmt::format("BatchNorm({}{})", channels, after_comma(activation));
   }
 };
 using BatchNorm1d = BatchNorm;

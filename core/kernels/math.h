@@ -79,7 +79,7 @@ struct MathOf<double> {
   static constexpr double kLog2E = 1.4426950408889634074, kLn2High = 6.93147180369123816490e-01,
                           kLn2Low = 1.90821492927058770002e-10;
   static constexpr double kRound = 0x1.8p52, kTwoToMantissa = 0x1p52, kMinNormal = 0x1p-1022;
-  static constexpr double kExpLow = -746, kExpHigh = 710, kTanhHigh = 19.1, kExpm1High = 709;
+  static constexpr double kExpLow = -746, kExpHigh = 710, kTanhHigh = 19.1;
   static constexpr double kInf = __builtin_inf(), kNaN = __builtin_nan("");
   static constexpr int kMantissa = 52;
   static constexpr uint64_t kBias = 1023, kOne = 0x3ff0000000000000, kSqrtHalf = 0x3fe6a09e667f3bcd;
