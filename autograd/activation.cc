@@ -8,11 +8,11 @@ namespace ramp {
 
 template <typename T>
 void run_rule(int index, const void* rule, int64_t n, const T* x, T* y) {
-  if (n > 0) kernels<T>().activation[index](rule, n, x, y);
+  kernels<T>().activation[index](rule, n, x, y);
 }
 template <typename T>
 void run_rule_vjp(int index, const void* rule, int64_t n, const T* at, const T* dy, T* dx) {
-  if (n > 0) kernels<T>().activation_vjp[index](rule, n, at, dy, dx);
+  kernels<T>().activation_vjp[index](rule, n, at, dy, dx);
 }
 template void run_rule(int, const void*, int64_t, const float*, float*);
 template void run_rule(int, const void*, int64_t, const double*, double*);
