@@ -333,7 +333,8 @@ TEST_CASE("every public op is covered") {
   CHECK(ops.size() > 80);
   // A row is added to rows() together with the op.
   CHECK(missing(ops, table) == "");
-  for (const auto& [op, row] : table) {
+  for (const auto& entry : table) {
+    const std::string& op = entry.first;
     INFO(op << " is in the table and in no header");
     CHECK(ops.contains(op));
   }
@@ -345,7 +346,9 @@ TEST_CASE("every public op is covered") {
 
 TEST_CASE("each has a fixture") {
   std::map<std::string, std::vector<Fixture>> topics;
-  for (const auto& [op, row] : rows()) {
+  for (const auto& entry : rows()) {
+    const std::string& op = entry.first;
+    const Row& row = entry.second;
     INFO(op << ": " << row.fixture);
     const size_t space = row.fixture.find(' ');
     const std::string topic = row.fixture.substr(0, space), start = row.fixture.substr(space + 1);
@@ -357,7 +360,9 @@ TEST_CASE("each has a fixture") {
 }
 
 TEST_CASE("each has a gradient that agrees with central differences, or none") {
-  for (const auto& [op, row] : rows()) {
+  for (const auto& entry : rows()) {
+    const std::string& op = entry.first;
+    const Row& row = entry.second;
     INFO(op);
     if (row.has_gradient) {
       CHECK(gradcheck(row.f, draw(row.shapes, 1)) == "");
@@ -370,7 +375,9 @@ TEST_CASE("each has a gradient that agrees with central differences, or none") {
 }
 
 TEST_CASE("each takes one value, none, and NaN") {
-  for (const auto& [op, row] : rows()) {
+  for (const auto& entry : rows()) {
+    const std::string& op = entry.first;
+    const Row& row = entry.second;
     INFO(op);
     if (row.has_gradient) {
       CHECK(gradcheck(row.f, draw(row.one, 2), {.allow_zero = true}) == "");
