@@ -27,7 +27,7 @@ Section vanishing_gradients() {
       .claim =
           "Sigmoid and tanh squash the gradient in each layer, so that the first layers of a deep "
           "network do not learn; ReLU, with slope 1, lets it pass.",
-      .method = format(
+      .method = fmt::format(
           "MNIST, {} hidden layers of {} units. Sigmoid and tanh with Xavier's weights, ReLU with "
           "He's: each as it is commonly used. The gradient of the first batch's loss, and the "
           "accuracy after {} epochs of {} images (SGD, rate 0.003, momentum 0.9, batch 64).",
@@ -62,12 +62,13 @@ Section vanishing_gradients() {
     const auto [low, high] = std::minmax_element(series.y.begin() + 1, series.y.end() - 1);
     ratios.push_back(a / b);
     accuracies.push_back(evaluate(net, mnist().test));
-    s.table.rows.push_back({name, format("{:.2g}", a), format("{:.2g}", b), format("{:.2g}", a / b),
-                            format("{:.2g}", *high / *low), percent(accuracies.back())});
+    s.table.rows.push_back({name, fmt::format("{:.2g}", a), fmt::format("{:.2g}", b),
+                            fmt::format("{:.2g}", a / b), fmt::format("{:.2g}", *high / *low),
+                            percent(accuracies.back())});
     plot.series.push_back(series);
   }
   s.plots = {{"vanishing", plot}};
-  s.reading = format(
+  s.reading = fmt::format(
       "Sigmoid: from layer 20 to layer 2 the gradient shrinks to {:.1g} of itself (the slope is at "
       "most 1/4 in each layer), and the network stays at chance. ReLU: to {:.2g}, and it learns. "
       "Tanh does not vanish here ({:.2g}): its slope at 0 is 1, and Xavier's weights keep it near "
@@ -85,9 +86,10 @@ Section sparse_activations() {
       .claim =
           "ReLU sets about half of its units to exactly 0, so that a network computes with few of "
           "them at a time; smooth functions have no zeros.",
-      .method = format("MNIST, 784-256-256-256-10, Adam at 0.001, {} epochs of {} images. The "
-                       "share of exact zeros among all outputs of a layer for the test images.",
-                       few(5, 1), mnist().train.size()),
+      .method =
+          fmt::format("MNIST, 784-256-256-256-10, Adam at 0.001, {} epochs of {} images. The "
+                      "share of exact zeros among all outputs of a layer for the test images.",
+                      few(5, 1), mnist().train.size()),
       .table = {{"activation", "", "layer 1", "layer 2", "layer 3", "accuracy"}}};
   Plot plot{.title = "Share of zeros by layer", .y_label = "share", .y_range = {0, 1}};
   plot.bars = {"layer 1", "layer 2", "layer 3"};
@@ -118,7 +120,7 @@ Section sparse_activations() {
     half = half && std::abs(first[i] - 0.5) < 0.1;
     sparser = sparser && last[i] > first[i];
   }
-  s.reading = format(
+  s.reading = fmt::format(
       "Half of the units are 0 at the start, as weights that are symmetric around 0 demand. "
       "Training makes the first layer sparser ({} zeros) and hardly the last ({}). Leaky ReLU and "
       "tanh have no zeros and read the digits as well, so sparsity is not what accuracy comes "
@@ -147,11 +149,11 @@ Section dying_relu() {
       .claim =
           "With too large a learning rate units are pushed to where they are 0 for all data; their "
           "gradient is 0 too, so that they never come back. Leaky ReLU keeps them alive.",
-      .method =
-          format("MNIST, 784-128-128-10, Adam, batch 64, {} epochs of {} images. A unit is dead "
-                 "where it gives nothing above 0 for any of them. A death: alive at the end of one "
-                 "epoch, dead at that of the next; a revival: the other way round.",
-                 epochs, mnist().train.size()),
+      .method = fmt::format(
+          "MNIST, 784-128-128-10, Adam, batch 64, {} epochs of {} images. A unit is dead "
+          "where it gives nothing above 0 for any of them. A death: alive at the end of one "
+          "epoch, dead at that of the next; a revival: the other way round.",
+          epochs, mnist().train.size()),
       .table = {{"activation", "rate", "layer 1: deaths, revivals, dead at the end",
                  "layer 2: deaths, revivals, dead at the end", "dead of 256", "accuracy"}}};
   Plot plot{.title = "Dead units (of 256)", .x_label = "epoch", .y_label = "units"};
@@ -170,7 +172,7 @@ Section dying_relu() {
       return std::count(v.begin(), v.end(), true);
     };
     int64_t deaths[2] = {}, revivals[2] = {}, dead[2] = {};
-    PlotSeries series{.name = format("{}, rate {}", f.name(), rate),
+    PlotSeries series{.name = fmt::format("{}, rate {}", f.name(), rate),
                       .y = {static_cast<double>(count(before))},
                       .dashed = f.name() != std::string("relu"),
                       .dots = true};
@@ -188,9 +190,9 @@ Section dying_relu() {
     dead_at_end.push_back(count(before));
     accuracies.push_back(evaluate(net, mnist().test));
     plot.series.push_back(series);
-    std::vector<std::string> row = {f.name(), format("{}", rate)};
+    std::vector<std::string> row = {f.name(), fmt::format("{}", rate)};
     for (int layer = 0; layer < 2; ++layer) {
-      row.push_back(format("{}, {}, {}", deaths[layer], revivals[layer], dead[layer]));
+      row.push_back(fmt::format("{}, {}, {}", deaths[layer], revivals[layer], dead[layer]));
       if (!series.dashed) revivals_of_relu[layer] += revivals[layer];
     }
     row.push_back(percent(static_cast<double>(dead_at_end.back()) / (2.0 * width)));
@@ -200,15 +202,15 @@ Section dying_relu() {
   s.plots = {{"dying", plot}};
   const bool dies = dead_at_end[2] > width && dead_at_end[0] < 10;
   const bool leaky_helps = dead_at_end[5] < dead_at_end[2] / 2 && accuracies[5] > accuracies[2];
-  s.reading = format(
+  s.reading = fmt::format(
       "At ReLU's largest rate {} of 256 units are dead at the end, and the accuracy is {}. In the "
       "first layer {} of them came back: its inputs never change, so a dead unit stays so. In the "
       "second layer {} did: when the layer below moves, so do its inputs. \"Never\" is thus too "
       "strong. Leaky units also go below 0 for all data (then they are only linear), come back, "
       "and at the largest rate keep the network at {}.",
       dead_at_end[2], percent(accuracies[2]),
-      revivals_of_relu[0] == 0 ? "none" : format("{}", revivals_of_relu[0]), revivals_of_relu[1],
-      percent(accuracies[5]));
+      revivals_of_relu[0] == 0 ? "none" : fmt::format("{}", revivals_of_relu[0]),
+      revivals_of_relu[1], percent(accuracies[5]));
   s.verdict = judge(dies && leaky_helps && revivals_of_relu[0] + revivals_of_relu[1] == 0, dies);
   return s;
 }
@@ -237,12 +239,13 @@ Section born_dead() {
           "A narrow, deep ReLU network with He's weights is dead before training, the more surely "
           "the deeper: for width 2 with a probability of 0.161, 0.485, 0.880, 0.994 for 3, 5, 10, "
           "20 layers (Lu, Shin, Su and Karniadakis 2019).",
-      .method = format("One input, L - 1 hidden layers of 2 units and a linear output, biases 0. "
-                       "Dead: the output is the same for all x. z: how many standard errors of the "
-                       "binomial distribution lie between the share and that of the claim.",
-                       n),
-      .table = {{"layers", "claimed", format("of {} networks", n), "z", format("of {}", many),
-                 "+- (2 standard errors)"}}};
+      .method =
+          fmt::format("One input, L - 1 hidden layers of 2 units and a linear output, biases 0. "
+                      "Dead: the output is the same for all x. z: how many standard errors of the "
+                      "binomial distribution lie between the share and that of the claim.",
+                      n),
+      .table = {{"layers", "claimed", fmt::format("of {} networks", n), "z",
+                 fmt::format("of {}", many), "+- (2 standard errors)"}}};
   bool all_within = true;
   for (const auto& [layers, p] : {std::pair{3, 0.161}, {5, 0.485}, {10, 0.880}, {20, 0.994}}) {
     const double share = share_born_dead(layers, 2, n, 1);
@@ -250,16 +253,16 @@ Section born_dead() {
     const double large = share_born_dead(layers, 2, many, 1000000);
     const double error = 2 * std::sqrt(large * (1 - large) / static_cast<double>(many));
     all_within = all_within && std::abs(z) < 2;
-    s.table.rows.push_back({format("{}", layers), format("{}", p), format("{:.3f}", share),
-                            format("{:+.1f}", z), format("{:.4f}", large),
-                            format("{:.4f}", error)});
+    s.table.rows.push_back({fmt::format("{}", layers), fmt::format("{}", p),
+                            fmt::format("{:.3f}", share), fmt::format("{:+.1f}", z),
+                            fmt::format("{:.4f}", large), fmt::format("{:.4f}", error)});
   }
   Plot plot{.title = "Share of networks that are born dead",
             .x_label = "layers",
             .y_label = "share",
             .y_range = {0, 1}};
   for (const int64_t width : {2, 3, 4, 6}) {
-    PlotSeries series{.name = format("width {}", width), .dots = true};
+    PlotSeries series{.name = fmt::format("width {}", width), .dots = true};
     for (int64_t layers = 2; layers <= 20; layers += 2) {
       series.x.push_back(static_cast<double>(layers));
       series.y.push_back(share_born_dead(layers, width, few(1000, 100), 1));
@@ -267,7 +270,7 @@ Section born_dead() {
     plot.series.push_back(series);
   }
   s.plots = {{"born_dead", plot}};
-  s.reading = format(
+  s.reading = fmt::format(
       "Each share lies within {} standard errors of the claim. The large sample tells more: for 3 "
       "layers it agrees with 5/32 = 0.15625, which counting the signs of the weights gives (both "
       "units of the first layer face the same side: 1/2, then both of the second are off: 1/4; or "
@@ -320,12 +323,12 @@ Section collapse() {
       .claim =
           "Trained on abs(x), 10 layers of width 2 end as a constant in about 93 % of runs with "
           "ReLU, in 8 % with Leaky ReLU (0.01), in none with ELU (Lu, Su and Karniadakis 2018).",
-      .method =
-          format("{} runs each: 9 hidden layers of 2 units and a linear output, He's weights, "
-                 "biases 0; 1024 points x ~ U(-sqrt 3, sqrt 3), squared error, Adam at 0.001, "
-                 "batches of 32, {} epochs, or fewer where the error falls below 0.001. Constant: "
-                 "outputs that differ by less than 0.05; half: on one side of 0.",
-                 runs, epochs),
+      .method = fmt::format(
+          "{} runs each: 9 hidden layers of 2 units and a linear output, He's weights, "
+          "biases 0; 1024 points x ~ U(-sqrt 3, sqrt 3), squared error, Adam at 0.001, "
+          "batches of 32, {} epochs, or fewer where the error falls below 0.001. Constant: "
+          "outputs that differ by less than 0.05; half: on one side of 0.",
+          runs, epochs),
       .table = {{"activation", "claimed", "ends constant", "95 % interval", "born dead",
                  "half constant", "neither"}}};
   std::vector<double> shares;
@@ -368,17 +371,18 @@ Section collapse() {
 Section exploding_gradients() {
   constexpr int64_t kHidden = 20, kWidth = 64;
   constexpr double kFactor = 1.3;
-  Section s{.name = "exploding",
-            .heading = "Exploding gradients",
-            .claim =
-                "Weights that are too large let the gradient grow from layer to layer until "
-                "training diverges; clipping the gradient or batch normalization cures it.",
-            .method = format("MNIST, {} hidden layers of {} units, ReLU, He's weights times {}; "
-                             "SGD, rate 0.01, momentum 0.9, batch 64, {} epochs of {} images. "
-                             "Clipping: the norm of all gradients together to at most 1, or 5.",
-                             kHidden, kWidth, kFactor, few(3, 1), mnist().train.size()),
-            .table = {{"network", "norm of the gradient, first step", "largest loss", "last loss",
-                       "accuracy"}}};
+  Section s{
+      .name = "exploding",
+      .heading = "Exploding gradients",
+      .claim =
+          "Weights that are too large let the gradient grow from layer to layer until "
+          "training diverges; clipping the gradient or batch normalization cures it.",
+      .method = fmt::format("MNIST, {} hidden layers of {} units, ReLU, He's weights times {}; "
+                            "SGD, rate 0.01, momentum 0.9, batch 64, {} epochs of {} images. "
+                            "Clipping: the norm of all gradients together to at most 1, or 5.",
+                            kHidden, kWidth, kFactor, few(3, 1), mnist().train.size()),
+      .table = {{"network", "norm of the gradient, first step", "largest loss", "last loss",
+                 "accuracy"}}};
   Plot plot{.title = "Training with weights that are too large",
             .x_label = "step",
             .y_label = "loss (mean of 20 steps)",
@@ -402,13 +406,13 @@ Section exploding_gradients() {
     const PlotSeries curve = smooth(name, losses);
     plot.series.push_back(curve);
     accuracies.push_back(evaluate(net, mnist().test));
-    s.table.rows.push_back({name, format("{:.2g}", first.back()),
-                            format("{:.2g}", *std::max_element(losses.begin(), losses.end())),
-                            format("{:.3g}", curve.y.back()), percent(accuracies.back())});
+    s.table.rows.push_back({name, fmt::format("{:.2g}", first.back()),
+                            fmt::format("{:.2g}", *std::max_element(losses.begin(), losses.end())),
+                            fmt::format("{:.3g}", curve.y.back()), percent(accuracies.back())});
   }
   s.plots = {{"exploding", plot}};
   const auto cured = [&](int i) { return accuracies[i] > 0.8; };
-  s.reading = format(
+  s.reading = fmt::format(
       "The first gradient is {:.0f} times that of He's weights. Without a cure the loss is not a "
       "number soon after. Clipping lets it learn, how well depends on the limit; the weights are "
       "still too large, and the loss is high for long. Batch norm undoes the factor in each layer "
@@ -421,16 +425,17 @@ Section exploding_gradients() {
 
 Section he_against_xavier() {
   constexpr int64_t kHidden = 30, kWidth = 64;
-  Section s{.name = "he",
-            .heading = "He's initialization against Xavier's",
-            .claim =
-                "Xavier's weights halve the variance in each ReLU layer, so that a network of 30 "
-                "layers does not learn; with He's it does.",
-            .method = format("MNIST, {} hidden layers of {} units, ReLU; SGD, rate 0.001, momentum "
-                             "0.9, batch 64, {} epochs of {} images.",
-                             kHidden, kWidth, few(4, 1), mnist().train.size()),
-            .table = {{"weights", "std of layer 1", "of layer 30", "a layer's factor", "last loss",
-                       "accuracy"}}};
+  Section s{
+      .name = "he",
+      .heading = "He's initialization against Xavier's",
+      .claim =
+          "Xavier's weights halve the variance in each ReLU layer, so that a network of 30 "
+          "layers does not learn; with He's it does.",
+      .method = fmt::format("MNIST, {} hidden layers of {} units, ReLU; SGD, rate 0.001, momentum "
+                            "0.9, batch 64, {} epochs of {} images.",
+                            kHidden, kWidth, few(4, 1), mnist().train.size()),
+      .table = {{"weights", "std of layer 1", "of layer 30", "a layer's factor", "last loss",
+                 "accuracy"}}};
   Plot stds{.title = "Standard deviation of the activations, before training",
             .x_label = "layer",
             .y_label = "std",
@@ -454,12 +459,13 @@ Section he_against_xavier() {
     const PlotSeries curve = smooth(name, fit(net, sgd, mnist().train, few(4, 1)));
     losses.series.push_back(curve);
     accuracies.push_back(evaluate(net, mnist().test));
-    s.table.rows.push_back({name, format("{:.2g}", series.y.front()),
-                            format("{:.2g}", series.y.back()), format("{:.3f}", factors.back()),
-                            format("{:.3f}", curve.y.back()), percent(accuracies.back())});
+    s.table.rows.push_back({name, fmt::format("{:.2g}", series.y.front()),
+                            fmt::format("{:.2g}", series.y.back()),
+                            fmt::format("{:.3f}", factors.back()),
+                            fmt::format("{:.3f}", curve.y.back()), percent(accuracies.back())});
   }
   s.plots = {{"he_std", stds}, {"he_loss", losses}};
-  s.reading = format(
+  s.reading = fmt::format(
       "With Xavier's weights a layer multiplies the signal by {:.3f} (1/sqrt 2 = 0.707 is the "
       "rule), with He's by {:.3f}. In layer 30 {:.0e} of layer 1's is left, and the network stays "
       "at chance.",
@@ -481,17 +487,18 @@ double time_ns(int n, const std::function<void()>& call) {
 Section cost() {
   constexpr int64_t kN = 2048;  // x, y, dy and dx, 8 KB each, stay in the first cache
   const int64_t rounds = few(30, 2);
-  Section s{.name = "cost",
-            .heading = "Cost",
-            .claim =
-                "ReLU is a comparison and costs next to nothing; functions made of exponentials "
-                "are many times dearer.",
-            .method = format("{} floats in the first-level cache, one thread. The step: "
-                             "784-256-256-10, batch 64, forward, backward and Adam, one thread. "
-                             "All in turn, {} rounds, the least time of each. {}.",
-                             kN, rounds, cpu_model() + ", " + environment()),
-            .table = {{"activation", "forward, ns per element", "backward", "both, times ReLU's",
-                       "a training step, ms"}}};
+  Section s{
+      .name = "cost",
+      .heading = "Cost",
+      .claim =
+          "ReLU is a comparison and costs next to nothing; functions made of exponentials "
+          "are many times dearer.",
+      .method = fmt::format("{} floats in the first-level cache, one thread. The step: "
+                            "784-256-256-10, batch 64, forward, backward and Adam, one thread. "
+                            "All in turn, {} rounds, the least time of each. {}.",
+                            kN, rounds, cpu_model() + ", " + environment()),
+      .table = {{"activation", "forward, ns per element", "backward", "both, times ReLU's",
+                 "a training step, ms"}}};
   const int threads = num_threads();
   set_num_threads(1);
   Rng rng(1);
@@ -535,13 +542,13 @@ Section cost() {
     plot.bars.push_back(all[k].name());
     forward.y.push_back(t.forward);
     backward.y.push_back(t.backward);
-    s.table.rows.push_back({all[k].name(), format("{:.2f}", t.forward),
-                            format("{:.2f}", t.backward), format("{:.1f}", ratio),
-                            format("{:.2f}", t.step)});
+    s.table.rows.push_back({all[k].name(), fmt::format("{:.2f}", t.forward),
+                            fmt::format("{:.2f}", t.backward), fmt::format("{:.1f}", ratio),
+                            fmt::format("{:.2f}", t.step)});
   }
   plot.series = {forward, backward};
   s.plots = {{"cost", plot}};
-  s.reading = format(
+  s.reading = fmt::format(
       "By itself the dearest of these costs {:.0f} times ReLU; those whose derivative comes from y "
       "(sigmoid, tanh, ELU) about 3 times. In a training step the products take nearly all the "
       "time: at most {:.0f} % more than with ReLU. Cost is a reason for ReLU where products are "
@@ -579,7 +586,7 @@ Section piecewise_linear() {
             .claim =
                 "A ReLU network is made of straight pieces; their number grows with the units, and "
                 "with depth exponentially, which is why depth pays.",
-            .method = format(
+            .method = fmt::format(
                 "One input in [-1, 1], one output, He's weights, biases ~ N(0, 0.3^2); pieces are "
                 "counted on {} points, mean of {} networks. The bound of Montufar, Pascanu, Cho "
                 "and Bengio (2014) for one input: (width + 1)^hidden layers.",
@@ -605,10 +612,10 @@ Section piecewise_linear() {
     deepest = mean_pieces;
     series.x.push_back(layers);
     series.y.push_back(mean_pieces);
-    s.table.rows.push_back({format("{} x {}", layers, width), format("{}", layers * width),
-                            format("{:.1f}", mean_pieces),
-                            format("{:.2f}", mean_pieces / (layers * width)),
-                            format("{:.2g}", std::pow(width + 1.0, layers))});
+    s.table.rows.push_back({fmt::format("{} x {}", layers, width),
+                            fmt::format("{}", layers * width), fmt::format("{:.1f}", mean_pieces),
+                            fmt::format("{:.2f}", mean_pieces / (layers * width)),
+                            fmt::format("{:.2g}", std::pow(width + 1.0, layers))});
   }
   // Telgarsky's tent, 2x on [0, 1/2] and 2 - 2x on [1/2, 1], put into itself.
   constexpr int kTents = 6;
@@ -622,13 +629,13 @@ Section piecewise_linear() {
     if (k < kTents) layer.bias.detach().copy_(Tensor::of<float>({0, -0.5}));
   }
   const int64_t of_tents = pieces(tents);
-  s.table.rows.push_back({format("tent, {} x 2", kTents), format("{}", 2 * kTents),
-                          format("{}", of_tents),
-                          format("{:.2f}", static_cast<double>(of_tents) / (2 * kTents)),
-                          format("{:.2g}", std::pow(3.0, kTents))});
+  s.table.rows.push_back({fmt::format("tent, {} x 2", kTents), fmt::format("{}", 2 * kTents),
+                          fmt::format("{}", of_tents),
+                          fmt::format("{:.2f}", static_cast<double>(of_tents) / (2 * kTents)),
+                          fmt::format("{:.2g}", std::pow(3.0, kTents))});
   plot.series = {series};
   s.plots = {{"pieces", plot}};
-  s.reading = format(
+  s.reading = fmt::format(
       "Depth allows it: 12 units in 6 layers, set by hand as Telgarsky (2016) does, make {} "
       "pieces. But random networks of 48 units have about as many pieces as units however they are "
       "stacked, as Hanin and Rolnick (2019) prove: the exponential is possible, not usual.",
@@ -644,7 +651,7 @@ Section zero_centred() {
             .claim =
                 "ReLU's outputs are never negative: their mean is above 0, which slows training. "
                 "Batch normalization helps, and so do functions with negative values.",
-            .method = format(
+            .method = fmt::format(
                 "MNIST, 10 hidden layers of 64 units, SGD, batch 64, {} epochs of {} images, at "
                 "the rate among 0.003, 0.01, 0.03, 0.1, 0.3 that ends with the least loss. Mean / "
                 "std: of a hidden layer's outputs for the test images, averaged over the layers.",
@@ -682,11 +689,11 @@ Section zero_centred() {
     plot.series.push_back(best);
     offsets.push_back(offset);
     losses.push_back(best.y.back());
-    s.table.rows.push_back({name, format("{:.2f}", offset), format("{}", best_rate),
-                            format("{:.3f}", losses.back()), percent(accuracy)});
+    s.table.rows.push_back({name, fmt::format("{:.2f}", offset), fmt::format("{}", best_rate),
+                            fmt::format("{:.3f}", losses.back()), percent(accuracy)});
   }
   s.plots = {{"centred", plot}};
-  s.reading = format(
+  s.reading = fmt::format(
       "The mean of ReLU's outputs lies {:.2f} standard deviations above 0. At its best rate it "
       "ends at a loss of {:.3f}, ELU at {:.3f}, tanh at {:.3f}. Batch norm before each ReLU does "
       "not centre its outputs, but centres and scales what comes in: it bears a rate ten times as "
@@ -703,9 +710,9 @@ Section default_choice() {
   Section s{.name = "default",
             .heading = "The default choice",
             .claim = "ReLU is the right first choice for hidden layers; others rarely gain much.",
-            .method = format("MNIST, 784-128-128-10, Adam at 0.001, batch 64, {} epochs of {} "
-                             "images: the same budget for each; {} seeds.",
-                             epochs, mnist().train.size(), seeds),
+            .method = fmt::format("MNIST, 784-128-128-10, Adam at 0.001, batch 64, {} epochs of {} "
+                                  "images: the same budget for each; {} seeds.",
+                                  epochs, mnist().train.size(), seeds),
             .table = {{"activation", "accuracy, mean", "least", "largest"}}};
   double relu_mean = 0, relu_spread = 0, best = 0;
   for (const Activation& f :
@@ -727,7 +734,7 @@ Section default_choice() {
     best = std::max(best, mean_found);
     s.table.rows.push_back({f.name(), percent(mean_found, 2), percent(*low, 2), percent(*high, 2)});
   }
-  s.reading = format(
+  s.reading = fmt::format(
       "The best mean lies {:.2f} points above ReLU's {}, whose seeds differ by {:.2f} points. GELU "
       "and SiLU are a little better here and cost more, Leaky ReLU is equal, the saturating "
       "functions are worse.",

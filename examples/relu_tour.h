@@ -16,7 +16,6 @@
 #include "ramp/ramp.h"
 
 using namespace ramp;
-using fmt::format;
 
 struct Table {
   std::vector<std::string> head;
@@ -141,7 +140,7 @@ inline PlotSeries smooth(const std::string& name, const std::vector<double>& los
 }
 
 inline std::string percent(double share, int digits = 1) {
-  return format("{:.{}f} %", 100 * share, digits);
+  return fmt::format("{:.{}f} %", 100 * share, digits);
 }
 
 // ---- the page ----
@@ -159,8 +158,8 @@ inline std::string markdown(const Table& t) {
 
 /// As a terminal shows it.
 inline std::string text_of(const Section& s) {
-  return format("{}\n{}\n\n{}\n{}: {}\n", s.heading, s.claim, markdown(s.table), s.verdict,
-                s.reading);
+  return fmt::format("{}\n{}\n\n{}\n{}: {}\n", s.heading, s.claim, markdown(s.table), s.verdict,
+                     s.reading);
 }
 
 inline std::string summary(const std::vector<Section>& sections) {
@@ -171,7 +170,7 @@ inline std::string summary(const std::vector<Section>& sections) {
       if (std::isalnum(static_cast<unsigned char>(c))) anchor += static_cast<char>(std::tolower(c));
       if (c == ' ' || c == '-') anchor += '-';
     }
-    table.rows.push_back({format("[{}](#{})", s.heading, anchor), s.claim, s.verdict});
+    table.rows.push_back({fmt::format("[{}](#{})", s.heading, anchor), s.claim, s.verdict});
   }
   return markdown(table);
 }
@@ -179,7 +178,7 @@ inline std::string summary(const std::vector<Section>& sections) {
 /// relu.md, and the plots in relu/.
 inline void write_page(const std::string& folder, const std::vector<Section>& sections) {
   std::filesystem::create_directories(folder + "/relu");
-  std::string page = format(
+  std::string page = fmt::format(
       "# ReLU, measured\nWhat is said of the rectified linear unit, `y = max(0, x)`, in tutorials, "
       "claim by claim: an experiment, its numbers, a verdict. examples/08_relu_tour.cc makes this "
       "page and its plots (`08_relu_tour --docs docs`); the verdicts follow from the numbers by "
@@ -187,14 +186,14 @@ inline void write_page(const std::string& folder, const std::vector<Section>& se
       "from 0 to 1. Seeds are fixed.\n\n{}",
       mnist().train.size(), mnist().test.size(), summary(sections));
   for (const Section& s : sections) {
-    page += format("\n## {}\n**Claim.** {}\n\n**Experiment.** {}\n\n{}\n", s.heading, s.claim,
-                   s.method, markdown(s.table));
+    page += fmt::format("\n## {}\n**Claim.** {}\n\n**Experiment.** {}\n\n{}\n", s.heading, s.claim,
+                        s.method, markdown(s.table));
     for (const auto& [file, plot] : s.plots) {
-      std::ofstream(format("{}/relu/{}.svg", folder, file)) << svg(plot);
-      page += format("![{}](relu/{}.svg)\n", plot.title, file);
+      std::ofstream(fmt::format("{}/relu/{}.svg", folder, file)) << svg(plot);
+      page += fmt::format("![{}](relu/{}.svg)\n", plot.title, file);
     }
-    page += format("\n**{}{}.** {}\n", static_cast<char>(s.verdict[0] - 'a' + 'A'),
-                   s.verdict.substr(1), s.reading);
+    page += fmt::format("\n**{}{}.** {}\n", static_cast<char>(s.verdict[0] - 'a' + 'A'),
+                        s.verdict.substr(1), s.reading);
   }
   std::ofstream(folder + "/relu.md") << page;
 }
