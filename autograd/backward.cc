@@ -98,6 +98,16 @@ void run_hooks(const Node& node, Tensor& dy) {
   }
 }
 
+// A leaf gets a gradient for the first time in this pass.
+void check_leaf(const Node& leaf) {
+  if (leaf.grad_used && leaf.grad.defined()) {
+    fail(
+        "backward: the gradient of the leaf {} was used by step() and not cleared; adding to it "
+        "would mix two steps. Hint: zero_grad() after step(), or freeze what is not to learn.",
+        leaf.shape);
+  }
+}
+
 void keep_gradient(Node& node, const Tensor& dy) {
   accumulate(node.grad, node.grad.defined() ? Tensor(dy) : dy.clone());
 }
@@ -124,6 +134,7 @@ void backward(const Tensor& y, const Tensor& dy, BackwardOptions options) {
   const NoGrad no_grad;
   Ref<GradMeta> meta = y.meta();
   Ref<Node> root = Ref<Node>::adopt(static_cast<Node*>(meta.release()));
+  check_leaf(*root);
   root->cotangent = dy.defined() ? dy.detach() : Tensor::ones(y.shape(), y.dtype());
   Queue queue;
   queue.push(std::move(root));
@@ -149,12 +160,13 @@ void backward(const Tensor& y, const Tensor& dy, BackwardOptions options) {
     for (uint32_t i = 0; i < n; ++i) {
       Node* input = inputs[i].get();
       Tensor& g = dx[i];
-      if (!input || !g.defined()) continue;
+      if (!g.defined() || !input || !input->requires_grad) continue;
       if (!(g.shape() == input->shape) || g.dtype() != input->dtype) {
         fail("backward through {}: input {} is {} {}; its derivative gave {} {}.", node->op, i,
              input->dtype, input->shape, g.dtype(), g.shape());
       }
       const bool first = !input->cotangent.defined();
+      if (first) check_leaf(*input);
       accumulate(input->cotangent, std::move(g));
       if (first) queue.push(options.retain_graph ? inputs[i] : std::move(inputs[i]));
     }
@@ -168,6 +180,8 @@ void backward(const Tensor& y, const Tensor& dy, BackwardOptions options) {
   for (Ref<Node>& leaf : queue.leaves) {
     Tensor dy_leaf = std::move(leaf->cotangent);
     if (leaf->hooks) run_hooks(*leaf, dy_leaf);
+    if (!leaf->requires_grad) continue;  // a hook froze it
+    if (leaf->parameter && !leaf->named && !leaf->unnamed) leaf->note_unnamed();
     if (!leaf->grad.defined() && dy_leaf.unique()) {
       leaf->grad = std::move(dy_leaf);
     } else {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <mutex>
+#include <thread>
 
 #include "ramp/autograd/record.h"
 
@@ -67,6 +68,45 @@ Node::~Node() {
   count_node(-1);
   delete hooks;
   delete[] many_;
+  if (unnamed) forget_unnamed();
+}
+
+namespace {
+
+// The parameters that wait for take_unnamed_parameters(), each with the thread it waits on. They
+// are not held: one that dies takes itself off.
+struct UnnamedParameters {
+  std::mutex mutex;
+  std::vector<std::pair<std::thread::id, Node*>> all;
+};
+UnnamedParameters& unnamed_parameters() {
+  static UnnamedParameters* u = new UnnamedParameters;
+  return *u;
+}
+
+}  // namespace
+
+void Node::note_unnamed() {
+  const std::lock_guard lock(unnamed_parameters().mutex);
+  unnamed_parameters().all.emplace_back(std::this_thread::get_id(), this);
+  unnamed = true;
+}
+
+void Node::forget_unnamed() {
+  const std::lock_guard lock(unnamed_parameters().mutex);
+  std::erase_if(unnamed_parameters().all, [this](const auto& p) { return p.second == this; });
+}
+
+std::vector<Shape> take_unnamed_parameters() {
+  std::vector<Shape> shapes;
+  const std::lock_guard lock(unnamed_parameters().mutex);
+  std::erase_if(unnamed_parameters().all, [&](const auto& p) {
+    if (p.first != std::this_thread::get_id()) return false;
+    if (!p.second->named) shapes.push_back(p.second->shape);
+    p.second->unnamed = false;
+    return true;
+  });
+  return shapes;
 }
 
 void Node::fail_count(size_t gradients) const {
@@ -115,7 +155,7 @@ void Saved::fail_version(const char* op, const char* name) const {
 bool records(const Inputs& inputs) {
   if (!recording) return false;
   for (size_t i = 0; i < inputs.size; ++i)
-    if (inputs[i].meta()) return true;
+    if (inputs[i].requires_grad()) return true;
   return false;
 }
 
@@ -129,7 +169,8 @@ void NodeInputs::connect(Node* node, const char* op, Tensor& y, const Inputs& in
   uint64_t id = last_id;
   for (size_t i = 0; i < inputs.size; ++i) {
     Node* input = node_of(inputs[i]);
-    if (input == nullptr) continue;
+    // A leaf that is frozen now gets nothing, even if it thaws before the backward pass.
+    if (input == nullptr || !input->requires_grad) continue;
     // A result made on another thread may have a higher id than this thread's last.
     id = std::max(id, input->id);
     input->refs.fetch_add(1, std::memory_order_relaxed);
@@ -150,7 +191,7 @@ struct Leaf final : Node {
 
 Node& required_node(const Tensor& x, const char* op) {
   check_defined(op, "the tensor", x);
-  if (!x.meta()) {
+  if (!x.requires_grad()) {
     fail("{}: the tensor {} requires no gradient. Hint: x.requires_grad_() before it is used.", op,
          x.shape());
   }
@@ -170,9 +211,10 @@ Tensor& Tensor::requires_grad_(bool on) {
     fail("requires_grad_(false): the tensor {} is a result of {}. Hint: x.detach().", shape_,
          node_of(*this)->op);
   }
-  if (!on) {
-    meta_ = {};
-  } else if (!meta_) {
+  if (meta_) {
+    meta_->requires_grad = on;
+    if (!on) zero_grad();
+  } else if (on) {
     Leaf* leaf = new (allocate(sizeof(Leaf))) Leaf;
     leaf->block_bytes = sizeof(Leaf);
     leaf->op = "leaf";
@@ -197,10 +239,13 @@ void Tensor::set_grad(Tensor grad) {
          grad.shape());
   }
   node.grad = grad.detach();
+  node.grad_used = false;
 }
 
 void Tensor::zero_grad() {
-  if (meta_) node_of(*this)->grad = {};
+  if (!meta_) return;
+  node_of(*this)->grad = {};
+  node_of(*this)->grad_used = false;
 }
 
 Tensor& Tensor::retain_grad() {
@@ -217,7 +262,7 @@ Tensor& Tensor::hook(std::function<Tensor(const Tensor&)> f) {
 
 void Tensor::check_in_place(const char* op) const {
   check_defined(op, "the target", *this);
-  if (!meta_ || !recording) return;
+  if (!requires_grad() || !recording) return;
   if (node_of(*this)->is_leaf) {
     fail("{}: the target {} requires a gradient and recording is on. Hint: put NoGrad around it.",
          op, shape_);

@@ -14,7 +14,7 @@ struct Node;
 /// Which inputs of an op want a gradient, `want[0]`, and the shape of one that does.
 struct Wants {
   const Ref<Node>* inputs;
-  bool operator[](int i) const { return static_cast<bool>(inputs[i]); }
+  inline bool operator[](int i) const;
   inline const Shape& shape(int i) const;
 };
 
@@ -28,6 +28,10 @@ struct Node : GradMeta {
   bool is_leaf = false;
   bool released = false;  // its saved values are gone
   bool retains_grad = false;
+  bool replaced = false;  // see mark_replaced() and the others below
+  bool grad_used = false;
+  bool parameter = false, named = false;
+  bool unnamed = false;  // it is in the list of take_unnamed_parameters()
   DType dtype = f32;
   uint32_t input_count = 0;
   uint32_t block_bytes = 0;
@@ -46,6 +50,8 @@ struct Node : GradMeta {
   /// Drops the saved values.
   virtual void release_saved() = 0;
 
+  void note_unnamed();  // for take_unnamed_parameters()
+
   Node();
   virtual ~Node();
   Node(const Node&) = delete;
@@ -56,12 +62,14 @@ struct Node : GradMeta {
     if (gradients != input_count) fail_count(gradients);
   }
   [[noreturn]] void fail_count(size_t gradients) const;
+  void forget_unnamed();
   friend struct NodeInputs;
   Ref<Node> few_[kInlineInputs];
   Ref<Node>* many_ = nullptr;
 };
 void destroy(Node* node) noexcept;
 
+bool Wants::operator[](int i) const { return inputs[i] && inputs[i]->requires_grad; }
 const Shape& Wants::shape(int i) const { return inputs[i]->shape; }
 
 /// The tape nodes alive now, on all threads (tests: none is left behind).
@@ -69,6 +77,30 @@ int64_t live_nodes();
 
 /// The node of a tensor; null when it requires no gradient.
 inline Node* node_of(const Tensor& x) { return static_cast<Node*>(x.meta().get()); }
+
+// ---- what those who hold a leaf tell it; a tensor without a node is told nothing ----
+
+/// Another leaf stands in its place now (Module::to): whoever still holds this one is wrong.
+inline void mark_replaced(const Tensor& leaf) {
+  if (Node* node = node_of(leaf)) node->replaced = true;
+}
+inline bool was_replaced(const Tensor& leaf) { return leaf.meta() && node_of(leaf)->replaced; }
+
+/// An optimizer took a step by its gradient: until that is cleared, backward() adds nothing to it.
+inline void mark_grad_used(const Tensor& leaf) {
+  if (Node* node = node_of(leaf)) node->grad_used = true;
+}
+
+/// It is a module's parameter / and fields() names it.
+inline void mark_parameter(const Tensor& leaf) {
+  if (Node* node = node_of(leaf)) node->parameter = true;
+}
+inline void mark_named(const Tensor& leaf) {
+  if (Node* node = node_of(leaf)) node->named = true;
+}
+/// The shapes of the parameters alive that got a gradient from a backward() on this thread since
+/// the last call, and have no name yet.
+std::vector<Shape> take_unnamed_parameters();
 
 /// The switch for recording; per thread.
 bool grad_enabled();

@@ -17,6 +17,7 @@ namespace ramp {
 /// What autograd hangs on a tensor. Core only carries it (autograd/node.h defines what it is).
 struct GradMeta {
   std::atomic<uint32_t> refs{1};
+  bool requires_grad = true;  // a leaf's switch: off while it is frozen
 };
 void destroy(GradMeta* meta) noexcept;
 
@@ -104,9 +105,11 @@ class Tensor {
 
   // ---- autograd (defined in autograd/) ----
 
-  /// Asks for the gradient of this leaf. Errors: i64, or a tensor that is a result on the tape.
+  /// Asks for the gradient of this leaf; off, the leaf is frozen: the same leaf still, without a
+  /// gradient. Errors: i64, or a tensor that is a result on the tape.
   Tensor& requires_grad_(bool on = true);
-  bool requires_grad() const { return static_cast<bool>(meta_); }
+  /// True for a result on the tape, and for a leaf whose gradient is asked for.
+  bool requires_grad() const { return meta_ && meta_->requires_grad; }
   /// The gradient that backward() accumulated; undefined where there is none yet.
   const Tensor& grad() const;
   void set_grad(Tensor grad);

@@ -164,10 +164,120 @@ TEST_CASE("requires_grad_") {
       "requires_grad_(false): the tensor [1] is a result of mul. Hint: x.detach().", Error);
   y.requires_grad_();  // it does already
   backward(y);
-  x.requires_grad_(false);
-  CHECK_FALSE(x.requires_grad());
-  CHECK_FALSE((x * 2).requires_grad());
   CHECK_FALSE(Tensor::zeros({2}).grad().defined());
+}
+
+TEST_CASE("a leaf is the same leaf for life: requires_grad_(false) is a switch") {
+  const int64_t before = live_nodes();
+  {
+    Tensor x = leaf({1, 2});
+    const Tensor held = x;
+    const Node* node = node_of(x);
+    backward(sum(x * x));
+    x.requires_grad_(false);
+    CHECK(node_of(x) == node);
+    CHECK_FALSE(held.requires_grad());  // all handles see it
+    CHECK_FALSE(x.grad().defined());    // frozen, it does not move by an old gradient
+    CHECK_FALSE((x * x).requires_grad());
+    x.fill_(3);  // no NoGrad is needed
+    CHECK_THROWS_WITH_AS(x.set_grad({}),
+                         "set_grad: the tensor [2] requires no gradient. Hint: "
+                         "x.requires_grad_() before it is used.",
+                         Error);
+    CHECK_THROWS_AS(backward(x, Tensor::ones({2}, f64)), Error);
+    x.requires_grad_();
+    CHECK(node_of(held) == node);
+    backward(sum(x * x));
+    CHECK(held.grad().values() == Values{6, 6});
+
+    // Frozen between the forward and the backward pass: nothing is computed or kept for it.
+    const Tensor w = leaf({5, 7});
+    bool wanted = true;
+    const Tensor y = x * w, z = record("pass", x.detach(), {x}, [&](const Tensor&dy, Wants want) {
+                              wanted = want[0];
+                              return dy;
+                            });
+    x.requires_grad_(false);
+    backward(sum(y + z));
+    CHECK_FALSE(wanted);
+    CHECK_FALSE(x.grad().defined());
+    CHECK(w.grad().values() == Values{3, 3});
+    // And frozen in the forward pass only.
+    const Tensor v = x * w;
+    x.requires_grad_();
+    backward(sum(v));
+    CHECK_FALSE(x.grad().defined());
+    CHECK(w.grad().values() == Values{6, 6});
+    // By a hook of its own.
+    x.hook([&](const Tensor&) {
+      x.requires_grad_(false);
+      return Tensor();
+    });
+    backward(sum(x * w));
+    CHECK_FALSE(x.grad().defined());
+    Tensor plain = Tensor::ones({2});
+    plain.requires_grad_(false);
+    CHECK(node_of(plain) == nullptr);
+  }
+  CHECK(live_nodes() == before);
+}
+
+TEST_CASE("a gradient that a step used must be cleared before more is added") {
+  Tensor x = leaf({1, 2});
+  const auto pass_back = [&] { backward(sum(x * 3)); };
+  pass_back();
+  mark_grad_used(x);
+  CHECK_THROWS_WITH_AS(
+      pass_back(),
+      "backward: the gradient of the leaf [2] was used by step() and not cleared; adding to it "
+      "would mix two steps. Hint: zero_grad() after step(), or freeze what is not to learn.",
+      Error);
+  CHECK_THROWS_AS(backward(x, Tensor::ones({2}, f64)), Error);
+  CHECK(x.grad().values() == Values{3, 3});
+  x.zero_grad();
+  pass_back();
+  pass_back();  // to gather gradients over batches is no mistake
+  CHECK(x.grad().values() == Values{6, 6});
+  mark_grad_used(x);
+  x.set_grad(Tensor::zeros({2}, f64));
+  pass_back();
+  mark_grad_used(x);
+  x.requires_grad_(false).requires_grad_();
+  pass_back();
+  CHECK(x.grad().values() == Values{3, 3});
+  mark_grad_used(Tensor::ones({2}));  // not a leaf: nothing to tell
+}
+
+TEST_CASE("parameters that learn and have no name are known to the thread") {
+  const int64_t before = live_nodes();
+  CHECK(take_unnamed_parameters().empty());
+  {
+    const Tensor plain = leaf({1}), a = leaf({1}), b = leaf({1}), unused = leaf({1, 2, 3, 4});
+    Tensor frozen = leaf({1, 2, 3});
+    for (const Tensor& p : {a, b, unused, frozen}) mark_parameter(p);
+    frozen.requires_grad_(false);
+    mark_named(a);
+    const Tensor y = plain * a * b;
+    backward(y * sum(frozen), {}, {.retain_graph = true});
+    backward(y, {}, {.retain_graph = true});
+    CHECK(take_unnamed_parameters() == std::vector<Shape>{{1}});  // b, once
+    CHECK(take_unnamed_parameters().empty());
+    std::thread([&] { backward(y, {}, {.retain_graph = true}); }).join();
+    CHECK(take_unnamed_parameters().empty());  // it waits on that thread
+    backward(unused, Tensor::ones({4}, f64));
+    mark_named(unused);  // in time
+    CHECK(take_unnamed_parameters().empty());
+    Tensor gone = leaf({1, 2});
+    mark_parameter(gone);
+    backward(sum(gone));
+    gone = {};  // whoever forgot it holds it no more
+    CHECK(take_unnamed_parameters().empty());
+    CHECK_FALSE(was_replaced(a));
+    mark_replaced(a);
+    CHECK(was_replaced(a));
+    CHECK_FALSE(was_replaced(Tensor::ones({1})));
+  }
+  CHECK(live_nodes() == before);
 }
 
 TEST_CASE("set_grad") {
