@@ -27,17 +27,21 @@ Tensor reduce(const Tensor& loss, Reduction reduction) {
   return sum(loss) / divisor(reduction, loss.shape());
 }
 
-// The losses f(y, t) of all elements, reduced; d(y, t) are their derivatives by y and by t.
-template <typename F, typename D>
-Tensor pairwise(const char* op, const char* name, const Tensor& y, const Tensor& target,
-                Reduction reduction, F f, D d) {
+void check_pair(const char* op, const char* name, const Tensor& y, const Tensor& target) {
   check_same_dtype(op, name, y, "target", target);
-  if (!is_float(y.dtype()) || !(y.shape() == target.shape()) || y.numel() == 0) {
+  if (!is_float(y.dtype()) || y.shape() != target.shape() || y.numel() == 0) {
     fail(
         "{}: expected {} and target of one shape, f32 or f64, with at least one element; got {} {} "
         "and {} {}. Hint: reshape() one of them, or to(f32).",
         op, name, y.dtype(), y.shape(), target.dtype(), target.shape());
   }
+}
+
+// The losses f(y, t) of all elements, reduced; d(y, t) are their derivatives by y and by t.
+template <typename F, typename D>
+Tensor pairwise(const char* op, const char* name, const Tensor& y, const Tensor& target,
+                Reduction reduction, F f, D d) {
+  check_pair(op, name, y, target);
   return visit_float(op, y.dtype(), [&]<typename T>(T) {
     Tensor loss = Tensor::empty(y.shape(), y.dtype());
     const T *a = y.data<T>(), *b = target.data<T>();
@@ -153,14 +157,15 @@ Tensor class_loss(const char* op, const Tensor& log_p, const Tensor& target,
   return sum(loss) / weight;
 }
 
-// For bce_loss and kl_div.
+// For bce_loss.
 template <typename T>
 T bounded(T log) {
   return log < -100 ? -100 : log;
 }
+// For kl_div: q v, and 0 for q = 0, even where log p is -inf; NaN where it is NaN.
 template <typename T>
-T times(T q, T v) {
-  return q == 0 && v == v ? 0 : q * v;
+T times(T q, T v, T log_p) {
+  return log_p != log_p ? log_p : math::damped(v, q);
 }
 
 }  // namespace
@@ -238,23 +243,34 @@ Tensor bce_loss(const Tensor& p, const Tensor& target, Reduction reduction) {
 }
 
 Tensor bce_with_logits(const Tensor& logits, const Tensor& target, const BceOptions& o) {
-  const bool weighted = o.pos_weight.defined();
-  const Tensor loss = pairwise(
-      "bce_with_logits", "logits", logits, target, weighted ? Reduction::none : o.reduction,
-      [](auto x, auto t) {
-        return math::damped(Softplus{}.f(-x), t) + math::damped(Softplus{}.f(x), 1 - t);
-      },
-      [](auto x, auto t) {
-        return std::array{(1 - t) * math::sigmoid(x) - t * math::sigmoid(-x), -x};
-      });
-  if (!weighted) return loss;
-  check_same_dtype("bce_with_logits", "logits", logits, "pos_weight", o.pos_weight);
-  if (!(broadcast("bce_with_logits", o.pos_weight.shape(), logits.shape(), "pos_weight",
-                  "logits") == logits.shape())) {
-    fail("bce_with_logits: expected a pos_weight that broadcasts to logits {}; got {}.",
-         logits.shape(), o.pos_weight.shape());
+  const char* op = "bce_with_logits";
+  if (!o.pos_weight.defined()) {
+    return pairwise(
+        op, "logits", logits, target, o.reduction,
+        [](auto x, auto t) {
+          return math::damped(Softplus{}.f(-x), t) + math::damped(Softplus{}.f(x), 1 - t);
+        },
+        [](auto x, auto t) {
+          return std::array{(1 - t) * math::sigmoid(x) - t * math::sigmoid(-x), -x};
+        });
   }
-  return reduce(loss + (o.pos_weight - 1) * target * softplus(-logits), o.reduction);
+  check_pair(op, "logits", logits, target);
+  check_same_dtype(op, "logits", logits, "pos_weight", o.pos_weight);
+  if (broadcast(op, o.pos_weight.shape(), logits.shape(), "pos_weight", "logits") !=
+      logits.shape()) {
+    fail("{}: expected a pos_weight that broadcasts to logits {}; got {}.", op, logits.shape(),
+         o.pos_weight.shape());
+  }
+  // -w log sigmoid(x)
+  const auto term = [op](const Tensor& x, const Tensor& w) {
+    return pairwise(
+        op, "logits", x, w, Reduction::none,
+        [](auto x, auto w) { return math::damped(Softplus{}.f(-x), w); },
+        [](auto x, auto w) {
+          return std::array{-w * math::sigmoid(-x), Softplus{}.f(-x)};
+        });
+  };
+  return reduce(term(logits, o.pos_weight * target) + term(-logits, 1 - target), o.reduction);
 }
 
 Tensor mse_loss(const Tensor& y, const Tensor& target, Reduction reduction) {
@@ -275,7 +291,9 @@ Tensor l1_loss(const Tensor& y, const Tensor& target, Reduction reduction) {
 }
 
 Tensor smooth_l1_loss(const Tensor& y, const Tensor& target, double beta, Reduction reduction) {
-  if (!(beta >= 0)) fail("smooth_l1_loss: expected beta >= 0; got {}.", beta);
+  if (!(beta >= 0 && beta < INFINITY)) {
+    fail("smooth_l1_loss: expected beta >= 0, finite; got {}.", beta);
+  }
   if (beta == 0) return l1_loss(y, target, reduction);
   return pairwise(
       "smooth_l1_loss", "y", y, target, reduction,
@@ -327,16 +345,17 @@ Tensor kl_div(const Tensor& log_p, const Tensor& target, const KlDivOptions& o) 
   if (o.log_target) {
     return pairwise(
         "kl_div", "log_p", log_p, target, o.reduction,
-        [](auto x, auto t) { return times(std::exp(t), t - x); },
+        [](auto x, auto t) { return times(std::exp(t), t - x, x); },
         [](auto x, auto t) {
-          return std::array{-std::exp(t), times(std::exp(t), t - x + 1)};
+          return std::array{-std::exp(t), times(std::exp(t), t - x + 1, x)};
         });
   }
   return pairwise(
       "kl_div", "log_p", log_p, target, o.reduction,
-      [](auto x, auto q) { return times(q, std::log(q) - x); },
+      [](auto x, auto q) { return times(q, std::log(q) - x, x); },
       [](auto x, auto q) {
-        return std::array{-q, std::log(q) + 1 - x};
+        const bool ruled_out = q == 0 && x == -INFINITY;
+        return std::array{-q, ruled_out ? 0 : std::log(q) + 1 - x};
       });
 }
 

@@ -57,8 +57,7 @@ struct BceOptions {
 
 /// l = -(pos_weight target log s + (1 - target) log(1 - s)), s = sigmoid(logits), as softplus of
 /// the logits: right to the last digits where s rounds to 0 or 1.
-/// d logits = (1 - target) s - pos_weight target (1 - s). At infinite logits l is its limit, but
-/// NaN with pos_weight.
+/// d logits = (1 - target) s - pos_weight target (1 - s). At infinite logits l is its limit.
 Tensor bce_with_logits(const Tensor& logits, const Tensor& target, const BceOptions& options = {});
 
 /// l = (y - target)^2; dy = 2 (y - target), dtarget = -dy.
@@ -69,7 +68,7 @@ Tensor mse_loss(const Tensor& y, const Tensor& target, Reduction reduction = Red
 Tensor l1_loss(const Tensor& y, const Tensor& target, Reduction reduction = Reduction::mean);
 
 /// l = |d| < beta ? d^2 / (2 beta) : |d| - beta / 2, d = y - target; dy = min(max(d / beta, -1),
-/// 1). beta = 0 is l1_loss. Errors: beta < 0. Source: Girshick (2015), eq. 3.
+/// 1). beta = 0 is l1_loss. Errors: beta < 0, or not finite. Source: Girshick (2015), eq. 3.
 Tensor smooth_l1_loss(const Tensor& y, const Tensor& target, double beta = 1,
                       Reduction reduction = Reduction::mean);
 
@@ -87,9 +86,10 @@ struct KlDivOptions {
   Reduction reduction = Reduction::mean;
 };
 
-/// l = q (log q - log_p), and 0 for q = 0: its sum over classes is the divergence KL(q || p), so
-/// Reduction::batch_mean is the mean divergence of rows. target: q, or log q.
-/// d log_p = -q; dtarget = log q + 1 - log_p, for log_target q (log q + 1 - log_p).
+/// l = q (log q - log_p), and 0 for q = 0, p = 0 too: its sum over classes is the divergence
+/// KL(q || p), so Reduction::batch_mean is the mean divergence of rows. target: q, or log q.
+/// d log_p = -q; dtarget = log q + 1 - log_p, 0 where q = p = 0, for log_target q (log q + 1 -
+/// log_p).
 /// Source: Kullback and Leibler (1951), eq. 2.4.
 Tensor kl_div(const Tensor& log_p, const Tensor& target, const KlDivOptions& options = {});
 

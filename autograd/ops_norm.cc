@@ -76,17 +76,38 @@ Statistics statistics(const Tensor& x) {
   });
 }
 
-// y = f(gamma xhat + beta) by these statistics, which are constants if `fixed`.
+// The power of two for each column that brings it to values about 1, if its variance is too large
+// or too small to be squared in x's dtype; undefined if there is no such column.
+Tensor scale_to_one(const Tensor& x, const Tensor& var, double eps) {
+  const double largest = x.dtype() == f32 ? 1e30 : 1e200;
+  const auto ordinary = [=](double v) { return v + eps >= 1 / largest && v <= largest; };
+  const double* v = var.data<double>();
+  if (std::all_of(v, v + var.numel(), ordinary)) return {};
+  std::vector<int> rows;
+  for (int i = 0; i < x.rank() - 1; ++i) rows.push_back(i);
+  const Tensor peak = max(abs(x.detach()), rows).to(f64);
+  Tensor scale = Tensor::ones(var.shape(), f64);
+  const double* m = peak.data<double>();
+  double* s = scale.mutable_data<double>();
+  const int limit = x.dtype() == f32 ? 126 : 1022;
+  for (int64_t j = 0; j < var.numel(); ++j) {
+    if (ordinary(v[j]) || !std::isfinite(m[j]) || m[j] == 0) continue;
+    s[j] = std::ldexp(1, std::clamp(-std::ilogb(m[j]), -limit, limit));
+  }
+  return scale;
+}
+
+// y = f(gamma xhat + beta) by this mean and std, which are constants if `fixed`.
 Tensor normalize(const char* op, const Tensor& x, const Tensor& gamma, const Tensor& beta,
-                 const Statistics& s, double eps, bool fixed, const Activation& f) {
+                 const Tensor& mean, const Tensor& std, bool fixed, const Activation& f) {
   const Columns p(x);
   const DType t = x.dtype();
   // z = (x - mean) scale + shift, where mean is rounded by `off`: shift makes up for it.
-  const Tensor invstd = 1 / sqrt(s.var + eps), off = s.mean - s.mean.to(t).to(f64);
+  const Tensor invstd = 1 / std, off = mean - mean.to(t).to(f64);
   const Tensor scale = gamma.defined() ? gamma.detach().to(f64) * invstd : invstd;
   const Tensor shift =
       (beta.defined() ? beta.detach().to(f64) : Tensor::scalar(0, f64)) - off * scale;
-  const Tensor k = p.constants({s.mean, scale, shift}, t);
+  const Tensor k = p.constants({mean, scale, shift}, t);
   Tensor y = Tensor::empty(x.shape(), t);
   visit_float(op, t, [&]<typename T>(T) {
     const T* from = x.data<T>();
@@ -122,8 +143,7 @@ Tensor normalize(const char* op, const Tensor& x, const Tensor& gamma, const Ten
       // dx = scale (dz - mean(dz) - (x - mean) invstd mean(dz xhat))
       const double n = fixed ? INFINITY : static_cast<double>(p.rows * p.repeats);
       const Tensor slope = -(scale * invstd * dgamma / n);
-      const Tensor back =
-          p.constants({s.mean, slope, -(slope * off) - scale * dbeta / n, scale}, t);
+      const Tensor back = p.constants({mean, slope, -(slope * off) - scale * dbeta / n, scale}, t);
       p.for_pieces([&](int64_t at, int64_t rows, int64_t) {
         affine[1](rows, p.n, back.data<T>(), from + at, dz + at, to + at);
       });
@@ -134,6 +154,21 @@ Tensor normalize(const char* op, const Tensor& x, const Tensor& gamma, const Ten
   return record(op, std::move(y), {x, gamma, beta}, std::move(vjp));
 }
 
+// The same by x's own mean and variance, which it leaves in s.
+Tensor normalize(const char* op, const Tensor& x, const Tensor& gamma, const Tensor& beta,
+                 Statistics& s, double eps, const Activation& f) {
+  s = statistics(x);
+  const Tensor k = scale_to_one(x, s.var, eps);
+  if (!k.defined()) return normalize(op, x, gamma, beta, s.mean, sqrt(s.var + eps), false, f);
+  const Tensor scaled = x * k.to(x.dtype()), root = std::sqrt(eps) * k;
+  const Statistics of = statistics(scaled);
+  s = {of.mean / k, of.var / k / k};
+  return normalize(op, scaled, gamma, beta, of.mean, sqrt(of.var + root * root), false, f);
+}
+
+void check_eps(const char* op, double eps) {
+  if (!(eps >= 0 && eps < INFINITY)) fail("{}: expected eps >= 0, finite; got {}.", op, eps);
+}
 void check(const char* op, const Tensor& x,
            std::initializer_list<std::pair<const char*, Input>> channels) {
   check_defined(op, "x", x);
@@ -159,12 +194,16 @@ Tensor batch_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta, Tens
   const char* op = "batch_norm";
   check(op, x, {{"gamma", gamma}, {"beta", beta}});
   check(op, x, {{"running_mean", running_mean}, {"running_var", running_var}});
+  check_eps(op, options.eps);
+  if (!(options.momentum >= 0 && options.momentum <= 1)) {
+    fail("{}: expected momentum in 0..1; got {}.", op, options.momentum);
+  }
   const double n = static_cast<double>(x.shape().without(x.rank() - 1).numel());
   const bool tracks = running_mean.defined() && running_var.defined();
   if (!options.training) {
     if (!tracks) fail("{}: expected running statistics outside training; got undefined ones.", op);
-    const Statistics s{running_mean.to(f64).clone(), running_var.to(f64)};
-    return normalize(op, x, gamma, beta, s, options.eps, true, activation);
+    return normalize(op, x, gamma, beta, running_mean.to(f64).clone(),
+                     sqrt(running_var.to(f64) + options.eps), true, activation);
   }
   if (n == 1) {
     fail(
@@ -172,16 +211,18 @@ Tensor batch_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta, Tens
         "or eval().",
         op, x.shape());
   }
-  const Statistics s = statistics(x);
+  Statistics s;
+  const Tensor y = normalize(op, x, gamma, beta, s, options.eps, activation);
   if (const double r = options.momentum; tracks && n > 0) {
     running_mean.mul_(1 - r).add_(s.mean.to(x.dtype()), r);
     running_var.mul_(1 - r).add_((s.var * (n / (n - 1))).to(x.dtype()), r);
   }
-  return normalize(op, x, gamma, beta, s, options.eps, false, activation);
+  return y;
 }
 
 Tensor layer_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta, double eps) {
   check("layer_norm", x, {{"gamma", gamma}, {"beta", beta}});
+  check_eps("layer_norm", eps);
   const Shape& shape = x.shape();
   const Tensor rows = reshape(x, {shape.without(x.rank() - 1).numel(), shape.last()});
   return reshape(group_norm(rows, 1, gamma, beta, eps), {shape.begin(), shape.end()});
@@ -191,6 +232,7 @@ Tensor group_norm(const Tensor& x, int64_t groups, const Tensor& gamma, const Te
                   double eps) {
   const char* op = "group_norm";
   check(op, x, {{"gamma", gamma}, {"beta", beta}});
+  check_eps(op, eps);
   const int64_t n = x.dim(0), channels = x.dim(-1);
   if (groups < 1 || channels % groups != 0) {
     fail("{}: expected a number of groups that divides the {} channels of x {}; got {}.", op,
@@ -200,7 +242,8 @@ Tensor group_norm(const Tensor& x, int64_t groups, const Tensor& gamma, const Te
   const int64_t c = channels / groups, places = x.numel() / std::max<int64_t>(1, n * channels);
   const Tensor split = permute(reshape(x, {n, places, groups, c}), {1, 3, 0, 2});
   const Tensor columns = reshape(split, {places * c, n * groups});
-  Tensor y = normalize(op, columns, {}, {}, statistics(columns), eps, false, Identity{});
+  Statistics s;
+  Tensor y = normalize(op, columns, {}, {}, s, eps, Identity{});
   y = permute(reshape(y, {places, c, n, groups}), {2, 0, 3, 1});
   y = reshape(y, {x.shape().begin(), x.shape().end()});
   if (gamma.defined()) y = y * gamma;

@@ -2,9 +2,9 @@
 //
 // The variance is the biased one; gamma and beta are [channels], undefined ones count as 1 and 0.
 // With dz = dy f' and means over what was normalized together: dgamma = sum dz xhat, dbeta = sum
-// dz, dx = (g - mean(g) - xhat mean(g xhat)) / sqrt(var + eps), where g = gamma dz. f32, f64. A NaN
-// makes NaN of all that is normalized with it. Errors: x of rank 1; sizes or dtypes that do not
-// fit.
+// dz, dx = (g - mean(g) - xhat mean(g xhat)) / sqrt(var + eps), where g = gamma dz. f32, f64, up to
+// their largest and smallest values. A NaN makes NaN of all that is normalized with it. Errors: x
+// of rank 1; sizes or dtypes that do not fit; eps below 0 or not finite.
 #pragma once
 
 #include "ramp/autograd/activation.h"
@@ -21,7 +21,8 @@ struct BatchNormOptions {
 /// Each channel by itself, x [.., c]. In training by the batch's statistics; the running ones (if
 /// defined) move in place, r += momentum (batch's - r), with the unbiased variance. Else by the
 /// running ones, as constants: dx = g / sqrt(var + eps). Errors: one value per channel in training;
-/// no running statistics outside. Source: Ioffe and Szegedy (2015), algorithm 1.
+/// no running statistics outside; momentum outside 0..1. Source: Ioffe and Szegedy (2015),
+/// algorithm 1.
 Tensor batch_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta, Tensor& running_mean,
                   Tensor& running_var, BatchNormOptions options = {},
                   const Activation& activation = Identity{});

@@ -8,6 +8,7 @@
 #include "ramp/autograd/ops_elementwise.h"
 #include "ramp/autograd/ops_norm.h"
 #include "ramp/autograd/ops_reduce.h"
+#include "ramp/autograd/ops_shape.h"
 #include "ramp/core/kernels/kernels.h"
 #include "ramp/core/random.h"
 #include "ramp/layers/norm.h"
@@ -178,6 +179,62 @@ TEST_CASE("a large offset costs the variance no digits") {
     check_close(layer_norm(x).to(f64), layer_norm(x.to(f64)), 2e-6);
     check_close(group_norm(x, 2).to(f64), group_norm(x.to(f64), 2), 2e-6);
   }
+}
+
+TEST_CASE("values whose squares are too large or too small: as others, in units of their own") {
+  const double eps = 1e-5;
+  // x is multiplied by 2^k; what is normalized has the same bits then, when eps is 0 or goes along.
+  for (const auto& [dtype, k] : std::vector<std::pair<DType, int>>{{f32, 50},
+                                                                   {f32, 64},
+                                                                   {f32, 100},
+                                                                   {f32, 125},
+                                                                   {f32, -50},
+                                                                   {f32, -70},
+                                                                   {f32, -120},
+                                                                   {f64, 330},
+                                                                   {f64, 600},
+                                                                   {f64, 1020},
+                                                                   {f64, -400},
+                                                                   {f64, -1000}}) {
+    INFO(name_of(dtype), " 2^", k);
+    const double factor = std::ldexp(1, k);
+    // The first channel (row, group) stays as it is: each has its own scale.
+    const Tensor x = Rng(1).uniform({40, 6}, -1.5, 1.5, dtype), dy = random({40, 6}, 2, dtype);
+    for (int kind = 0; kind < 3; ++kind) {
+      INFO("kind ", kind);
+      Tensor units = Tensor::full(kind == 0 ? Shape{6} : Shape{40, 1}, factor, dtype);
+      units.rows(0, 1).fill_(1);
+      const auto run = [&](const Tensor& x, double eps) {
+        Tensor leaf = x.clone().requires_grad_();
+        Tensor gamma = Tensor::full({6}, 1.5, dtype).requires_grad_();
+        Tensor mean = Tensor::zeros({6}, dtype), var = Tensor::zeros({6}, dtype);
+        const Tensor y = kind == 0
+                             ? batch_norm(leaf, gamma, {}, mean, var, {.momentum = 1, .eps = eps})
+                         : kind == 1 ? layer_norm(leaf, gamma, {}, eps)
+                                     : group_norm(leaf, 2, gamma, {}, eps);
+        backward(y, dy);
+        return std::array{y.detach(), gamma.grad(), leaf.grad(), mean};
+      };
+      const auto plain = run(x, 0), huge = run(x * units, k > 0 ? eps : 0);
+      const double t = dtype == f32 ? 1e-5 : 1e-13;
+      const auto but_first = [](const Tensor& x) { return x.rows(1, x.dim(0)); };
+      const auto columns = [&](const Tensor& x) { return kind == 0 ? transpose(x) : x; };
+      check_close(but_first(columns(huge[0])), but_first(columns(plain[0])), t);
+      check_close(huge[1], plain[1], k > 0 ? 1e-4 : t);
+      check_close(but_first(columns(huge[2] * units)), but_first(columns(plain[2])), t);
+      if (kind == 0) check_close(huge[3] / units, plain[3], t);
+      // The first one does not see that others are scaled.
+      const auto same = run(x, k > 0 ? eps : 0);
+      check_close(columns(huge[0]).rows(0, 1), columns(same[0]).rows(0, 1), 0);
+      check_close(columns(huge[2]).rows(0, 1), columns(same[2]).rows(0, 1), 0);
+    }
+  }
+  // All of one value, NaN and inf are as they were.
+  const Tensor x = Tensor::of<float>({1e30f, NAN, INFINITY, 1e30f, 1, 1}, {2, 3});
+  Tensor none, also_none;
+  const std::vector<double> y = batch_norm(x, {}, {}, none, also_none).values();
+  CHECK(y[0] == 0);
+  for (const size_t i : {1, 2, 4, 5}) CHECK(std::isnan(y[i]));
 }
 
 TEST_CASE("bit-equal for any number of threads") {
@@ -378,6 +435,16 @@ TEST_CASE("errors") {
         }) ==
         "group_norm: expected a number of groups that divides the 6 channels of x [2, 6]; got 4.");
   CHECK(message([&] { group_norm(Tensor::ones({2, 6}), 0); }).find("got 0.") != std::string::npos);
+  for (const double bad : {-1e-5, double(NAN), double(INFINITY)}) {
+    const std::string got = fmt::format(": expected eps >= 0, finite; got {}.", bad);
+    CHECK(message([&] { batch_norm(x, {}, {}, mean, var, {.eps = bad}); }) == "batch_norm" + got);
+    CHECK(message([&] { layer_norm(x, {}, {}, bad); }) == "layer_norm" + got);
+    CHECK(message([&] { group_norm(x, 1, {}, {}, bad); }) == "group_norm" + got);
+  }
+  for (const double bad : {-0.1, 1.1, double(NAN)}) {
+    CHECK(message([&] { batch_norm(x, {}, {}, mean, var, {.momentum = bad}); }) ==
+          fmt::format("batch_norm: expected momentum in 0..1; got {}.", bad));
+  }
   CHECK(message([] { BatchNorm(0); }) == "norm: expected at least 1 channel; got 0.");
   Sequential net{BatchNorm2d(16), GroupNorm(3, 16)};
   CHECK(message([&] {

@@ -247,6 +247,105 @@ TEST_CASE("losses at infinity are their limits") {
   CHECK(cross_entropy(x, Tensor::of<float>({0.5f, 0.5f, 0}, {1, 3})).item() == inf);
 }
 
+TEST_CASE("kl_div: a class that both rule out costs nothing, as every class of q = 0") {
+  constexpr double inf = std::numeric_limits<double>::infinity();
+  for (const DType dtype : {f32, f64}) {
+    const auto of = [&](const std::vector<double>& v) { return Tensor::of(v).to(dtype); };
+    for (const bool log_target : {false, true}) {
+      INFO(name_of(dtype), log_target ? " log q" : " q");
+      const double none = log_target ? -inf : 0;
+      const KlDivOptions sum{.log_target = log_target, .reduction = Reduction::sum};
+      Tensor log_p = of({-inf}).requires_grad_(), q = of({none}).requires_grad_();
+      Tensor l = kl_div(log_p, q, sum);
+      CHECK(l.item() == 0);
+      backward(l);
+      CHECK(log_p.grad().item() == 0);
+      CHECK(q.grad().item() == 0);
+
+      Tensor x = of({.5, 1, -inf}).requires_grad_();
+      q = of({.4, .6, 0});
+      if (log_target) q = log(q);
+      q.requires_grad_();
+      l = kl_div(log_softmax(x), q, sum);
+      CHECK(l.item() == doctest::Approx(0.00106547).epsilon(dtype == f32 ? 1e-3 : 1e-5));
+      backward(l);
+      const double p = 1 / (1 + std::exp(.5));  // of the first class
+      check_close(x.grad(), of({p - .4, .4 - p, 0}), 1e-7);
+      const double d0 = 1 + std::log(.4 / p), d1 = 1 + std::log(.6 / (1 - p));
+      check_close(q.grad(), log_target ? of({.4 * d0, .6 * d1, 0}) : of({d0, d1, 0}), 1e-6);
+    }
+    // NaN stays NaN.
+    CHECK(std::isnan(kl_div(of({NAN}), of({0})).item()));
+    CHECK(std::isnan(kl_div(of({NAN}), of({-inf}), {.log_target = true}).item()));
+    CHECK(kl_div(of({-inf}), of({.5})).item() == inf);
+  }
+}
+
+TEST_CASE("rows that count for nothing have gradient 0, whatever they hold") {
+  constexpr float inf = std::numeric_limits<float>::infinity();
+  for (const float bad : {-inf, NAN, inf}) {
+    for (const double smoothing : {0., 0.1}) {
+      for (const bool weighted : {false, true}) {
+        Tensor x = Tensor::of<float>({1, 2, 3, bad, bad, bad}, {2, 3}).requires_grad_();
+        CrossEntropyOptions o{.label_smoothing = smoothing};
+        if (weighted) o.class_weights = Tensor::of<float>({2, 1, 3});
+        const Tensor l = cross_entropy(x, Tensor::of<int64_t>({0, -100}), o);
+        backward(l);
+        Tensor alone = x.rows(0, 1).clone().requires_grad_();
+        const Tensor of_alone = cross_entropy(alone, Tensor::of<int64_t>({0}), o);
+        backward(of_alone);
+        check_close(l, of_alone, 1e-7);
+        check_close(x.grad().rows(0, 1), alone.grad(), 1e-7);
+        CHECK(x.grad().rows(1, 2).values() == std::vector<double>{0, 0, 0});
+      }
+    }
+    // Soft targets that are all 0, a class of weight 0.
+    const Tensor q = Tensor::of<float>({1, 0, 0, 0, 0, 0}, {2, 3});
+    const Tensor w = Tensor::of<float>({1, 0, 1}), labels = Tensor::of<int64_t>({0, 1});
+    for (const bool soft : {false, true}) {
+      Tensor x = Tensor::of<float>({1, 2, 3, bad, bad, bad}, {2, 3}).requires_grad_();
+      const Tensor l = soft ? cross_entropy(x, q) : cross_entropy(x, labels, {.class_weights = w});
+      CHECK(std::isfinite(l.item()));
+      backward(l);
+      CHECK(x.grad().rows(1, 2).values() == std::vector<double>{0, 0, 0});
+    }
+  }
+}
+
+TEST_CASE("bce_with_logits: pos_weight to the last digits") {
+  constexpr float inf = std::numeric_limits<float>::infinity();
+  for (const float w : {1e-6f, 1e-3f, 1.f, 1e3f}) {
+    INFO(w);
+    for (const float t : {0.f, 0.25f, 1.f}) {
+      std::vector<double> at;
+      for (double x = -90; x <= 90; x += 0.625) at.push_back(x);
+      const auto run = [&](DType dtype) {
+        Tensor x = Tensor::of(at).to(dtype).requires_grad_();
+        const Tensor target = Tensor::full(x.shape(), t, dtype);
+        const Tensor l = bce_with_logits(
+            x, target,
+            {.pos_weight = Tensor::of<float>({w}).to(dtype), .reduction = Reduction::none});
+        backward(l, Tensor::ones(x.shape(), dtype));
+        return std::array{l.detach().to(f64), x.grad().to(f64)};
+      };
+      const auto y = run(f32), exact = run(f64);
+      for (size_t i = 0; i < 2; ++i) {
+        // Two terms of the derivative may cancel.
+        const double tolerance = i == 0 || t == 0 || t == 1 ? 1e-6 : 1e-5;
+        for (size_t k = 0; k < at.size(); ++k) {
+          INFO(at[k], " ", y[i].values()[k], " ", exact[i].values()[k]);
+          if (std::fabs(exact[i].values()[k]) < 1e-37) continue;
+          CHECK(y[i].values()[k] ==
+                doctest::Approx(exact[i].values()[k]).scale(0).epsilon(tolerance));
+        }
+      }
+    }
+  }
+  CHECK(bce_with_logits(Tensor::of<float>({inf, inf, -inf, -inf}), Tensor::of<float>({1, 0, 1, 0}),
+                        {.pos_weight = Tensor::of<float>({2}), .reduction = Reduction::none})
+            .values() == std::vector<double>{0, inf, inf, 0});
+}
+
 TEST_CASE("losses at their kinks") {
   const auto slope = [](auto loss, float y, float t) {
     const Tensor x = Tensor::of<float>({y}).requires_grad_();
@@ -301,9 +400,14 @@ TEST_CASE("the pairwise losses: a user's mistakes") {
           name + " is undefined (moved from, or never set). Hint: give it a value first.");
     CHECK(loss(x, one).rank() == 0);
   }
-  CHECK(message([&] { smooth_l1_loss(x, x, -1); }) ==
-        "smooth_l1_loss: expected beta >= 0; got -1.");
-  CHECK(message([&] { huber_loss(x, x, 0); }) == "huber_loss: expected delta > 0; got 0.");
+  for (const double bad : {-1., double(NAN), double(INFINITY)}) {
+    CHECK(message([&] { smooth_l1_loss(x, x, bad); }) ==
+          fmt::format("smooth_l1_loss: expected beta >= 0, finite; got {}.", bad));
+  }
+  for (const double bad : {0., -1., double(NAN)}) {
+    CHECK(message([&] { huber_loss(x, x, bad); }) ==
+          fmt::format("huber_loss: expected delta > 0; got {}.", bad));
+  }
   CHECK(message([&] {
           bce_loss(Tensor::of<float>({0, 1.5f}), Tensor::zeros({2}));
         }) ==
@@ -375,8 +479,10 @@ TEST_CASE("cross_entropy: a user's mistakes") {
         "cross_entropy: expected class_weights f32 [10], one for each class; got f32 [4].");
   CHECK(message([&] { cross_entropy(x, x, {.class_weights = Tensor::ones({10}, f64)}); }) ==
         "cross_entropy: expected class_weights f32 [10], one for each class; got f64 [10].");
-  CHECK(message([&] { cross_entropy(x, x, {.label_smoothing = 1.5}); }) ==
-        "cross_entropy: expected label_smoothing in 0..1; got 1.5.");
+  for (const double bad : {1.5, -0.1, double(NAN)}) {
+    CHECK(message([&] { cross_entropy(x, x, {.label_smoothing = bad}); }) ==
+          fmt::format("cross_entropy: expected label_smoothing in 0..1; got {}.", bad));
+  }
   CHECK(message([&] {
           cross_entropy(x, labels({-1, -1, -1, -1}), {.ignore_index = -1});
         }) ==

@@ -108,24 +108,31 @@ void log_softmax(int64_t rows, int64_t n, const T* x, T* y) {
   }
 }
 
-// dx = y (dy - sum(dy y))
+// dx = y (dy - sum(dy y)). Where no dy counts dx is 0, even of a row that is NaN.
 template <typename T>
 void softmax_vjp(int64_t rows, int64_t n, const T* y, const T* dy, T* dx) {
   for (int64_t i = 0; i < rows; ++i, y += n, dy += n, dx += n) {
     const Row<T> row(i, rows, n);
-    const Vec<T> s = row.sum([&](int64_t j) { return row.get(y, j) * row.get(dy, j); });
-    for (int64_t j = 0; j < row.count; ++j) row.put(dx, j, row.get(y, j) * (row.get(dy, j) - s));
+    const Vec<T> s = row.sum([&](int64_t j) {
+      const Vec<T> g = row.get(dy, j);
+      return g == 0 ? g : row.get(y, j) * g;
+    });
+    for (int64_t j = 0; j < row.count; ++j) {
+      const Vec<T> g = row.get(dy, j) - s;
+      row.put(dx, j, g == 0 ? g : row.get(y, j) * g);
+    }
   }
 }
 
-// dx = dy - exp(y) sum(dy)
+// dx = dy - exp(y) sum(dy), and 0 as above
 template <typename T>
 void log_softmax_vjp(int64_t rows, int64_t n, const T* y, const T* dy, T* dx) {
   for (int64_t i = 0; i < rows; ++i, y += n, dy += n, dx += n) {
     const Row<T> row(i, rows, n);
     const Vec<T> s = row.sum([&](int64_t j) { return row.get(dy, j); });
     for (int64_t j = 0; j < row.count; ++j) {
-      row.put(dx, j, row.get(dy, j) - vexp<T>(row.get(y, j)) * s);
+      const Vec<T> g = row.get(dy, j);
+      row.put(dx, j, (g == 0) & (s == 0) ? g : g - vexp<T>(row.get(y, j)) * s);
     }
   }
 }
