@@ -80,8 +80,7 @@ void train(Sequential& net, const TrainTest& data, const Options& o) {
   Progress progress(o.epochs, batches.count() * o.batch);
   // Up to the full rate in a fifth of the way, then down to 0.
   const double steps = static_cast<double>(o.epochs * batches.count() + 1);
-  const Schedule factor =
-      sequence({{0.2 * steps, warmup(0.2 * steps)}, {0, polynomial_decay(0.8 * steps)}});
+  const Schedule factor = warmup(0.2 * steps).then(0.2 * steps, polynomial_decay(0.8 * steps));
   double test_accuracy = 0;
   for (int64_t epoch = 0; epoch < o.epochs; ++epoch) {
     for (const auto& [x, y] : Prefetch(batches.epoch(epoch, augment))) {

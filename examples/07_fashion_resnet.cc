@@ -79,8 +79,7 @@ int main(int argc, char** argv) {
     Progress progress(epochs, batches.count() * batch);
     // Up to the full rate in a fifth of the way, then down to 0.
     const auto steps = static_cast<double>(epochs * batches.count());
-    const Schedule factor =
-        sequence({{0.2 * steps, warmup(0.2 * steps)}, {0, polynomial_decay(0.8 * steps)}});
+    const Schedule factor = warmup(0.2 * steps).then(0.2 * steps, polynomial_decay(0.8 * steps));
     double test_accuracy = 0;
     for (int64_t epoch = 0; epoch < epochs; ++epoch) {
       for (const auto& [x, y] : Prefetch(batches.epoch(epoch, shift))) {

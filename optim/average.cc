@@ -7,12 +7,16 @@
 
 namespace ramp {
 
-WeightAverage::WeightAverage(Module& module) : own_(module.named_parameters()) {
+WeightAverage::WeightAverage(Module& module) {
+  const auto add = [this](const std::vector<NamedTensor>& list) {
+    for (const NamedTensor& t : list) {
+      const auto is_it = [&](const NamedTensor& o) { return o.tensor.same_memory(t.tensor); };
+      if (std::none_of(own_.begin(), own_.end(), is_it)) own_.push_back(t);  // tied: once
+    }
+  };
+  add(module.named_parameters());
   parameters_ = own_.size();
-  for (const NamedTensor& s : module.state()) {
-    const auto is_it = [&](const NamedTensor& p) { return p.name == s.name; };
-    if (std::none_of(own_.begin(), own_.end(), is_it)) own_.push_back(s);
-  }
+  add(module.state());
   for (const NamedTensor& t : own_) average_.push_back({t.name, t.tensor.detach().clone()});
 }
 
@@ -25,7 +29,7 @@ void WeightAverage::update() {
       a.copy_(w.detach());
       continue;
     }
-    a.copy_(a + share(static_cast<double>(n)) * (w.detach() - a));
+    a.copy_(a + weight(static_cast<double>(n)) * (w.detach() - a));
   }
 }
 
@@ -54,7 +58,7 @@ EMA::EMA(Module& module, EmaOptions options) : WeightAverage(module), options_(o
   }
 }
 
-double EMA::share(double n) const {
+double EMA::weight(double n) const {
   return 1 - (options_.warmup ? std::min(options_.decay, (1 + n) / (10 + n)) : options_.decay);
 }
 

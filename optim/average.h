@@ -21,7 +21,7 @@ class WeightAverage {
  protected:
   explicit WeightAverage(Module& module);
   /// f for the n-th update after the first, from 1.
-  virtual double share(double n) const = 0;
+  virtual double weight(double n) const = 0;
 
  private:
   std::vector<NamedTensor> own_, average_;  // parameters, then buffers
@@ -41,7 +41,7 @@ class EMA final : public WeightAverage {
   explicit EMA(Module& module, EmaOptions options = {});
 
  protected:
-  double share(double n) const override;
+  double weight(double n) const override;
 
  private:
   EmaOptions options_;
@@ -56,7 +56,7 @@ class SWA final : public WeightAverage {
   explicit SWA(Module& module) : WeightAverage(module) {}
 
  protected:
-  double share(double n) const override { return 1 / (n + 1); }
+  double weight(double n) const override { return 1 / (n + 1); }
 };
 
 }  // namespace ramp

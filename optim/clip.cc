@@ -101,9 +101,9 @@ double clip_grad_norm(const Parameters& parameters, double limit, bool allow_non
   return norm;
 }
 
-void clip_grad_adaptive(const Parameters& parameters, double factor, double eps) {
-  check_limit("clip_grad_adaptive", "the factor", factor);
-  check_limit("clip_grad_adaptive", "eps", eps);
+void adaptive_clip_grad(const Parameters& parameters, double factor, double eps) {
+  check_limit("adaptive_clip_grad", "the factor", factor);
+  check_limit("adaptive_clip_grad", "eps", eps);
   each_gradient(parameters, [&](const NamedTensor& p, Tensor& g) {
     const std::vector<double> w = unit_norms(p.tensor);
     std::vector<double> f = unit_norms(g);
@@ -115,8 +115,8 @@ void clip_grad_adaptive(const Parameters& parameters, double factor, double eps)
   });
 }
 
-void limit_norm(const Parameters& parameters, double limit) {
-  check_limit("limit_norm", "the limit", limit);
+void max_norm(const Parameters& parameters, double limit) {
+  check_limit("max_norm", "the limit", limit);
   for (const NamedTensor& p : parameters) {
     if (p.tensor.rank() < 2) continue;
     std::vector<double> f = unit_norms(p.tensor);

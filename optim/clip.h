@@ -20,11 +20,11 @@ double clip_grad_norm(const Parameters& parameters, double limit, bool allow_non
 /// out], or all of a tensor of one axis. |w| counts as at least eps. The paper leaves out the last
 /// layer: pass the other parameters. Errors: a factor or eps that is negative or NaN.
 /// Source: Brock et al. (2021), eq. 3.
-void clip_grad_adaptive(const Parameters& parameters, double factor = 0.01, double eps = 1e-3);
+void adaptive_clip_grad(const Parameters& parameters, double factor = 0.01, double eps = 1e-3);
 
 /// w = w limit / |w| where |w| > limit, for the incoming weights of each unit: the columns of w
 /// [.., in, out]. Tensors of one axis (biases) stay. Errors: a limit that is negative or NaN.
 /// Source: Srebro and Shraibman (2005); Hinton et al. (2012), section 2.
-void limit_norm(const Parameters& parameters, double limit);
+void max_norm(const Parameters& parameters, double limit);
 
 }  // namespace ramp

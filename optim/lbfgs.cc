@@ -10,6 +10,9 @@ namespace {
 
 using Vector = std::vector<double>;
 
+// The loss where it or its gradient is no finite number.
+constexpr double kTooFar = HUGE_VAL;
+
 double dot(size_t n, const double* a, const double* b) {
   double sum = 0;
   for (size_t i = 0; i < n; ++i) sum += a[i] * b[i];
@@ -22,14 +25,14 @@ double largest(const Vector& v) {
   return most;
 }
 
-// Where the cubic through two places, with their slopes, is least; within [lo, hi].
+// Where the cubic through two places, with their slopes, is least; within [lo, hi]. The middle,
+// where there is no such place.
 double cubic_minimum(double t1, double f1, double g1, double t2, double f2, double g2, double lo,
                      double hi) {
   if (t1 > t2) return cubic_minimum(t2, f2, g2, t1, f1, g1, lo, hi);
-  const double a = g1 + g2 - 3 * (f1 - f2) / (t1 - t2), square = a * a - g1 * g2;
-  if (!(square >= 0)) return (lo + hi) / 2;
-  const double root = std::sqrt(square);
-  return std::clamp(t2 - (t2 - t1) * ((g2 + root - a) / (g2 - g1 + 2 * root)), lo, hi);
+  const double a = g1 + g2 - 3 * (f1 - f2) / (t1 - t2), root = std::sqrt(a * a - g1 * g2),
+               t = t2 - (t2 - t1) * ((g2 + root - a) / (g2 - g1 + 2 * root));
+  return std::isnan(t) ? (lo + hi) / 2 : std::clamp(t, lo, hi);
 }
 
 }  // namespace
@@ -67,7 +70,9 @@ void LBFGS::put(const Vector& w, double t) {
     p.tensor.announce_write();
     visit_float("LBFGS", p.tensor.dtype(), [&]<typename T>(T) {
       T* x = p.tensor.mutable_data<T>();
-      for (int64_t i = 0; i < p.tensor.numel(); ++i, ++at) x[i] = static_cast<T>(w[at] + t * d[at]);
+      for (int64_t i = 0; i < p.tensor.numel(); ++i, ++at) {
+        x[i] = static_cast<T>(t == 0 ? w[at] : w[at] + t * d[at]);
+      }
     });
   }
 }
@@ -85,6 +90,9 @@ LBFGS::Place LBFGS::evaluate(const std::function<Tensor()>& loss, const Vector& 
     place.gradient.insert(place.gradient.end(), v.begin(), v.end());
   }
   place.slope = dot(w.size(), place.gradient.data(), direction_.data<double>());
+  const auto is_finite = [](double g) { return std::isfinite(g); };
+  if (!std::all_of(place.gradient.begin(), place.gradient.end(), is_finite)) place.loss = kTooFar;
+  if (!std::isfinite(place.loss)) place.loss = kTooFar;
   return place;
 }
 
@@ -99,17 +107,25 @@ LBFGS::Place LBFGS::search(const std::function<Tensor()>& loss, const Vector& w,
   const auto flat = [&](const Place& p) { return std::fabs(p.slope) <= -kCurvature * start.slope; };
 
   Place low = start, high = evaluate(loss, w, t);
+  double wall = HUGE_VAL;  // from here on it is too far
   int tries = 0;
   for (;; ++tries) {
     if (tries >= most) {
       low = start;
       break;
     }
+    if (high.loss == kTooFar) {
+      wall = high.t;
+      high = evaluate(loss, w, (low.t + wall) / 2);
+      continue;
+    }
     if (too_high(high) || (tries > 1 && high.loss >= low.loss)) break;
     if (flat(high)) return high;
     if (high.slope >= 0) break;
-    const double next = cubic_minimum(low.t, low.loss, low.slope, high.t, high.loss, high.slope,
-                                      high.t + 0.01 * (high.t - low.t), high.t * 10);
+    const double most_t = std::min(high.t * 10, (high.t + wall) / 2),
+                 least_t = std::min(high.t + 0.01 * (high.t - low.t), most_t);
+    const double next =
+        cubic_minimum(low.t, low.loss, low.slope, high.t, high.loss, high.slope, least_t, most_t);
     low = std::exchange(high, evaluate(loss, w, next));
   }
   if (high.loss < low.loss) std::swap(low, high);
@@ -203,8 +219,17 @@ double LBFGS::step(const std::function<Tensor()>& loss) {
     const Vector v = p.tensor.values();
     w.insert(w.end(), v.begin(), v.end());
   }
+  // Also after an exception out of loss() the weights are the best ones so far.
+  struct Put {
+    LBFGS& lbfgs;
+    const Vector& w;
+    ~Put() { lbfgs.put(w, 0); }
+  } const put_back{*this, w};
   Place place = evaluate(loss, w, 0);
   const double before = place.loss;
+  if (before == kTooFar) {
+    fail("LBFGS: the loss and its gradient must be finite where step() starts; got NaN or inf.");
+  }
   for (int k = 1; largest(place.gradient) > options_.gradient_tolerance; ++k) {
     const bool first = counts[2]++ == 0;
     if (!first) remember(place.gradient);
@@ -216,7 +241,7 @@ double LBFGS::step(const std::function<Tensor()>& loss) {
                       dot(w.size(), place.gradient.data(), direction_.data<double>()),
                       place.gradient};
     scales[0] = options_.lr * (first ? std::min(1., 1 / size) : 1);
-    if (start.slope > -options_.change_tolerance) break;
+    if (!std::isfinite(start.slope) || start.slope > -options_.change_tolerance) break;
     place = search(loss, w, start, scales[0]);
     scales[0] = place.t;
     double change = 0;
@@ -231,7 +256,6 @@ double LBFGS::step(const std::function<Tensor()>& loss) {
       break;
     }
   }
-  put(w, 0);
   return before;
 }
 

@@ -19,10 +19,10 @@ struct LbfgsOptions {
 /// w += t d, d = -H g, where H, made of the last differences of weights and gradients, stands for
 /// the inverse of the second derivative, and t satisfies the strong Wolfe conditions (c1 = 1e-4,
 /// c2 = 0.9), by cubic interpolation. Its numbers are f64, the parameters f32 or f64; those without
-/// a gradient stay where they are.
-/// Errors: options that are negative, NaN or 0; no parameters that require a gradient.
-/// Source: Nocedal and Wright, Numerical Optimization (2006), algorithms 7.4, 3.5 and 3.6; the
-/// limits of the interpolation are those of PyTorch.
+/// a gradient stay where they are. Where the loss or its gradient is NaN or inf, t is too large.
+/// Errors: such a loss where step() starts; options that are negative, NaN or 0; no parameters that
+/// require a gradient. Source: Nocedal and Wright, Numerical Optimization (2006),
+/// algorithms 7.4, 3.5 and 3.6; the limits of the interpolation are those of PyTorch.
 class LBFGS {
  public:
   explicit LBFGS(Parameters parameters, LbfgsOptions options = {});

@@ -4,18 +4,22 @@
 #include <cmath>
 #include <numbers>
 
-#include "ramp/core/error.h"
-
 namespace ramp {
 namespace {
+
+constexpr double kSlack = 1e-9;
+
+bool reached(double t, double end) { return t >= end - kSlack * std::max(1., end); }
 
 void check_steps(const char* name, double steps) {
   if (!(steps > 0) || !std::isfinite(steps)) {
     fail("{}: expected a finite number of steps above 0; got {}.", name, steps);
   }
 }
-void check_finite(const char* name, const char* what, double value) {
-  if (!std::isfinite(value)) fail("{}: {} must be finite; got {}.", name, what, value);
+void check_at_least(const char* name, const char* what, double value, double least = 0) {
+  if (!(value >= least) || !std::isfinite(value)) {
+    fail("{}: {} must be a finite number of at least {}; got {}.", name, what, least, value);
+  }
 }
 
 // From a at t = 0 to b at t = 1, and that behind it.
@@ -26,107 +30,103 @@ double half_cosine(double a, double b, double t) {
 
 }  // namespace
 
+Schedule Schedule::then(double steps, Schedule next) const {
+  check_steps("then", steps);
+  return [first = *this, steps, next = std::move(next)](double t) {
+    return reached(t, steps) ? next(std::max(t - steps, 0.)) : first(t);
+  };
+}
+
+Schedule operator*(Schedule a, Schedule b) {
+  return [a = std::move(a), b = std::move(b)](double t) { return a(t) * b(t); };
+}
+
 Schedule step_decay(double every, double gamma) {
   check_steps("step_decay", every);
-  check_finite("step_decay", "gamma", gamma);
-  return [=](double t) { return std::pow(gamma, std::floor(t / every)); };
+  check_at_least("step_decay", "gamma", gamma);
+  return [=](double t) { return std::pow(gamma, std::floor(t / every + kSlack)); };
 }
 
 Schedule multistep_decay(std::vector<double> milestones, double gamma) {
-  check_finite("multistep_decay", "gamma", gamma);
-  const auto falls = std::is_sorted_until(milestones.begin(), milestones.end());
-  if (falls != milestones.end()) {
-    fail("multistep_decay: the milestones must rise; got {} after {}.", *falls, *(falls - 1));
+  check_at_least("multistep_decay", "gamma", gamma);
+  for (size_t i = 0; i < milestones.size(); ++i) {
+    check_at_least("multistep_decay", "a milestone", milestones[i]);
+    if (i == 0 || milestones[i] >= milestones[i - 1]) continue;
+    fail("multistep_decay: the milestones must rise; got {} after {}.", milestones[i],
+         milestones[i - 1]);
   }
   return [=](double t) {
-    const auto passed = std::upper_bound(milestones.begin(), milestones.end(), t);
-    return std::pow(gamma, passed - milestones.begin());
+    const auto is_reached = [t](double milestone) { return reached(t, milestone); };
+    return std::pow(gamma, std::count_if(milestones.begin(), milestones.end(), is_reached));
   };
 }
 
 Schedule exponential_decay(double gamma) {
-  check_finite("exponential_decay", "gamma", gamma);
+  check_at_least("exponential_decay", "gamma", gamma);
   return [=](double t) { return std::pow(gamma, t); };
 }
 
 Schedule polynomial_decay(double steps, double power) {
   check_steps("polynomial_decay", steps);
-  check_finite("polynomial_decay", "the power", power);
+  check_at_least("polynomial_decay", "the power", power);
   return [=](double t) { return std::pow(line(1, 0, t / steps), power); };
 }
 
 Schedule warmup(double steps, double start) {
   check_steps("warmup", steps);
-  check_finite("warmup", "the start", start);
+  check_at_least("warmup", "the start", start);
   return [=](double t) { return line(start, 1, t / steps); };
 }
 
 Schedule cosine_decay(double steps, double end) {
   check_steps("cosine_decay", steps);
-  check_finite("cosine_decay", "the end", end);
+  check_at_least("cosine_decay", "the end", end);
   return [=](double t) { return half_cosine(1, end, t / steps); };
 }
 
 Schedule cosine_restarts(double steps, double growth, double end) {
   check_steps("cosine_restarts", steps);
-  check_finite("cosine_restarts", "the end", end);
-  if (!(growth >= 1) || !std::isfinite(growth)) {
-    fail("cosine_restarts: growth must be a finite number of at least 1; got {}.", growth);
-  }
+  check_at_least("cosine_restarts", "growth", growth, 1);
+  check_at_least("cosine_restarts", "the end", end);
   return [=](double t) {
     double length = steps;
-    for (; growth > 1 && t >= length; length *= growth) t -= length;
-    return half_cosine(1, end, std::fmod(t, length) / length);
+    for (; growth > 1 && reached(t, length); length *= growth) t -= length;
+    const double cycles = t / length;
+    return half_cosine(1, end, std::max(cycles - std::floor(cycles + kSlack), 0.));
   };
 }
 
 Schedule one_cycle(double steps, OneCycleOptions o) {
   check_steps("one_cycle", steps);
-  check_finite("one_cycle", "the start", o.start);
-  check_finite("one_cycle", "the end", o.end);
-  if (!(o.warm >= 0 && o.warm <= 1)) {
-    fail("one_cycle: the share `warm` must be in [0, 1]; got {}.", o.warm);
+  check_at_least("one_cycle", "the start", o.start);
+  check_at_least("one_cycle", "the end", o.end);
+  if (!(o.warmup_fraction >= 0 && o.warmup_fraction <= 1)) {
+    fail("one_cycle: warmup_fraction must be in [0, 1]; got {}.", o.warmup_fraction);
   }
   return [=](double t) {
     const auto way = o.linear ? line : half_cosine;
-    const double top = o.warm * steps - 1, last = steps - 1;
-    if (t == top) return 1.0;
-    return t < top ? way(o.start, 1, t / top) : way(1, o.end, (t - top) / (last - top));
+    const double top = o.warmup_fraction * steps - 1, last = steps - 1;
+    if (!reached(t, top)) return way(o.start, 1, t / top);
+    if (reached(top, t)) return 1.;
+    return way(1, o.end, (t - top) / std::max(last - top, 0.));
   };
 }
 
-Schedule sequence(std::vector<std::pair<double, Schedule>> parts) {
-  if (parts.empty()) fail("sequence: expected at least one part; got none.");
-  return [parts = std::move(parts)](double t) {
-    size_t i = 0;
-    for (; i + 1 < parts.size() && t >= parts[i].first; ++i) t -= parts[i].first;
-    return parts[i].second(t);
-  };
-}
-
-Schedule product(std::vector<Schedule> parts) {
-  return [parts = std::move(parts)](double t) {
-    double all = 1;
-    for (const Schedule& part : parts) all *= part(t);
-    return all;
-  };
-}
-
-ReduceOnPlateau::ReduceOnPlateau(PlateauOptions options)
-    : options_(options), best_(options.larger_is_better ? -HUGE_VAL : HUGE_VAL) {
-  if (!(options.factor >= 0 && options.factor < 1)) {
-    fail("ReduceOnPlateau: the factor must be in [0, 1); got {}.", options.factor);
+ReduceOnPlateau::ReduceOnPlateau(PlateauOptions o)
+    : options_(o), best_(o.maximize ? -HUGE_VAL : HUGE_VAL) {
+  if (!(o.factor >= 0 && o.factor < 1) || !(o.min_factor >= 0 && o.min_factor <= 1)) {
+    fail("ReduceOnPlateau: factor must be in [0, 1) and min_factor in [0, 1]; got {} and {}.",
+         o.factor, o.min_factor);
   }
-  if (options.patience < 0 || options.cooldown < 0 || !(options.threshold >= 0)) {
-    fail("ReduceOnPlateau: patience, cooldown and threshold must be at least 0; got {}, {} and {}.",
-         options.patience, options.cooldown, options.threshold);
-  }
+  check_at_least("ReduceOnPlateau", "patience", o.patience);
+  check_at_least("ReduceOnPlateau", "cooldown", o.cooldown);
+  check_at_least("ReduceOnPlateau", "threshold", o.threshold);
 }
 
 double ReduceOnPlateau::operator()(double measure) {
   const PlateauOptions& o = options_;
-  const bool better = o.larger_is_better ? measure > best_ * (1 + o.threshold)
-                                         : measure < best_ * (1 - o.threshold);
+  const double margin = std::isfinite(best_) ? o.threshold * std::fabs(best_) : 0;
+  const bool better = o.maximize ? measure > best_ + margin : measure < best_ - margin;
   if (better) best_ = measure;
   bad_ = better ? 0 : bad_ + 1;
   if (cooling_ > 0) {
@@ -134,11 +134,33 @@ double ReduceOnPlateau::operator()(double measure) {
     bad_ = 0;
   }
   if (bad_ > o.patience) {
-    factor_ = std::max(factor_ * o.factor, o.least);
+    factor_ = std::max(factor_ * o.factor, o.min_factor);
     cooling_ = o.cooldown;
     bad_ = 0;
   }
   return factor_;
+}
+
+std::vector<NamedTensor> ReduceOnPlateau::state() const {
+  return {{"plateau", Tensor::of<double>({best_, factor_, 1. * bad_, 1. * cooling_})}};
+}
+
+void ReduceOnPlateau::load_state(const std::vector<NamedTensor>& state) {
+  const std::vector<NamedTensor> own = this->state();
+  load_tensors("plateau", own, state);
+  const double* v = own[0].tensor.data<double>();
+  if (!(v[1] >= 0 && v[1] <= 1) || std::isnan(v[0]) || !(v[2] >= 0 && v[2] <= options_.patience) ||
+      !(v[3] >= 0 && v[3] <= options_.cooldown)) {
+    fail(
+        "ReduceOnPlateau: the state must be a number, a factor in [0, 1], and counts in [0, {}] "
+        "and "
+        "[0, {}]; got {}, {}, {} and {}.",
+        options_.patience, options_.cooldown, v[0], v[1], v[2], v[3]);
+  }
+  best_ = v[0];
+  factor_ = v[1];
+  bad_ = static_cast<int>(v[2]);
+  cooling_ = static_cast<int>(v[3]);
 }
 
 }  // namespace ramp

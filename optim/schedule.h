@@ -1,20 +1,28 @@
-// Schedules: the factor on the rate as a function of the step, from 0.
+// Schedules: the factor on lr as a function of the step t, from 0.
 //
-//     const Schedule factor = sequence({{500, warmup(500)}, {0, cosine_decay(9500)}});
-//     adam.set_rate(lr * factor(adam.steps()));
+//     Adam adam(net, {.lr = 3e-3, .schedule = one_cycle(9500)});
+//     Adam adam(net, {.lr = 3e-3, .schedule = warmup(500).then(500, cosine_decay(9000))});
 //
-// Pure functions, so nothing is saved with them: the optimizer's step is their whole state. What a
-// step is, an update or an epoch, is the caller's choice. Their options must be finite, and lengths
-// above 0; else they are errors.
+// Pure functions: the optimizer's step is their whole state, and is saved with it. Lengths are
+// finite and above 0, all other options finite and at least 0; else they are errors. A step counts
+// as reached within 1e-9, so that 0.1 * 30 steps are 3 whatever way the product is rounded.
 #pragma once
 
 #include <functional>
-#include <utility>
 #include <vector>
+
+#include "ramp/layers/module.h"
 
 namespace ramp {
 
-using Schedule = std::function<double(double step)>;
+/// Any function of a number: `.schedule = [](double t) { return 1 / (1 + t); }`.
+struct Schedule : std::function<double(double t)> {
+  using function::function;
+  /// This one for so many steps, then `next`, which counts from there.
+  Schedule then(double steps, Schedule next) const;
+};
+/// a(t) b(t).
+Schedule operator*(Schedule a, Schedule b);
 
 /// gamma^floor(t / every).
 Schedule step_decay(double every, double gamma = 0.1);
@@ -34,39 +42,38 @@ Schedule cosine_decay(double steps, double end = 0);
 Schedule cosine_restarts(double steps, double growth = 1, double end = 0);
 
 struct OneCycleOptions {
-  double warm = 0.3;  // the share of the steps in which the rate rises
+  double warmup_fraction = 0.3;  // of the steps: lr rises
   double start = 1. / 25;
   double end = 1. / 25e4;
   bool linear = false;  // straight lines instead of half cosines
 };
-/// From `start` up to 1 at step warm steps - 1, then down to `end` at step steps - 1, and there it
-/// stays. Errors: a share outside [0, 1].
-/// Source: Smith and Topin (2018), in the two phases of fast.ai and PyTorch.
+/// From `start` up to 1 at step warmup_fraction steps - 1, then down to `end` at step steps - 1,
+/// and there it stays. Errors: a fraction outside [0, 1]. Source: Smith and Topin (2018), in the
+/// two phases of fast.ai and PyTorch.
 Schedule one_cycle(double steps, OneCycleOptions options = {});
-
-/// Each for so many steps, counted from where it takes over; the last one goes on for ever.
-/// Errors: no parts.
-Schedule sequence(std::vector<std::pair<double, Schedule>> parts);
-/// All factors multiplied.
-Schedule product(std::vector<Schedule> parts);
 
 struct PlateauOptions {
   double factor = 0.1;
-  int patience = 10;        // looks without progress that are borne
-  double threshold = 1e-4;  // progress is more than this share of the best value
-  int cooldown = 0;         // looks after a cut that do not count
-  double least = 0;         // the factor does not fall below
-  bool larger_is_better = false;
+  int patience = 10;        // evaluations without improvement before a cut
+  double threshold = 1e-4;  // improvement is more than this fraction of |best|
+  int cooldown = 0;         // evaluations after a cut that do not count
+  double min_factor = 0;
+  bool maximize = false;
 };
 /// A factor that is cut when a measure, the validation loss, stops improving. It has a state, so it
-/// is an object that is told the measure. NaN is no progress.
+/// is an object that is told the measure: `adam.set_lr(3e-3 * plateau(loss))`. NaN is no
+/// improvement.
 class ReduceOnPlateau {
  public:
-  /// Errors: a factor outside [0, 1), a negative patience, cooldown or threshold.
+  /// Errors: a factor outside [0, 1), a min_factor outside [0, 1].
   explicit ReduceOnPlateau(PlateauOptions options = {});
   /// The factor from now on.
   double operator()(double measure);
   double factor() const { return factor_; }
+
+  /// "plateau": the best measure, the factor, the evaluations without improvement and of cooldown.
+  std::vector<NamedTensor> state() const;
+  void load_state(const std::vector<NamedTensor>& state);
 
  private:
   PlateauOptions options_;

@@ -50,6 +50,30 @@ TEST_CASE("swap exchanges weights, keeps the leaves, and is undone by another") 
   CHECK(leaf.values() == Values{3, 3, 3, 3});
 }
 
+TEST_CASE("one tensor under two names is averaged and exchanged once") {
+  struct Tied final : Module {
+    Tensor w = Tensor::full({1}, 5).requires_grad_(), running = Tensor::full({1}, 7);
+    Tensor forward(const Tensor& x) override { return x; }
+    void fields(Fields& f) override {
+      f.param("a", w).param("b", w).buffer("c", running).buffer("d", running);
+    }
+  } net;
+  SWA average(net);
+  net.w.detach().fill_(1);
+  average.update();
+  net.w.detach().fill_(5);
+  net.running.fill_(8);
+  average.update();
+  average.swap();
+  CHECK(net.w.item() == 3);
+  net.running.fill_(9);
+  average.swap();
+  CHECK(net.w.item() == 5);
+  CHECK(net.running.item() == 8);
+  average.swap();
+  CHECK(net.running.item() == 9);
+}
+
 TEST_CASE("EMA warms up: the first weights are soon forgotten") {
   Dense layer(1, 1, Identity{}, {.bias = false});
   EMA ema(layer, {.decay = 0.999, .warmup = true});

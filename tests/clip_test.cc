@@ -45,9 +45,9 @@ TEST_CASE("PyTorch's values, and eq. 3 of Brock et al.") {
       const double norm = clip_grad_norm(p, f.number("limit"));
       CHECK(norm == doctest::Approx(f.number("norm")).epsilon(tolerance));
     } else if (weights) {
-      limit_norm(std::vector<NamedTensor>(p.begin(), p.end() - 1), f.number("limit"));
+      max_norm(std::vector<NamedTensor>(p.begin(), p.end() - 1), f.number("limit"));
     } else {
-      clip_grad_adaptive(p, f.number("factor"), f.number("eps"));
+      adaptive_clip_grad(p, f.number("factor"), f.number("eps"));
     }
     for (int i = 0; i < 4; ++i) {
       const std::string at = std::to_string(i);
@@ -69,9 +69,9 @@ TEST_CASE("a module's gradients; those that share memory are clipped once") {
   CHECK(layer.bias.grad().values() == Values{1, 1});
   layer.weight.detach().fill_(1);
   layer.bias.detach().fill_(1);
-  clip_grad_adaptive(layer, 0.5);
+  adaptive_clip_grad(layer, 0.5);
   for (const double g : layer.weight.grad().values()) CHECK(g == doctest::Approx(0.5));
-  limit_norm(layer, 0.1);
+  max_norm(layer, 0.1);
   for (const double w : layer.weight.values()) CHECK(w == doctest::Approx(0.1 / std::sqrt(2)));
   CHECK(layer.bias.values() == Values{1, 1});
 
@@ -98,11 +98,11 @@ TEST_CASE("no gradients, empty and of size 1, NaN, inf, huge") {
     const std::vector<NamedTensor> p{empty, one, zero};
     CHECK(clip_grad_norm(p, 4) == 8);
     CHECK(one.tensor.grad().item() == doctest::Approx(-4));
-    clip_grad_adaptive(p, 0.5);
+    adaptive_clip_grad(p, 0.5);
     CHECK(one.tensor.grad().item() == doctest::Approx(-1));
     clip_grad_value(p, 0.5);
     CHECK(one.tensor.grad().item() == -0.5);
-    limit_norm(p, 1);
+    max_norm(p, 1);
     CHECK(one.tensor.item() == 1);
     CHECK(zero.tensor.grad().values() == Values{0, 0, 0, 0});
 
@@ -151,8 +151,8 @@ TEST_CASE("a user's mistakes") {
     };
     CHECK(message([&] { clip_grad_value(p, wrong); }) == text("clip_grad_value: the limit"));
     CHECK(message([&] { clip_grad_norm(p, wrong); }) == text("clip_grad_norm: the limit"));
-    CHECK(message([&] { clip_grad_adaptive(p, wrong); }) == text("clip_grad_adaptive: the factor"));
-    CHECK(message([&] { clip_grad_adaptive(p, 1, wrong); }) == text("clip_grad_adaptive: eps"));
-    CHECK(message([&] { limit_norm(p, wrong); }) == text("limit_norm: the limit"));
+    CHECK(message([&] { adaptive_clip_grad(p, wrong); }) == text("adaptive_clip_grad: the factor"));
+    CHECK(message([&] { adaptive_clip_grad(p, 1, wrong); }) == text("adaptive_clip_grad: eps"));
+    CHECK(message([&] { max_norm(p, wrong); }) == text("max_norm: the limit"));
   }
 }

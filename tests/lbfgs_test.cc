@@ -96,8 +96,53 @@ TEST_CASE("L-BFGS: at a minimum, at NaN, a parameter without a gradient") {
   CHECK(lbfgs.step([&] { return rosenbrock(w); }) == 0);
   CHECK(w.values() == std::vector<double>{1, 1});
   CHECK(idle.values() == std::vector<double>{1, 1});
-  CHECK(std::isnan(lbfgs.step([&] { return sum(w) * NAN; })));
+  CHECK_THROWS_WITH_AS(lbfgs.step([&] { return sum(w) * NAN; }),
+                       "LBFGS: the loss and its gradient must be finite where step() starts; got "
+                       "NaN or inf.",
+                       Error);
   CHECK(w.values() == std::vector<double>{1, 1});
+}
+
+TEST_CASE("L-BFGS: where the loss or its gradient is NaN or inf is too far") {
+  struct Case {
+    double start, minimum;
+    std::function<Tensor(const Tensor&)> loss;
+  };
+  const std::vector<Case> cases{
+      {5, 1, [](const Tensor& x) { return x - log(x); }},
+      {0.5, 0.1, [](const Tensor& x) { return 10 * x - log(x); }},
+      {2, 0.25, [](const Tensor& x) { return x - sqrt(x); }},
+      {0.01, 1, [](const Tensor& x) { return x - log(x); }},
+      {1e-3, 100, [](const Tensor& x) { return 0.01 * x - log(x); }},
+      {3, 1,
+       [](const Tensor& x) {
+         return where(x < 0.5, Tensor::full({}, -HUGE_VAL, x.dtype()), x * x - 2 * x);
+       }},
+  };
+  for (const DType dtype : {f32, f64}) {
+    for (const Case& c : cases) {
+      INFO(c.start);
+      Tensor x = Tensor::full({}, c.start, dtype).requires_grad_();
+      LBFGS lbfgs({{{"x", x}}});
+      for (int i = 0; i < 5; ++i) {
+        lbfgs.step([&] { return c.loss(x); });
+        REQUIRE(std::isfinite(x.item()));
+      }
+      CHECK(x.item() == doctest::Approx(c.minimum).epsilon(dtype == f32 ? 1e-3 : 1e-4));
+    }
+  }
+}
+
+TEST_CASE("L-BFGS: an error in the loss leaves the weights as they were") {
+  Tensor w = Tensor::of<double>({3}).requires_grad_();
+  LBFGS lbfgs({{{"w", w}}});
+  int calls = 0;
+  CHECK_THROWS_AS(lbfgs.step([&] {
+    if (++calls == 2) fail("no more");
+    return sum(w * w);
+  }),
+                  Error);
+  CHECK(w.item() == 3);
 }
 
 TEST_CASE("L-BFGS: a user's mistakes") {
