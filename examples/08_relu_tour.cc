@@ -683,7 +683,8 @@ Section zero_centred() {
       Sequential net = make();
       SGD sgd(net, {.lr = rate});
       const PlotSeries curve = smooth(name, fit(net, sgd, mnist().train, few(2, 1)));
-      if (!best.y.empty() && !(curve.y.back() < best.y.back())) continue;
+      if (!best.y.empty() && !(curve.y.back() < best.y.back()) && !std::isnan(best.y.back()))
+        continue;
       best = curve, best_rate = rate, accuracy = evaluate(net, mnist().test);
     }
     plot.series.push_back(best);

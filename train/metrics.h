@@ -6,8 +6,9 @@
 
 namespace ramp {
 
-/// The share of rows whose largest logit is the label's: logits [n, classes], labels i64 [n].
-/// Errors: shapes that do not fit; no rows.
+/// The share of rows whose largest logit is the label's, the first one of equals: logits [n, ..,
+/// classes], labels i64 [n, ..]. A row that holds a NaN counts as wrong.
+/// Errors: shapes that do not fit; no rows; a label outside 0..classes-1 (it is named).
 double accuracy(const Tensor& logits, const Tensor& labels);
 
 /// The logits of all of x, in eval mode, without recording, `batch` rows at a time.

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cmath>
 #include <string>
 
 namespace ramp {
@@ -31,9 +32,9 @@ std::string Progress::line() const {
   std::string text = fmt::format("epoch {}/{}", epoch_, epochs_);
   if (seen_ < total_)
     text += fmt::format("  {:>2.0f} %", 100.0 * seen_ / std::max<int64_t>(total_, 1));
-  text += fmt::format("  {} samples/s  loss {:.4f}", with_commas(rate),
-                      loss_sum_ / std::max<int64_t>(seen_, 1));
-  if (accuracy_ >= 0) text += fmt::format("  accuracy {:.2f} %", 100 * accuracy_);
+  text += fmt::format("  {} samples/s  loss {:.4f}{}", with_commas(rate),
+                      loss_sum_ / std::max<int64_t>(seen_, 1), not_finite_);
+  if (!(accuracy_ < 0)) text += fmt::format("  accuracy {:.2f} %", 100 * accuracy_);
   if (rest > 0)
     text += fmt::format("  {:.0f} s left", static_cast<double>(rest) / std::max(rate, 1.0));
   return text;
@@ -46,6 +47,10 @@ void Progress::batch(int64_t samples, double loss) {
   seen_ += samples;
   all_seen_ += samples;
   loss_sum_ += loss * static_cast<double>(samples);
+  ++batch_;
+  if (not_finite_.empty() && !std::isfinite(loss)) {
+    not_finite_ = fmt::format(" (first {}: epoch {}, batch {})", loss, epoch_, batch_);
+  }
   if (terminal_ && since(shown_) > 0.1) {
     shown_ = now;
     fmt::print(out_, "\r{}\033[K", line());
@@ -58,6 +63,7 @@ void Progress::epoch(double accuracy) {
   fmt::print(out_, "{}{}{}\n", terminal_ ? "\r" : "", line(), terminal_ ? "\033[K" : "");
   std::fflush(out_);
   ++epoch_;
+  batch_ = 0;
   seen_ = 0;
   loss_sum_ = 0;
   last_ = Clock::now();

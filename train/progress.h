@@ -11,6 +11,10 @@ namespace ramp {
 /// On a terminal one line that is written over; elsewhere a plain line an epoch.
 ///
 ///     epoch 3/10  42 %  181,000 samples/s  loss 0.0512  accuracy 98.4 %  12 s left
+///
+/// From the first loss that is NaN or infinite on, it says where that was:
+///
+///     epoch 4/10  180,000 samples/s  loss nan (first nan: epoch 3, batch 17)  accuracy 9.8 %
 class Progress {
  public:
   /// Writes to `out`. total: the samples of an epoch.
@@ -30,8 +34,9 @@ class Progress {
   int64_t epochs_, total_;
   std::FILE* out_;
   bool terminal_;
-  int64_t epoch_ = 1, seen_ = 0, all_seen_ = 0;
+  int64_t epoch_ = 1, batch_ = 0, seen_ = 0, all_seen_ = 0;
   double loss_sum_ = 0, seconds_ = 0, accuracy_ = -1;
+  std::string not_finite_;  // " (first nan: ..)"
   Clock::time_point last_ = Clock::now(), shown_ = last_;
 };
 
