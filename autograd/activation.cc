@@ -29,10 +29,9 @@ Tensor activate(const Tensor& x, const Activation& f) {
       f.f_block(end - begin, p + begin, out + begin);
     });
   });
-  const Saved at = f.derives_from_x() ? x : y;
-  return record(f.name(), std::move(y), {x}, [at, f](const Tensor& dy, Wants) {
-    return activation_vjp(f, at.get(f.name(), f.derives_from_x() ? "x" : "y"), dy);
-  });
+  const auto at = f.derives_from_x() ? Saved(x, "x") : Saved(y, "y");
+  return record(f.name(), std::move(y), {x},
+                [at, f](const Tensor& dy, Wants) { return activation_vjp(f, at.get(), dy); });
 }
 
 Tensor activation_vjp(const Activation& f, const Tensor& at, const Tensor& dy) {

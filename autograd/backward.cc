@@ -1,9 +1,9 @@
 #include "ramp/autograd/backward.h"
 
 #include <algorithm>
-#include <memory>
 #include <vector>
 
+#include "ramp/autograd/ops_reduce.h"
 #include "ramp/core/kernels/kernels.h"
 #include "ramp/core/parallel.h"
 
@@ -44,16 +44,6 @@ struct Queue {
   }
 };
 
-// The gradients that a vjp made, in memory that serves all nodes in turn.
-struct alignas(Tensor) RawTensor {
-  std::byte bytes[sizeof(Tensor)];
-};
-struct Gradients {
-  Tensor* dx;
-  uint32_t n;
-  ~Gradients() { std::destroy_n(dx, n); }
-};
-
 // sum += g for two of one shape and dtype, without the checks that add_ makes.
 void add_in_place(Tensor& sum, const Tensor& g) {
   visit_float("backward", sum.dtype(), [&]<typename T>(T) {
@@ -90,7 +80,7 @@ void run_hooks(const Node& node, Tensor& dy) {
     const auto f = (*node.hooks)[i];  // a copy: f may add a hook
     Tensor changed = f(dy);
     if (!changed.defined()) continue;
-    if (!(changed.shape() == dy.shape()) || changed.dtype() != dy.dtype()) {
+    if (changed.shape() != dy.shape() || changed.dtype() != dy.dtype()) {
       fail("hook on {}: the gradient is {} {}; got {} {} in its place.", node.op, dy.dtype(),
            dy.shape(), changed.dtype(), changed.shape());
     }
@@ -105,6 +95,15 @@ void check_leaf(const Node& leaf) {
         "backward: the gradient of the leaf {} was used by step() and not cleared; adding to it "
         "would mix two steps. Hint: zero_grad() after step(), or freeze what is not to learn.",
         leaf.shape);
+  }
+}
+
+void call_vjp(Node& node, std::span<Tensor> dx) {
+  try {
+    node.vjp(node.cotangent, Wants{node.inputs()}, dx);
+  } catch (Error& error) {
+    error.prepend(fmt::format("backward through {}: ", node.op));
+    throw;
   }
 }
 
@@ -123,7 +122,7 @@ void backward(const Tensor& y, const Tensor& dy, BackwardOptions options) {
         y.shape());
   }
   if (dy.defined()) {
-    if (!(dy.shape() == y.shape()) || dy.dtype() != y.dtype()) {
+    if (dy.shape() != y.shape() || dy.dtype() != y.dtype()) {
       fail("backward: dy must be like y, {} {}; got {} {}.", y.dtype(), y.shape(), dy.dtype(),
            dy.shape());
     }
@@ -138,7 +137,7 @@ void backward(const Tensor& y, const Tensor& dy, BackwardOptions options) {
   root->cotangent = dy.defined() ? dy.detach() : Tensor::ones(y.shape(), y.dtype());
   Queue queue;
   queue.push(std::move(root));
-  std::vector<RawTensor> raw;
+  std::vector<Tensor> gradients;  // those of the node whose turn it is
   while (!queue.heap.empty()) {
     Node* node = queue.pop();
     Tensor& dy_node = node->cotangent;
@@ -152,16 +151,16 @@ void backward(const Tensor& y, const Tensor& dy, BackwardOptions options) {
     }
     Ref<Node>* inputs = node->inputs();
     const uint32_t n = node->input_count;
-    if (raw.size() < n) raw.resize(n);
-    Tensor* dx = reinterpret_cast<Tensor*>(raw.data());
-    node->vjp(dy_node, Wants{inputs}, dx);
-    const Gradients gradients{dx, n};
+    if (gradients.size() < n) gradients.resize(n);
+    const std::span dx(gradients.data(), n);
+    call_vjp(*node, dx);
     dy_node = {};
     for (uint32_t i = 0; i < n; ++i) {
       Node* input = inputs[i].get();
-      Tensor& g = dx[i];
+      Tensor g = std::move(dx[i]);
       if (!g.defined() || !input || !input->requires_grad) continue;
-      if (!(g.shape() == input->shape) || g.dtype() != input->dtype) {
+      if (g.shape() != input->shape && g.dtype() == input->dtype) g = sum_to(g, input->shape);
+      if (g.shape() != input->shape || g.dtype() != input->dtype) {
         fail("backward through {}: input {} is {} {}; its derivative gave {} {}.", node->op, i,
              input->dtype, input->shape, g.dtype(), g.shape());
       }

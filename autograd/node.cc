@@ -109,11 +109,6 @@ std::vector<Shape> take_unnamed_parameters() {
   return shapes;
 }
 
-void Node::fail_count(size_t gradients) const {
-  fail("backward through {}: expected {} gradients, one for each input; its derivative gave {}.",
-       op, input_count, gradients);
-}
-
 // A chain of a million nodes is released by this loop, not by recursion: a dying node puts those
 // inputs that it owned alone on the list.
 void destroy(Node* node) noexcept {
@@ -143,11 +138,11 @@ bool grad_enabled() { return recording; }
 NoGrad::NoGrad() : before_(recording) { recording = false; }
 NoGrad::~NoGrad() { recording = before_; }
 
-void Saved::fail_version(const char* op, const char* name) const {
+void Saved::fail_version() const {
   fail(
-      "backward through {}: {} {} was changed in place after the op saved it (version {}, now {}). "
-      "Hint: change a clone().",
-      op, name, value_.shape(), version_, value_.version());
+      "{} {} was changed in place after the op saved it (version {}, now {}). Hint: change a "
+      "clone().",
+      name_, value_.shape(), version_, value_.version());
 }
 
 // ---- record ----
@@ -185,7 +180,7 @@ void NodeInputs::connect(Node* node, const char* op, Tensor& y, const Inputs& in
 namespace {
 
 struct Leaf final : Node {
-  void vjp(const Tensor&, Wants, Tensor*) override {}
+  void vjp(const Tensor&, Wants, std::span<Tensor>) override {}
   void release_saved() override {}
 };
 

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <span>
 #include <vector>
 
 #include "ramp/core/tensor.h"
@@ -45,8 +46,8 @@ struct Node : GradMeta {
   const Ref<Node>* inputs() const { return input_count <= kInlineInputs ? few_ : many_; }
 
   /// Makes dx[i] = the gradient of input i (undefined: none) for all inputs; what is not wanted
-  /// need not be computed. dx is raw memory for input_count tensors.
-  virtual void vjp(const Tensor& dy, Wants want, Tensor* dx) = 0;
+  /// need not be computed.
+  virtual void vjp(const Tensor& dy, Wants want, std::span<Tensor> dx) = 0;
   /// Drops the saved values.
   virtual void release_saved() = 0;
 
@@ -58,10 +59,6 @@ struct Node : GradMeta {
   Node& operator=(const Node&) = delete;
 
  protected:
-  void check_count(size_t gradients) const {
-    if (gradients != input_count) fail_count(gradients);
-  }
-  [[noreturn]] void fail_count(size_t gradients) const;
   void forget_unnamed();
   friend struct NodeInputs;
   Ref<Node> few_[kInlineInputs];
@@ -117,22 +114,25 @@ class NoGrad {
 };
 
 /// A value that a vjp needs later: without history, and with the version it had. A write in place
-/// in between is an error when the value is read.
+/// in between is an error when the value is read. The name is for that error.
 class Saved {
  public:
   Saved() = default;
-  /// Saves nothing unless it is wanted: `Saved(a, b.requires_grad())`.
-  Saved(const Tensor& x, bool wanted = true)  // NOLINT: implicit, for lambda captures
-      : value_(wanted ? x.detach() : Tensor{}), version_(value_.defined() ? value_.version() : 0) {}
-  /// Errors: "backward through mul: `a` [2, 3] was changed in place after it was saved ...".
-  const Tensor& get(const char* op, const char* name) const {
-    if (value_.defined() && value_.version() != version_) fail_version(op, name);
+  /// Saves nothing unless it is needed: `Saved(a, "a", b.requires_grad())`.
+  Saved(const Tensor& x, const char* name, bool needed = true)
+      : value_(needed ? x.detach() : Tensor{}),
+        name_(name),
+        version_(value_.defined() ? value_.version() : 0) {}
+  /// Errors: "backward through mul: a [2, 3] was changed in place after the op saved it ..".
+  const Tensor& get() const {
+    if (value_.defined() && value_.version() != version_) fail_version();
     return value_;
   }
 
  private:
-  [[noreturn]] void fail_version(const char* op, const char* name) const;
+  [[noreturn]] void fail_version() const;
   Tensor value_;
+  const char* name_ = "";
   uint32_t version_ = 0;
 };
 

@@ -42,13 +42,12 @@ Tensor prelu(const Tensor& x, const Tensor& slope) {
     fail("prelu: slope {} does not fit x {}: it is [1], or [c] for the last axis of x.",
          slope.shape(), x.shape());
   }
-  return record(
-      "prelu", leak(x, slope, x), {x, slope},
-      [x = Saved(x), slope = Saved(slope)](const Tensor& dy, Wants want) {
-        const Tensor &at = x.get("prelu", "x"), &s = slope.get("prelu", "slope");
-        const auto dslope = [&] { return sum_to(dy * minimum(at, scalar_like(0, at)), s.shape()); };
-        return std::array{want[0] ? leak(at, s, dy) : Tensor{}, want[1] ? dslope() : Tensor{}};
-      });
+  return record("prelu", leak(x, slope, x), {x, slope},
+                [x = Saved(x, "x"), slope = Saved(slope, "slope")](const Tensor& dy, Wants want) {
+                  const Tensor &at = x.get(), &s = slope.get();
+                  return std::array{want[0] ? leak(at, s, dy) : Tensor{},
+                                    want[1] ? dy * minimum(at, scalar_like(0, at)) : Tensor{}};
+                });
 }
 
 Tensor rrelu(const Tensor& x, Rng& rng, double lower, double upper) {

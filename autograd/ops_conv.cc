@@ -106,9 +106,9 @@ Tensor convolution(const char* op, const ConvSizes& s, const Tensor& x, const Te
   const Tensor at = keeps_z ? z : y;
   return record(
       op, std::move(y), {x, w, b},
-      [op, s, row, pools, places, x = Saved(x), w = Saved(w),
-       at = Saved(at, pools || !f.is_identity()), f](const Tensor& dy, Wants want) {
-        const Tensor &xs = x.get(op, "x"), &ws = w.get(op, "w");
+      [op, s, row, pools, places, x = Saved(x, "x"), w = Saved(w, "w"),
+       at = Saved(at, "y", pools || !f.is_identity()), f](const Tensor& dy, Wants want) {
+        const Tensor &xs = x.get(), &ws = w.get();
         const DType t = dy.dtype();
         std::array<Tensor, 3> dx;
         if (want[0]) dx[0] = Tensor::empty(xs.shape(), t);
@@ -116,7 +116,7 @@ Tensor convolution(const char* op, const ConvSizes& s, const Tensor& x, const Te
         if (want[2]) dx[2] = Tensor::empty({s.k}, t);
         visit_float(op, t, [&]<typename T>(T) {
           const T* g = dy.data<T>();
-          const T* value = at.get(op, "y").defined() ? at.get(op, "y").data<T>() : nullptr;
+          const T* value = at.get().defined() ? at.get().data<T>() : nullptr;
           const auto* place = pools ? static_cast<const uint8_t*>(places->data()) : nullptr;
           const auto gradient = [&](ConvRows rows, T* scratch) -> const T* {
             const int64_t n = rows.rows * row, first = (rows.image * s.oh + rows.row) * row;
@@ -223,8 +223,8 @@ Tensor conv_transpose2d(const Tensor& x, const Tensor& w, const Tensor& b,
     conv_vjp<T>(s, nullptr, w.data<T>(), image(x.data<T>()), y.mutable_data<T>(), nullptr, nullptr);
   });
   y = record(op, std::move(y), {x, w},
-             [op, s, image, x = Saved(x), w = Saved(w)](const Tensor& dy, Wants want) {
-               const Tensor &xs = x.get(op, "x"), &ws = w.get(op, "w");
+             [op, s, image, x = Saved(x, "x"), w = Saved(w, "w")](const Tensor& dy, Wants want) {
+               const Tensor &xs = x.get(), &ws = w.get();
                std::array<Tensor, 2> dx;
                visit_float(op, dy.dtype(), [&]<typename T>(T) {
                  const T* g = dy.data<T>();

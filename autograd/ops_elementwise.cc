@@ -3,7 +3,6 @@
 #include <array>
 #include <cmath>
 
-#include "ramp/autograd/ops_reduce.h"
 #include "ramp/core/kernels/kernels.h"
 #include "ramp/core/parallel.h"
 
@@ -201,34 +200,27 @@ Tensor recorded_map(const Tensor& x, double lo = 0, double hi = 0) {
     });
   });
   if (!records({x})) return y;
-  return record(name, y, {x}, [=, at = Saved(from_x ? x : y)](const Tensor& dy, Wants) {
-    const Tensor& x_or_y = at.get(name, from_x ? "x" : "y");
-    Tensor dx = Tensor::empty(dy.shape(), dy.dtype());
-    visit_float(name, dy.dtype(), [&]<typename T>(T) {
-      const T *p = x_or_y.data<T>(), *g = dy.data<T>();
-      T* d = dx.mutable_data<T>();
-      in_pieces(dy.numel(), [&](int64_t at, int64_t end) {
-        if constexpr (op == Unary::clamp) {
-          kernels<T>().clamp_vjp(end - at, static_cast<T>(lo), static_cast<T>(hi), p + at, g + at,
-                                 d + at);
-        } else {
-          kernels<T>().unary_vjp[i](end - at, p + at, p + at, g + at, d + at);
-        }
-      });
-    });
-    return dx;
-  });
+  return record(name, y, {x},
+                [=, at = Saved(from_x ? x : y, from_x ? "x" : "y")](const Tensor& dy, Wants) {
+                  const Tensor& x_or_y = at.get();
+                  Tensor dx = Tensor::empty(dy.shape(), dy.dtype());
+                  visit_float(name, dy.dtype(), [&]<typename T>(T) {
+                    const T *p = x_or_y.data<T>(), *g = dy.data<T>();
+                    T* d = dx.mutable_data<T>();
+                    in_pieces(dy.numel(), [&](int64_t at, int64_t end) {
+                      if constexpr (op == Unary::clamp) {
+                        kernels<T>().clamp_vjp(end - at, static_cast<T>(lo), static_cast<T>(hi),
+                                               p + at, g + at, d + at);
+                      } else {
+                        kernels<T>().unary_vjp[i](end - at, p + at, p + at, g + at, d + at);
+                      }
+                    });
+                  });
+                  return dx;
+                });
 }
 
 }  // namespace
-
-Tensor sum_stretched(const Tensor& g, const Shape& shape) {
-  const int more = g.rank() - shape.rank();
-  std::vector<int> axes;
-  for (int axis = 0; axis < g.rank(); ++axis)
-    if (axis < more || shape[axis - more] != g.dim(axis)) axes.push_back(axis);
-  return sum(g, axes).view(shape);
-}
 
 Tensor scalar_like(double value, const Tensor& x) {
   check_defined("arithmetic with a number", "the tensor", x);
@@ -239,40 +231,34 @@ Tensor scalar_like(double value, const Tensor& x) {
 }
 
 Tensor add(const Tensor& a, const Tensor& b) {
-  return record("add", map(Binary::add, "add", a, b), {a, b}, [](const Tensor& dy, Wants want) {
-    return std::array{want[0] ? sum_to(dy, want.shape(0)) : Tensor{},
-                      want[1] ? sum_to(dy, want.shape(1)) : Tensor{}};
+  return record("add", map(Binary::add, "add", a, b), {a, b}, [](const Tensor& dy, Wants) {
+    return std::array{dy, dy};
   });
 }
 
 Tensor sub(const Tensor& a, const Tensor& b) {
   return record("sub", map(Binary::sub, "sub", a, b), {a, b}, [](const Tensor& dy, Wants want) {
-    return std::array{want[0] ? sum_to(dy, want.shape(0)) : Tensor{},
-                      want[1] ? neg(sum_to(dy, want.shape(1))) : Tensor{}};
+    return std::array{dy, want[1] ? neg(dy) : Tensor{}};
   });
 }
 
 Tensor mul(const Tensor& a, const Tensor& b) {
-  return record("mul", map(Binary::mul, "mul", a, b), {a, b},
-                [a = Saved(a, b.requires_grad()), b = Saved(b, a.requires_grad())](const Tensor& dy,
+  return record(
+      "mul", map(Binary::mul, "mul", a, b), {a, b},
+      [a = Saved(a, "a", b.requires_grad()), b = Saved(b, "b", a.requires_grad())](const Tensor& dy,
                                                                                    Wants want) {
-                  const auto times = [&](const Tensor& other, int i) {
-                    return sum_to(map(Binary::mul, "mul", dy, other), want.shape(i));
-                  };
-                  return std::array{want[0] ? times(b.get("mul", "b"), 0) : Tensor{},
-                                    want[1] ? times(a.get("mul", "a"), 1) : Tensor{}};
-                });
+        return std::array{want[0] ? dy * b.get() : Tensor{}, want[1] ? dy * a.get() : Tensor{}};
+      });
 }
 
 Tensor div(const Tensor& a, const Tensor& b) {
   Tensor y = map(Binary::div, "div", a, b);
-  return record("div", y, {a, b},
-                [y = Saved(y, b.requires_grad()), b = Saved(b)](const Tensor& dy, Wants want) {
-                  const Tensor da = map(Binary::div, "div", dy, b.get("div", "b"));
-                  const auto db = [&] { return map(Binary::mul, "div", da, y.get("div", "y")); };
-                  return std::array{want[0] ? sum_to(da, want.shape(0)) : Tensor{},
-                                    want[1] ? neg(sum_to(db(), want.shape(1))) : Tensor{}};
-                });
+  return record(
+      "div", y, {a, b},
+      [y = Saved(y, "y", b.requires_grad()), b = Saved(b, "b")](const Tensor& dy, Wants want) {
+        const Tensor da = dy / b.get();
+        return std::array{da, want[1] ? -(da * y.get()) : Tensor{}};
+      });
 }
 
 Tensor neg(const Tensor& x) {
@@ -292,23 +278,24 @@ Tensor pow(const Tensor& x, double p) {
   };
   check_defined("pow", "x", x);
   if (x.dtype() == i64) fail("pow: expected an f32 or f64 tensor; got i64. Hint: x.to(f32).");
-  return record("pow", power(x, p), {x}, [x = Saved(x), p](const Tensor& dy, Wants) {
+  return record("pow", power(x, p), {x}, [x = Saved(x, "x"), p](const Tensor& dy, Wants) {
     if (p == 0) return Tensor::zeros(dy.shape(), dy.dtype());
-    return dy * (power(x.get("pow", "x"), p - 1) * p);
+    return dy * (power(x.get(), p - 1) * p);
   });
 }
 
 Tensor pow(const Tensor& x, const Tensor& p) {
   Tensor y = map(Binary::pow, "pow", x, p);
   return record(
-      "pow", y, {x, p}, [x = Saved(x), p = Saved(p), y = Saved(y)](const Tensor& dy, Wants want) {
-        const Tensor &a = x.get("pow", "x"), &b = p.get("pow", "p");
+      "pow", y, {x, p},
+      [x = Saved(x, "x"), p = Saved(p, "p"), y = Saved(y, "y")](const Tensor& dy, Wants want) {
+        const Tensor &a = x.get(), &b = p.get();
         const Tensor zero = scalar_like(0, dy);
         std::array<Tensor, 2> d;
-        if (want[0]) d[0] = sum_to(where(b == zero, zero, dy * b * pow(a, b - 1)), want.shape(0));
+        if (want[0]) d[0] = where(b == zero, zero, dy * b * pow(a, b - 1));
         if (want[1]) {
           const Tensor flat = (a == zero) * (b >= zero);
-          d[1] = sum_to(where(flat, zero, dy * y.get("pow", "y") * log(a)), want.shape(1));
+          d[1] = where(flat, zero, dy * y.get() * log(a));
         }
         return d;
       });
@@ -327,17 +314,16 @@ namespace {
 
 // maximum and minimum: share() takes the operands in the one and the other order.
 Tensor extremum(Binary op, const char* name, const Tensor& a, const Tensor& b) {
-  return record(name, map(op, name, a, b), {a, b},
-                [a = Saved(a), b = Saved(b), op, name](const Tensor& dy, Wants want) {
-                  const Tensor &x = a.get(name, "a"), &z = b.get(name, "b");
-                  const auto part = [&](int i, bool swap) {
-                    return sum_to(dy * map(Binary::share, name, swap ? z : x, swap ? x : z),
-                                  want.shape(i));
-                  };
-                  const bool is_min = op == Binary::minimum;
-                  return std::array{want[0] ? part(0, is_min) : Tensor{},
-                                    want[1] ? part(1, !is_min) : Tensor{}};
-                });
+  return record(
+      name, map(op, name, a, b), {a, b},
+      [a = Saved(a, "a"), b = Saved(b, "b"), op, name](const Tensor& dy, Wants want) {
+        const Tensor &x = a.get(), &z = b.get();
+        const auto part = [&](bool swap) {
+          return dy * map(Binary::share, name, swap ? z : x, swap ? x : z);
+        };
+        const bool is_min = op == Binary::minimum;
+        return std::array{want[0] ? part(is_min) : Tensor{}, want[1] ? part(!is_min) : Tensor{}};
+      });
 }
 
 }  // namespace
@@ -366,11 +352,12 @@ Tensor where(const Tensor& cond, const Tensor& a, const Tensor& b) {
   const Tensor c = cond.dtype() == a.dtype()
                        ? cond.detach()
                        : map(Binary::not_equal, "where", cond, scalar_like(0, cond)).to(a.dtype());
-  return record("where", select(c, a, b), {a, b}, [c = Saved(c)](const Tensor& dy, Wants want) {
-    const Tensor &cond = c.get("where", "cond"), zero = scalar_like(0, dy);
-    return std::array{want[0] ? sum_to(select(cond, dy, zero), want.shape(0)) : Tensor{},
-                      want[1] ? sum_to(select(cond, zero, dy), want.shape(1)) : Tensor{}};
-  });
+  return record("where", select(c, a, b), {a, b},
+                [c = Saved(c, "cond")](const Tensor& dy, Wants want) {
+                  const Tensor &cond = c.get(), zero = scalar_like(0, dy);
+                  return std::array{want[0] ? select(cond, dy, zero) : Tensor{},
+                                    want[1] ? select(cond, zero, dy) : Tensor{}};
+                });
 }
 
 Tensor less(const Tensor& a, const Tensor& b) { return map(Binary::less, "less", a, b); }

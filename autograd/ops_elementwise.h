@@ -1,9 +1,9 @@
 // Arithmetic, comparisons and selection, element by element, with NumPy's broadcasting.
 //
 // All of them: the tensors have one dtype (mixed ones are an error; a C++ number takes the dtype of
-// the tensor beside it) and their shapes broadcast to that of y. The gradient of an input that was
-// stretched is summed back to its own shape. i64 has no gradient; its sums and products wrap, its
-// division truncates as in C++.
+// the tensor beside it) and their shapes broadcast to that of y. backward() sums the gradient of an
+// input that was stretched back to its own shape. i64 has no gradient; its sums and products wrap,
+// its division truncates as in C++.
 #pragma once
 
 #include "ramp/autograd/record.h"
@@ -94,16 +94,6 @@ inline Tensor operator!=(const Tensor& a, double b) { return not_equal(a, scalar
 
 enum class Binary;  // core/kernels/elementwise_ops.h
 
-/// g summed over the axes along which `shape` was stretched to g's shape.
-Tensor sum_stretched(const Tensor& g, const Shape& shape);
-inline Tensor sum_to(const Tensor& g, const Shape& shape) {
-  if (g.shape() == shape) return g;
-  return sum_stretched(g, shape);
-}
-inline Tensor sum_to(Tensor&& g, const Shape& shape) {
-  if (g.shape() == shape) return std::move(g);
-  return sum_stretched(g, shape);
-}
 /// y = op(a, b) with broadcasting; `name` starts the error text.
 Tensor map(Binary op, const char* name, const Tensor& a, const Tensor& b);
 

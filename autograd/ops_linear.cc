@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "ramp/autograd/ops_elementwise.h"
 #include "ramp/autograd/ops_shape.h"
 #include "ramp/autograd/record.h"
 #include "ramp/core/kernels/kernels.h"
@@ -110,8 +109,8 @@ Tensor matmul(const Tensor& a, const Tensor& b, Trans trans) {
     return reshape(matmul(reshape(a, {rows, a.dim(-1)}), b, trans), {shape.begin(), shape.end()});
   }
   return record("matmul", product(a, b, trans), {a, b},
-                [a = Saved(a), b = Saved(b), trans](const Tensor& dy, Wants want) {
-                  const Tensor &x = a.get("matmul", "a"), &w = b.get("matmul", "b");
+                [a = Saved(a, "a"), b = Saved(b, "b"), trans](const Tensor& dy, Wants want) {
+                  const Tensor &x = a.get(), &w = b.get();
                   // With every factor's own transposition: da = dy op(b)^T, or its transpose op(b)
                   // dy^T.
                   const auto da = [&] {
@@ -139,8 +138,8 @@ Tensor matmul(const Tensor& a, const Tensor& b, Trans trans) {
                     }
                   };
                   std::array<Tensor, 2> dx;
-                  if (want[0]) dx[0] = sum_to(da(), x.shape());
-                  if (want[1]) dx[1] = sum_to(db(), w.shape());
+                  if (want[0]) dx[0] = da();
+                  if (want[1]) dx[1] = db();
                   return dx;
                 });
 }
@@ -180,19 +179,19 @@ Tensor linear(const Tensor& x, const Tensor& w, const Tensor& b, const Activatio
   });
 
   const Tensor at = keeps_z ? z : y;
-  return record(
-      "linear", std::move(y), {x, w, b},
-      [x = Saved(x), w = Saved(w), at = Saved(at), f = activation](const Tensor& dy, Wants want) {
-        const Tensor dz =
-            as_matrix(f.is_identity() ? dy : activation_vjp(f, at.get("linear", "y"), dy));
-        std::array<Tensor, 3> dx;
-        if (want[0]) {
-          dx[0] = product(dz, w.get("linear", "w"), Trans::b).view(x.get("linear", "x").shape());
-        }
-        if (want[1]) dx[1] = product(as_matrix(x.get("linear", "x")), dz, Trans::a);
-        if (want[2]) dx[2] = sum_of_rows(dz);
-        return dx;
-      });
+  return record("linear", std::move(y), {x, w, b},
+                [x = Saved(x, "x"), w = Saved(w, "w"), at = Saved(at, "y"), f = activation](
+                    const Tensor& dy, Wants want) {
+                  const Tensor dz =
+                      as_matrix(f.is_identity() ? dy : activation_vjp(f, at.get(), dy));
+                  std::array<Tensor, 3> dx;
+                  if (want[0]) {
+                    dx[0] = product(dz, w.get(), Trans::b).view(x.get().shape());
+                  }
+                  if (want[1]) dx[1] = product(as_matrix(x.get()), dz, Trans::a);
+                  if (want[2]) dx[2] = sum_of_rows(dz);
+                  return dx;
+                });
 }
 
 }  // namespace ramp

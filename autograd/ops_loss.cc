@@ -49,26 +49,27 @@ Tensor pairwise(const char* op, const char* name, const Tensor& y, const Tensor&
     parallel_for(y.numel(), kStreamGrain, [=](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) l[i] = f(a[i], b[i]);
     });
-    return record(op, reduce(loss, reduction), {y, target},
-                  [=, y = Saved(y), target = Saved(target)](const Tensor& dl, Wants want) {
-                    const Tensor &ys = y.get(op, name), &ts = target.get(op, "target");
-                    const T *a = ys.data<T>(), *b = ts.data<T>(), *g = dl.data<T>();
-                    const bool each = reduction == Reduction::none;
-                    const T f = *g * static_cast<T>(1 / divisor(reduction, ys.shape()));
-                    std::array<Tensor, 2> dx;
-                    for (size_t k = 0; k < 2; ++k) {
-                      if (!want[static_cast<int>(k)]) continue;
-                      dx[k] = Tensor::empty(ys.shape(), ys.dtype());
-                      T* out = dx[k].template mutable_data<T>();
-                      parallel_for(ys.numel(), kStreamGrain, [=](int64_t begin, int64_t end) {
-                        for (int64_t i = begin; i < end; ++i) {
-                          const auto [da, db] = d(a[i], b[i]);
-                          out[i] = (each ? g[i] : f) * (k == 0 ? da : db);
-                        }
-                      });
-                    }
-                    return dx;
-                  });
+    return record(
+        op, reduce(loss, reduction), {y, target},
+        [=, y = Saved(y, name), target = Saved(target, "target")](const Tensor& dl, Wants want) {
+          const Tensor &ys = y.get(), &ts = target.get();
+          const T *a = ys.data<T>(), *b = ts.data<T>(), *g = dl.data<T>();
+          const bool each = reduction == Reduction::none;
+          const T f = *g * static_cast<T>(1 / divisor(reduction, ys.shape()));
+          std::array<Tensor, 2> dx;
+          for (size_t k = 0; k < 2; ++k) {
+            if (!want[static_cast<int>(k)]) continue;
+            dx[k] = Tensor::empty(ys.shape(), ys.dtype());
+            T* out = dx[k].template mutable_data<T>();
+            parallel_for(ys.numel(), kStreamGrain, [=](int64_t begin, int64_t end) {
+              for (int64_t i = begin; i < end; ++i) {
+                const auto [da, db] = d(a[i], b[i]);
+                out[i] = (each ? g[i] : f) * (k == 0 ? da : db);
+              }
+            });
+          }
+          return dx;
+        });
   });
 }
 
@@ -199,9 +200,10 @@ Tensor cross_entropy(const Tensor& logits, const Tensor& target, const CrossEntr
     const double count = o.reduction == Reduction::sum ? 1 : static_cast<double>(n);
     const Tensor y = Tensor::scalar(loss / count, logits.dtype());
     return record("cross_entropy", y, {logits},
-                  [count, p = Saved(p), labels = Saved(target)](const Tensor& dy, Wants) {
-                    const Tensor& prob = p.get("cross_entropy", "the probabilities");
-                    const int64_t* label = labels.get("cross_entropy", "target").data<int64_t>();
+                  [count, p = Saved(p, "the probabilities"), labels = Saved(target, "target")](
+                      const Tensor& dy, Wants) {
+                    const Tensor& prob = p.get();
+                    const int64_t* label = labels.get().data<int64_t>();
                     const int64_t n = prob.dim(0), classes = prob.dim(1);
                     const T f = *dy.data<T>() / static_cast<T>(count);
                     Tensor dx = Tensor::empty(prob.shape(), prob.dtype());

@@ -117,7 +117,7 @@ Tensor normalize(const char* op, const Tensor& x, const Tensor& gamma, const Ten
       if (!f.is_identity()) f.f_block(rows * p.n, to + at, to + at);
     });
   });
-  auto vjp = [=, x = Saved(x)](const Tensor& dy, Wants want) {
+  auto vjp = [=, x = Saved(x, "x")](const Tensor& dy, Wants want) {
     std::array<Tensor, 3> dx;
     visit_float(op, t, [&]<typename T>(T) {
       const auto& affine = kernels<T>().affine_cols;
@@ -125,7 +125,7 @@ Tensor normalize(const char* op, const Tensor& x, const Tensor& gamma, const Ten
       // dz is made piece by piece, from z computed again, and lies where dx will.
       Tensor d = want[0] || !direct ? Tensor::empty(dy.shape(), t) : Tensor();
       T* to = d.defined() ? d.mutable_data<T>() : nullptr;
-      const T *from = x.get(op, "x").template data<T>(), *g = dy.data<T>(), *dz = direct ? g : to;
+      const T *from = x.get().template data<T>(), *g = dy.data<T>(), *dz = direct ? g : to;
       const auto [dbeta, products] = p.sums([&](int64_t at, int64_t rows, double* part) {
         if (!direct) {
           Tensor again = Tensor::empty({rows * p.n}, t);

@@ -157,6 +157,17 @@ Tensor sum(const Tensor& x, Axes axes, ReduceOptions options) {
   return sum_or_mean("sum", Plan("sum", x, axes, options.keepdims), 1);
 }
 
+Tensor sum_to(const Tensor& g, const Shape& shape) {
+  const int more = g.rank() - shape.rank();
+  std::vector<int> axes;
+  for (int axis = 0; axis < g.rank(); ++axis) {
+    const int64_t size = axis < more ? 1 : shape[axis - more];
+    if (size != 1 && size != g.dim(axis)) return g;
+    if (axis < more || size != g.dim(axis)) axes.push_back(axis);
+  }
+  return more < 0 || axes.empty() ? g : sum(g, axes).view(shape);
+}
+
 Tensor mean(const Tensor& x, Axes axes, ReduceOptions options) {
   const Plan p("mean", x, axes, options.keepdims);
   return sum_or_mean("mean", p, 1 / static_cast<double>(p.n));
@@ -169,17 +180,18 @@ Tensor var(const Tensor& x, Axes axes, VarOptions options) {
   return visit_float("var", p.x.dtype(), [&]<typename T>(T) {
     const Tensor center = scaled_sum<T>(p, 1 / n);
     Tensor y = scaled_sum<T>(p, scale, center.data<T>());
-    return record(
-        "var", y, {p.x}, [x = Saved(p.x), center, scale, e = Extent(p)](const Tensor& dy, Wants) {
-          const Tensor& saved = x.get("var", "x");
-          Tensor dx = Tensor::empty(saved.shape(), saved.dtype());
-          const T *from = saved.data<T>(), *mean = center.data<T>();
-          T* to = dx.mutable_data<T>();
-          const T f = static_cast<T>(2 * scale);
-          for_each_in(e, dy.data<T>(),
-                      [=](int64_t i, int64_t o, T g) { to[i] = f * g * (from[i] - mean[o]); });
-          return dx;
-        });
+    return record("var", y, {p.x},
+                  [x = Saved(p.x, "x"), center, scale, e = Extent(p)](const Tensor& dy, Wants) {
+                    const Tensor& saved = x.get();
+                    Tensor dx = Tensor::empty(saved.shape(), saved.dtype());
+                    const T *from = saved.data<T>(), *mean = center.data<T>();
+                    T* to = dx.mutable_data<T>();
+                    const T f = static_cast<T>(2 * scale);
+                    for_each_in(e, dy.data<T>(), [=](int64_t i, int64_t o, T g) {
+                      to[i] = f * g * (from[i] - mean[o]);
+                    });
+                    return dx;
+                  });
   });
 }
 

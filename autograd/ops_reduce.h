@@ -45,4 +45,8 @@ Tensor min(const Tensor& x, Axes axes = {}, ReduceOptions options = {});
 Tensor argmax(const Tensor& x, Axes axes = {}, ReduceOptions options = {});
 Tensor argmin(const Tensor& x, Axes axes = {}, ReduceOptions options = {});
 
+/// g summed over the axes along which `shape` was stretched to g's; g itself where it was not, or
+/// where `shape` does not broadcast to it. backward() calls it on every gradient.
+Tensor sum_to(const Tensor& g, const Shape& shape);
+
 }  // namespace ramp

@@ -130,8 +130,7 @@ Tensor broadcast_to(const Tensor& x, const Shape& shape) {
   }
   Tensor y = Tensor::empty(shape, x.dtype());
   copy_strided(shape, x, 0, from, y, 0, shape.strides());
-  return record("broadcast_to", y, {x},
-                [from = x.shape()](const Tensor& dy, Wants) { return sum_to(dy, from); });
+  return record("broadcast_to", y, {x}, [](const Tensor& dy, Wants) { return dy; });
 }
 
 Tensor slice(const Tensor& x, int axis, int64_t begin, int64_t end, int64_t step) {
@@ -268,31 +267,31 @@ Tensor take(const Tensor& x, const Tensor& indices, int axis) {
     });
   });
   // Each column of dx gets its gradients in the order of the indices, whichever thread it is on.
-  return record(
-      "take", y, {x},
-      [indices = Saved(indices), outer, n, inner, shape = x.shape()](const Tensor& dy, Wants) {
-        const Tensor& index = indices.get("take", "indices");
-        const int64_t* at = index.data<int64_t>();
-        const int64_t m = index.numel();
-        Tensor dx = Tensor::zeros(shape, dy.dtype());
-        visit_float("take", dy.dtype(), [&]<typename T>(T) {
-          const T* g = dy.data<T>();
-          T* d = dx.mutable_data<T>();
-          constexpr int64_t kColumns = 1024;
-          const int64_t strips = (inner + kColumns - 1) / kColumns;
-          parallel_for(outer * strips, 1, [&](int64_t begin, int64_t end) {
-            for (int64_t i = begin; i < end; ++i) {
-              const int64_t o = i / strips, j = i % strips * kColumns,
-                            width = std::min(kColumns, inner - j);
-              for (int64_t k = 0; k < m; ++k) {
-                kernels<T>().axpy(width, 1, g + (o * m + k) * inner + j,
-                                  d + (o * n + at[k]) * inner + j);
-              }
-            }
-          });
-        });
-        return dx;
-      });
+  return record("take", y, {x},
+                [indices = Saved(indices, "indices"), outer, n, inner, shape = x.shape()](
+                    const Tensor& dy, Wants) {
+                  const Tensor& index = indices.get();
+                  const int64_t* at = index.data<int64_t>();
+                  const int64_t m = index.numel();
+                  Tensor dx = Tensor::zeros(shape, dy.dtype());
+                  visit_float("take", dy.dtype(), [&]<typename T>(T) {
+                    const T* g = dy.data<T>();
+                    T* d = dx.mutable_data<T>();
+                    constexpr int64_t kColumns = 1024;
+                    const int64_t strips = (inner + kColumns - 1) / kColumns;
+                    parallel_for(outer * strips, 1, [&](int64_t begin, int64_t end) {
+                      for (int64_t i = begin; i < end; ++i) {
+                        const int64_t o = i / strips, j = i % strips * kColumns,
+                                      width = std::min(kColumns, inner - j);
+                        for (int64_t k = 0; k < m; ++k) {
+                          kernels<T>().axpy(width, 1, g + (o * m + k) * inner + j,
+                                            d + (o * n + at[k]) * inner + j);
+                        }
+                      }
+                    });
+                  });
+                  return dx;
+                });
 }
 
 namespace {
@@ -335,12 +334,12 @@ Tensor gather(const Tensor& x, int axis, const Tensor& index) {
     for_gathered(x.shape(), axis, index, [&](int64_t i, int64_t place) { to[i] = from[place]; });
   });
   return record("gather", y, {x},
-                [index = Saved(index), axis, shape = x.shape()](const Tensor& dy, Wants) {
+                [index = Saved(index, "index"), axis, shape = x.shape()](const Tensor& dy, Wants) {
                   Tensor dx = Tensor::zeros(shape, dy.dtype());
                   visit_float("gather", dy.dtype(), [&]<typename T>(T) {
                     const T* g = dy.data<T>();
                     T* d = dx.mutable_data<T>();
-                    for_gathered(shape, axis, index.get("gather", "index"),
+                    for_gathered(shape, axis, index.get(),
                                  [&](int64_t i, int64_t place) { d[place] += g[i]; });
                   });
                   return dx;

@@ -1,9 +1,9 @@
 // record(): puts an op on the tape. This is all that an op needs to know of autograd.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <initializer_list>
-#include <memory>
 #include <new>
 #include <optional>
 #include <utility>
@@ -32,6 +32,13 @@ struct Inputs {
 /// True when recording is on and one of the inputs requires a gradient.
 bool records(const Inputs& inputs);
 
+/// Errors: an op's derivative must give a gradient for each input.
+inline void check_count(size_t gradients, size_t inputs) {
+  if (gradients != inputs) {
+    fail("expected {} gradients, one for each input; its derivative gave {}.", inputs, gradients);
+  }
+}
+
 struct NodeInputs {
   /// Makes `node` the node of y, with an edge to each input that requires a gradient.
   static void connect(Node* node, const char* op, Tensor& y, const Inputs& inputs);
@@ -43,15 +50,14 @@ struct NodeOf final : Node {
 
   explicit NodeOf(Vjp&& f) : rule(std::move(f)) {}
 
-  void vjp(const Tensor& dy, Wants want, Tensor* dx) override {
-    using Gradients = decltype((*rule)(dy, want));
-    if constexpr (std::is_same_v<Gradients, std::vector<Tensor>>) {
-      Gradients gradients = (*rule)(dy, want);
-      check_count(gradients.size());
-      std::uninitialized_move_n(gradients.begin(), input_count, dx);
-    } else {  // a Tensor, or an array of them, made in place
-      check_count(sizeof(Gradients) / sizeof(Tensor));
-      new (dx) Gradients((*rule)(dy, want));
+  void vjp(const Tensor& dy, Wants want, std::span<Tensor> dx) override {
+    auto gradients = (*rule)(dy, want);
+    if constexpr (std::is_same_v<decltype(gradients), Tensor>) {
+      check_count(1, dx.size());
+      dx[0] = std::move(gradients);
+    } else {
+      check_count(gradients.size(), dx.size());
+      std::move(gradients.begin(), gradients.end(), dx.begin());
     }
   }
   void release_saved() override { rule.reset(); }
@@ -60,12 +66,13 @@ struct NodeOf final : Node {
 /// Puts y = op(inputs) on the tape and returns y. `vjp(dy, want)` takes the gradient of y and
 /// returns those of the inputs, in their order: a Tensor for one input, else a
 /// std::array<Tensor, n> or a std::vector<Tensor>. An undefined Tensor says "none" and is right
-/// wherever want[i] is false. Values it needs are captured as `Saved`. It runs without recording.
+/// wherever want[i] is false; one of y's shape is right too where the input was broadcast to it:
+/// backward() sums it. Values it needs are captured as `Saved`. It runs without recording.
 ///
 ///     Tensor square(const Tensor& x) {
 ///       Tensor y = ...;
-///       return record("square", y, {x}, [x = Saved(x)](const Tensor& dy, Wants) {
-///         return 2 * x.get("square", "x") * dy;
+///       return record("square", y, {x}, [x = Saved(x, "x")](const Tensor& dy, Wants) {
+///         return 2 * x.get() * dy;
 ///       });
 ///     }
 template <typename Vjp>

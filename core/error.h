@@ -23,6 +23,9 @@ class Error : public std::exception {
     has_path_ = true;
   }
 
+  /// Puts text in front: "backward through mul: ".
+  void prepend(const std::string& text) { text_.insert(0, text); }
+
   /// The innermost module that the error passed through and that has no name yet (see Module).
   const void* module = nullptr;
 

@@ -12,8 +12,8 @@ using namespace ramp;
 /// dx = x / y dy; at y = 0 the gradient is 0.
 Tensor length(const Tensor& x) {
   Tensor y = sqrt(sum(x.detach() * x.detach(), {-1}));
-  return record("length", y, {x}, [x = Saved(x), y = Saved(y)](const Tensor& dy, Wants) {
-    const Tensor &in = x.get("length", "x"), &out = y.get("length", "y");
+  return record("length", y, {x}, [x = Saved(x, "x"), y = Saved(y, "y")](const Tensor& dy, Wants) {
+    const Tensor &in = x.get(), &out = y.get();
     const Tensor scale =
         where(out, dy / maximum(out, Tensor::full(out.shape(), 1e-300, out.dtype())),
               Tensor::zeros(out.shape(), out.dtype()));

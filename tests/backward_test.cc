@@ -530,6 +530,27 @@ TEST_CASE("a derivative of the wrong shape, dtype or count") {
         "backward through mine: expected 2 gradients, one for each input; its derivative gave 1.");
 }
 
+TEST_CASE("a gradient in the shape that the input was stretched to is summed") {
+  const Tensor x = Tensor::of<double>({1, 2}, {2, 1}).requires_grad_(), b = leaf({5}),
+               s = leaf({3}).view({}).requires_grad_();
+  const Tensor y =
+      record("mine", Tensor::ones({2, 3}, f64), {x, b, s}, [](const Tensor& dy, Wants) {
+        return std::array{dy, dy, dy};
+      });
+  backward(y, Tensor::of<double>({1, 2, 3, 4, 5, 6}, {2, 3}));
+  CHECK(x.grad().shape() == Shape{2, 1});
+  CHECK(x.grad().values() == Values{6, 15});
+  CHECK(b.grad().values() == Values{21});
+  CHECK(s.grad().item() == 21);
+}
+
+TEST_CASE("an error in a derivative names the op") {
+  const Tensor x = leaf({1, 2});
+  const Tensor y = record("mine", Tensor::ones({2}, f64), {x},
+                          [](const Tensor& dy, Wants) { return dy + Tensor::ones({3}, f64); });
+  CHECK(message([&] { backward(sum(y)); }).starts_with("backward through mine: add: "));
+}
+
 TEST_CASE("an exception in the middle of a pass leaves nothing behind") {
   const Tensor a = leaf({1, 2}), b = leaf({3, 4});
   bool throws = true;
@@ -606,7 +627,7 @@ TEST_CASE("memory that gradients share is never written to") {
   const Tensor f = leaf({1, 2});
   const auto half_square = [](const Tensor& t) {  // dy is 1: dx = t itself
     return record("half_square", Tensor::ones({2}, f64), {t},
-                  [t = Saved(t)](const Tensor&, Wants) { return t.get("half_square", "t"); });
+                  [t = Saved(t, "t")](const Tensor&, Wants) { return t.get(); });
   };
   backward(half_square(f), Tensor::ones({2}, f64));
   backward(half_square(f), Tensor::ones({2}, f64));

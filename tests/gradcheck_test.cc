@@ -17,10 +17,9 @@ namespace {
 auto square_with(double factor) {
   return [factor](const std::vector<Tensor>& in) {
     const Tensor& x = in[0];
-    return record("square", x.detach() * x.detach(), {x},
-                  [x = Saved(x), factor](const Tensor& dy, Wants) {
-                    return x.get("square", "x") * dy * factor;
-                  });
+    return record(
+        "square", x.detach() * x.detach(), {x},
+        [x = Saved(x, "x"), factor](const Tensor& dy, Wants) { return x.get() * dy * factor; });
   };
 }
 

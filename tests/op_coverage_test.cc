@@ -280,7 +280,7 @@ std::map<std::string, Row> rows() {
 
 // The ops that the headers declare. What carries no derivative of its own is for writing ops with.
 std::set<std::string> declared() {
-  const std::set<std::string> parts{"scalar_like", "sum_stretched", "sum_to", "map", "resample"};
+  const std::set<std::string> parts{"scalar_like", "sum_to", "map", "resample"};
   std::set<std::string> names;
   for (const auto& entry :
        std::filesystem::directory_iterator(RAMP_FIXTURES_DIR "/../../autograd")) {

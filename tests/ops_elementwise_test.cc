@@ -9,6 +9,7 @@
 #include "ramp/autograd/backward.h"
 #include "ramp/autograd/gradcheck.h"
 #include "ramp/autograd/ops_activation.h"
+#include "ramp/autograd/ops_reduce.h"
 #include "ramp/core/parallel.h"
 
 using namespace ramp;
@@ -189,6 +190,11 @@ TEST_CASE("sum_to adds over the stretched axes") {
   CHECK(sum_to(g, {2, 1, 4}).values() == std::vector<double>{12, 15, 18, 21, 48, 51, 54, 57});
   CHECK(sum_to(g, {2, 1, 1}).values() == std::vector<double>{66, 210});
   CHECK(sum_to(Tensor::zeros({0, 3}), {3}).values() == std::vector<double>{0, 0, 0});
+  CHECK(sum_to(Tensor::zeros({0}), {1}).values() == std::vector<double>{0});
+  // What does not broadcast to g is not summed.
+  for (const Shape& shape : {Shape{2}, {2, 3}, {2, 3, 2}, {5, 3, 4}, {1, 2, 3, 4}, {0}}) {
+    CHECK(sum_to(g, shape).same_memory(g));
+  }
 }
 
 TEST_CASE("empty tensors and tensors of one element") {
