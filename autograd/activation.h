@@ -40,6 +40,7 @@ class Activation {
   template <ActivationRule A>
   Activation(A rule)  // NOLINT: implicit, for Dense(784, 128, ReLU{})
       : rule_(std::make_shared<const Erased<A>>(std::move(rule))) {}
+  Activation(const char*) = delete;  // write the type, not its name: Dense(784, 128, ReLU{})
 
   const char* name() const { return rule_->name(); }
   const char* formula() const { return rule_->formula(); }

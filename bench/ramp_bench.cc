@@ -102,17 +102,17 @@ Sequential model_of(const std::string& work) {
   if (work == "W2") return mlp({784, 512, 512, 10});
   if (work == "W2w") return mlp({784, 1024, 1024, 10});
   if (work == "W3") {
-    return Sequential{Conv2d(1, 32, {}, ReLU{}),
-                      Conv2d(32, 64, {}, ReLU{}),
+    return Sequential{Conv2d(1, 32, 3, ReLU{}),
+                      Conv2d(32, 64, 3, ReLU{}),
                       MaxPool2d(2),
                       Flatten{},
                       Dense(9216, 128, ReLU{}),
                       Dense(128, 10)};
   }
   if (work == "W4") {
-    return Sequential{Conv2d(1, 6, {.kernel = 5, .padding = 2}, ReLU{}),
+    return Sequential{Conv2d(1, 6, 5, ReLU{}, {.padding = 2}),
                       MaxPool2d(2),
-                      Conv2d(6, 16, {.kernel = 5}, ReLU{}),
+                      Conv2d(6, 16, 5, ReLU{}),
                       MaxPool2d(2),
                       Flatten{},
                       Dense(400, 120, ReLU{}),
@@ -120,12 +120,12 @@ Sequential model_of(const std::string& work) {
                       Dense(84, 10)};
   }
   if (work == "W5") {
-    return Sequential{Conv2d(1, 16, {.padding = 1}),
+    return Sequential{Conv2d(1, 16, 3, {.padding = 1}),
                       BatchNorm2d(16, ReLU{}),
-                      Conv2d(16, 32, {.padding = 1}),
+                      Conv2d(16, 32, 3, {.padding = 1}),
                       BatchNorm2d(32, ReLU{}),
                       MaxPool2d(2),
-                      Conv2d(32, 64, {.padding = 1}),
+                      Conv2d(32, 64, 3, {.padding = 1}),
                       BatchNorm2d(64, ReLU{}),
                       MaxPool2d(2),
                       GlobalAvgPool{},

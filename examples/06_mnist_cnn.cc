@@ -34,15 +34,15 @@ struct Options {
 // Sequential computes a convolution and the pooling behind it in one pass.
 // [network]
 Sequential make_network() {
-  return Sequential{Conv2d(1, 32, {.padding = 1, .bias = false}),
+  return Sequential{Conv2d(1, 32, 3, {.padding = 1, .bias = false}),
                     MaxPool2d(2),
                     BatchNorm2d(32),
                     ReLU{},
-                    Conv2d(32, 64, {.padding = 1, .bias = false}),
+                    Conv2d(32, 64, 3, {.padding = 1, .bias = false}),
                     MaxPool2d(2),
                     BatchNorm2d(64),
                     ReLU{},
-                    Conv2d(64, 64, {.padding = 1, .bias = false}),
+                    Conv2d(64, 64, 3, {.padding = 1, .bias = false}),
                     MaxPool2d(2),
                     BatchNorm2d(64),
                     ReLU{},
@@ -52,17 +52,17 @@ Sequential make_network() {
 // [network]
 
 Sequential make_best_network() {
-  return Sequential{Conv2d(1, 32, {.padding = 1, .bias = false}),
+  return Sequential{Conv2d(1, 32, 3, {.padding = 1, .bias = false}),
                     MaxPool2d(2),
                     BatchNorm2d(32, ReLU{}),
-                    Conv2d(32, 64, {.padding = 1, .bias = false}),
+                    Conv2d(32, 64, 3, {.padding = 1, .bias = false}),
                     BatchNorm2d(64, ReLU{}),
-                    Conv2d(64, 64, {.padding = 1, .bias = false}),
+                    Conv2d(64, 64, 3, {.padding = 1, .bias = false}),
                     MaxPool2d(2),
                     BatchNorm2d(64, ReLU{}),
-                    Conv2d(64, 128, {.padding = 1, .bias = false}),
+                    Conv2d(64, 128, 3, {.padding = 1, .bias = false}),
                     BatchNorm2d(128, ReLU{}),
-                    Conv2d(128, 128, {.padding = 1, .bias = false}),
+                    Conv2d(128, 128, 3, {.padding = 1, .bias = false}),
                     MaxPool2d(2),
                     BatchNorm2d(128, ReLU{}),
                     Flatten{},

@@ -23,8 +23,8 @@ struct Block final : Module {
   BatchNorm2d norm1, norm2;
 
   explicit Block(int64_t channels)
-      : conv1(channels, channels, {.padding = 1, .bias = false}),
-        conv2(channels, channels, {.padding = 1, .bias = false}),
+      : conv1(channels, channels, 3, {.padding = 1, .bias = false}),
+        conv2(channels, channels, 3, {.padding = 1, .bias = false}),
         norm1(channels, ReLU{}),
         norm2(channels) {}
   Tensor forward(const Tensor& x) override { return relu(x + norm2(conv2(norm1(conv1(x))))); }
@@ -36,11 +36,11 @@ struct Block final : Module {
 // [block]
 
 Sequential make_network() {
-  return Sequential{Conv2d(1, 32, {.padding = 1, .bias = false}),
+  return Sequential{Conv2d(1, 32, 3, {.padding = 1, .bias = false}),
                     BatchNorm2d(32, ReLU{}),
                     MaxPool2d(2),
                     Block(32),
-                    Conv2d(32, 64, {.padding = 1, .bias = false}),
+                    Conv2d(32, 64, 3, {.padding = 1, .bias = false}),
                     BatchNorm2d(64, ReLU{}),
                     MaxPool2d(2),
                     Block(64),

@@ -19,11 +19,13 @@ struct Activate final : Module {
 
 /// The activation that a layer runs: its own, or that of the layer behind it where it has none;
 /// `took` counts that one.
-inline const Activation& activation_with(const Activation& own, std::span<Module* const> next,
-                                         size_t& took) {
+struct ActivationWith {
+  const Activation& f;
+  size_t took;
+};
+inline ActivationWith activation_with(const Activation& own, std::span<Module* const> next) {
   auto* layer = own.is_identity() && !next.empty() ? dynamic_cast<Activate*>(next[0]) : nullptr;
-  took = layer ? 1 : 0;
-  return layer ? layer->activation : own;
+  return layer ? ActivationWith{layer->activation, 1} : ActivationWith{own, 0};
 }
 
 /// ", relu" for describe(); nothing for the identity.

@@ -1,5 +1,9 @@
 #include "ramp/layers/conv.h"
 
+#include <fmt/format.h>
+
+#include <algorithm>
+
 #include "ramp/layers/activation.h"
 #include "ramp/layers/init.h"
 #include "ramp/layers/pool.h"
@@ -7,90 +11,101 @@
 namespace ramp {
 namespace {
 
-void check_channels(const char* layer, int64_t c, int64_t k, Size2d kernel, int64_t groups) {
-  if (c < 1 || k < 1 || kernel.h < 1 || kernel.w < 1) {
-    fail("{}: expected channels and a kernel of at least 1; got {} and {} channels, kernel {}x{}.",
-         layer, c, k, kernel.h, kernel.w);
+// ", stride 2": what is not the default.
+std::string unless_default(const char* what, Size2d size, int64_t usual) {
+  return size == Size2d(usual) ? "" : fmt::format(", {} {}", what, size.str());
+}
+
+template <typename Options>
+std::string describe_conv(const Convolution& layer, const char* name, int64_t c, int64_t k,
+                          Size2d kernel, const Options& o, const std::string& padding) {
+  return fmt::format(
+      "{}({}, {}, {}{}{}{}{}{}{})", name, c, k, kernel.str(), after_comma(layer.activation),
+      unless_default("stride", o.stride, 1), padding, unless_default("dilation", o.dilation, 1),
+      unless_default("groups", o.groups, 1), layer.bias.defined() ? "" : ", no bias");
+}
+
+std::string padding_text(const Padding& p) {
+  return p.same ? ", padding same" : unless_default("padding", p.size, 0);
+}
+
+// Options along one axis are those of images of height 1; they read as numbers.
+ConvOptions along_width(const Conv1dOptions& o) {
+  return {{1, o.stride}, o.padding, {1, o.dilation}, o.groups};
+}
+
+}  // namespace
+
+Convolution::Convolution(const char* layer, int64_t c, int64_t k, std::vector<int64_t> shape,
+                         int64_t groups, bool has_bias, Activation f)
+    : activation(std::move(f)) {
+  if (c < 1 || k < 1 || *std::min_element(shape.begin(), shape.end()) < 1) {
+    fail("{}: expected channels and a kernel of at least 1; got {} and {} channels, kernel {}.",
+         layer, c, k, fmt::join(shape, "x"));
   }
   if (groups < 1 || c % groups != 0 || k % groups != 0) {
     fail("{}: expected groups that divide the channels; got {} groups for {} and {} channels.",
          layer, groups, c, k);
   }
+  shape.push_back(c / groups);
+  shape.push_back(k);
+  weight = he_normal(shape, layer_rng(), activation).requires_grad_();
+  if (has_bias) bias = Tensor::zeros({k}).requires_grad_();
 }
 
-Tensor zero_bias(bool wanted, int64_t k) {
-  return wanted ? Tensor::zeros({k}).requires_grad_() : Tensor();
-}
+Conv2d::Conv2d(int64_t c, int64_t k, Size2d kernel, Activation f, Conv2dOptions o)
+    : Convolution("Conv2d", c, k, {kernel.h, kernel.w}, o.groups, o.bias, std::move(f)),
+      options{o.stride, o.padding, o.dilation, o.groups} {}
 
-// "Conv2d(1, 32, 3x3, stride 2x2, relu, no bias)": what is not the default.
-std::string describe_conv(const char* layer, int64_t c, int64_t k, Size2d kernel, Size2d stride,
-                          const Activation& f, const Tensor& bias) {
-  return fmt::format("{}({}, {}, {}{}{}{})", layer, c, k, kernel.str(),
-                     stride.h == 1 && stride.w == 1 ? "" : ", stride " + stride.str(),
-                     after_comma(f), bias.defined() ? "" : ", no bias");
-}
-
-}  // namespace
-
-Conv2d::Conv2d(int64_t c, int64_t k, const Conv2dOptions& o, Activation f)
-    : options{o.stride, o.padding, o.dilation, o.groups}, activation(std::move(f)) {
-  check_channels("Conv2d", c, k, o.kernel, o.groups);
-  weight = he_normal({o.kernel.h, o.kernel.w, c / o.groups, k}, layer_rng(), activation)
-               .requires_grad_();
-  bias = zero_bias(o.bias, k);
-}
-
-Tensor Conv2d::forward(const Tensor& x) { return conv2d(x, weight, bias, options, activation); }
-
-size_t Conv2d::forward_with(const Tensor& x, std::span<Module* const> next, Tensor& y) {
-  size_t took;
-  const Activation& f = activation_with(activation, next, took);
+Fused Conv2d::forward_with(const Tensor& x, std::span<Module* const> next) {
+  const auto [f, took] = activation_with(activation, next);
   const auto* pool = took < next.size() ? dynamic_cast<MaxPool2d*>(next[took]) : nullptr;
-  const bool pools = pool && pool->is_halving();
-  y = pools ? conv2d_max_pool(x, weight, bias, options, f) : conv2d(x, weight, bias, options, f);
-  return took + (pools ? 1 : 0);
+  if (pool && pool->is_halving()) {
+    return {conv2d_max_pool(x, weight, bias, options, f), took + 1};
+  }
+  return {conv2d(x, weight, bias, options, f), took};
 }
 
 std::string Conv2d::describe() const {
   const Shape& s = weight.shape();
-  return describe_conv("Conv2d", s[2] * options.groups, s[3], {s[0], s[1]}, options.stride,
-                       activation, bias);
+  return describe_conv(*this, "Conv2d", s[2] * options.groups, s[3], {s[0], s[1]}, options,
+                       padding_text(options.padding));
 }
 
-Conv1d::Conv1d(int64_t c, int64_t k, const Conv1dOptions& o, Activation f)
-    : options{{1, o.stride}, o.padding, {1, o.dilation}, o.groups}, activation(std::move(f)) {
-  check_channels("Conv1d", c, k, o.kernel, o.groups);
-  weight = he_normal({o.kernel, c / o.groups, k}, layer_rng(), activation).requires_grad_();
-  bias = zero_bias(o.bias, k);
-}
+Conv1d::Conv1d(int64_t c, int64_t k, int64_t kernel, Activation f, Conv1dOptions o)
+    : Convolution("Conv1d", c, k, {kernel}, o.groups, o.bias, std::move(f)),
+      options(along_width(o)) {}
 
-Tensor Conv1d::forward(const Tensor& x) { return conv1d(x, weight, bias, options, activation); }
+Fused Conv1d::forward_with(const Tensor& x, std::span<Module* const> next) {
+  const auto [f, took] = activation_with(activation, next);
+  return {conv1d(x, weight, bias, options, f), took};
+}
 
 std::string Conv1d::describe() const {
   const Shape& s = weight.shape();
-  return describe_conv("Conv1d", s[1] * options.groups, s[2], {1, s[0]}, options.stride, activation,
-                       bias);
+  ConvOptions o = options;
+  o.stride = o.stride.w;
+  o.dilation = o.dilation.w;
+  return describe_conv(*this, "Conv1d", s[1] * o.groups, s[2], s[0], o, padding_text(o.padding));
 }
 
-ConvTranspose2d::ConvTranspose2d(int64_t c, int64_t k, const ConvTranspose2dOptions& o,
-                                 Activation f)
-    : options{o.stride, o.padding, o.output_padding, o.dilation, o.groups},
-      activation(std::move(f)) {
-  check_channels("ConvTranspose2d", c, k, o.kernel, o.groups);
-  weight = he_normal({o.kernel.h, o.kernel.w, c / o.groups, k}, layer_rng(), activation)
-               .view({o.kernel.h, o.kernel.w, k / o.groups, c})
-               .requires_grad_();
-  bias = zero_bias(o.bias, k);
+ConvTranspose2d::ConvTranspose2d(int64_t c, int64_t k, Size2d kernel, Activation f,
+                                 ConvTranspose2dOptions o)
+    : Convolution("ConvTranspose2d", c, k, {kernel.h, kernel.w}, o.groups, o.bias, std::move(f)),
+      options{o.stride, o.padding, o.output_padding, o.dilation, o.groups} {
+  weight = weight.detach().view({kernel.h, kernel.w, k / o.groups, c}).requires_grad_();
 }
 
-Tensor ConvTranspose2d::forward(const Tensor& x) {
-  return conv_transpose2d(x, weight, bias, options, activation);
+Fused ConvTranspose2d::forward_with(const Tensor& x, std::span<Module* const> next) {
+  const auto [f, took] = activation_with(activation, next);
+  return {conv_transpose2d(x, weight, bias, options, f), took};
 }
 
 std::string ConvTranspose2d::describe() const {
   const Shape& s = weight.shape();
-  return describe_conv("ConvTranspose2d", s[3], s[2] * options.groups, {s[0], s[1]}, options.stride,
-                       activation, bias);
+  return describe_conv(*this, "ConvTranspose2d", s[3], s[2] * options.groups, {s[0], s[1]}, options,
+                       unless_default("padding", options.padding, 0) +
+                           unless_default("output_padding", options.output_padding, 0));
 }
 
 }  // namespace ramp

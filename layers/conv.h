@@ -6,68 +6,80 @@
 
 namespace ramp {
 
-/// `Conv2d(1, 32, {.kernel = 3}, ReLU{})`.
+/// What they share. Starts as Dense does, with fan-in kh kw c / groups. In a Sequential the
+/// activation behind it runs in the same pass.
+/// Errors: a size below 1; groups that do not divide c and k; those of the op.
+struct Convolution : Module {
+  Tensor weight;
+  Tensor bias;  // [k]; undefined without
+  Activation activation;
+
+  Tensor forward(const Tensor& x) override { return forward_with(x, {}).y; }
+  void fields(Fields& f) override { f.param("weight", weight).param("bias", bias); }
+
+ protected:
+  Convolution(const char* layer, int64_t c, int64_t k, std::vector<int64_t> kernel, int64_t groups,
+              bool has_bias, Activation f);
+};
+
 struct Conv2dOptions {
-  Size2d kernel = 3, stride = 1;
+  Size2d stride = 1;
   Padding padding = 0;  // or kSame
   Size2d dilation = 1;
   int64_t groups = 1;
   bool bias = true;
 };
 
-/// y = f(conv(x, w) + b): x [n, h, w, c] -> [n, oh, ow, k]; see conv2d(). Starts as Dense does,
-/// with fan-in kh kw c / groups. In a Sequential, activation and 2x2 max-pooling behind it run in
-/// the same pass. Errors: a size below 1; groups that do not divide c and k; those of conv2d().
-struct Conv2d final : Module {
-  Tensor weight;  // [kh, kw, c / groups, k]
-  Tensor bias;    // [k]; undefined without
+/// y = f(conv(x, w) + b): x [n, h, w, c] -> [n, oh, ow, k]; see conv2d().
+/// `Conv2d(1, 32, 3, ReLU{}, {.padding = 1})`: 3x3; {3, 5} is a kernel of 3 rows and 5 columns.
+/// 2x2 max-pooling behind it in a Sequential runs in the same pass too.
+struct Conv2d final : Convolution {  // weight [kh, kw, c / groups, k]
   ConvOptions options;
-  Activation activation;
 
-  Conv2d(int64_t c, int64_t k, const Conv2dOptions& o = {}, Activation f = Identity{});
-  Tensor forward(const Tensor& x) override;
-  size_t forward_with(const Tensor& x, std::span<Module* const> next, Tensor& y) override;
-  void fields(Fields& f) override { f.param("weight", weight).param("bias", bias); }
+  Conv2d(int64_t c, int64_t k, Size2d kernel, Activation f = Identity{}, Conv2dOptions o = {});
+  Conv2d(int64_t c, int64_t k, Size2d kernel, Conv2dOptions o)
+      : Conv2d(c, k, kernel, Identity{}, o) {}
+  Conv2d(int64_t c, int64_t k, Activation, Conv2dOptions = {}) = delete;  // write the kernel's size
+  Fused forward_with(const Tensor& x, std::span<Module* const> next) override;
   std::string describe() const override;
 };
 
 struct Conv1dOptions {
-  int64_t kernel = 3, stride = 1;
+  int64_t stride = 1;
   Padding padding = 0;
   int64_t dilation = 1, groups = 1;
   bool bias = true;
 };
 
 /// The same along one axis: x [n, w, c] -> [n, ow, k]; see conv1d().
-struct Conv1d final : Module {
-  Tensor weight;  // [kw, c / groups, k]
-  Tensor bias;    // [k]; undefined without
+struct Conv1d final : Convolution {  // weight [kw, c / groups, k]
   ConvOptions options;
-  Activation activation;
 
-  Conv1d(int64_t c, int64_t k, const Conv1dOptions& o = {}, Activation f = Identity{});
-  Tensor forward(const Tensor& x) override;
-  void fields(Fields& f) override { f.param("weight", weight).param("bias", bias); }
+  Conv1d(int64_t c, int64_t k, int64_t kernel, Activation f = Identity{}, Conv1dOptions o = {});
+  Conv1d(int64_t c, int64_t k, int64_t kernel, Conv1dOptions o)
+      : Conv1d(c, k, kernel, Identity{}, o) {}
+  Conv1d(int64_t c, int64_t k, Activation, Conv1dOptions = {}) = delete;  // write the kernel's size
+  Fused forward_with(const Tensor& x, std::span<Module* const> next) override;
   std::string describe() const override;
 };
 
 struct ConvTranspose2dOptions {
-  Size2d kernel = 3, stride = 1, padding = 0, output_padding = 0, dilation = 1;
+  Size2d stride = 1, padding = 0, output_padding = 0, dilation = 1;
   int64_t groups = 1;
   bool bias = true;
 };
 
 /// y = f(the adjoint of conv(x, w) + b): x [n, h, w, c] -> [n, oh, ow, k]; see conv_transpose2d().
-struct ConvTranspose2d final : Module {
-  Tensor weight;  // [kh, kw, k / groups, c]
-  Tensor bias;    // [k]; undefined without
+struct ConvTranspose2d final : Convolution {  // weight [kh, kw, k / groups, c]
   ConvTransposeOptions options;
-  Activation activation;
 
-  ConvTranspose2d(int64_t c, int64_t k, const ConvTranspose2dOptions& o = {},
-                  Activation f = Identity{});
-  Tensor forward(const Tensor& x) override;
-  void fields(Fields& f) override { f.param("weight", weight).param("bias", bias); }
+  ConvTranspose2d(int64_t c, int64_t k, Size2d kernel, Activation f = Identity{},
+                  ConvTranspose2dOptions o = {});
+  ConvTranspose2d(int64_t c, int64_t k, Size2d kernel, ConvTranspose2dOptions o)
+      : ConvTranspose2d(c, k, kernel, Identity{}, o) {}
+  ConvTranspose2d(int64_t c, int64_t k, Activation,
+                  ConvTranspose2dOptions = {}) = delete;  // write the kernel's size
+  Fused forward_with(const Tensor& x, std::span<Module* const> next) override;
   std::string describe() const override;
 };
 

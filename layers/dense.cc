@@ -13,12 +13,9 @@ Dense::Dense(int64_t in, int64_t out, Activation f, DenseOptions options)
   if (options.bias) bias = Tensor::zeros({out}).requires_grad_();
 }
 
-Tensor Dense::forward(const Tensor& x) { return linear(x, weight, bias, activation); }
-
-size_t Dense::forward_with(const Tensor& x, std::span<Module* const> next, Tensor& y) {
-  size_t took;
-  y = linear(x, weight, bias, activation_with(activation, next, took));
-  return took;
+Fused Dense::forward_with(const Tensor& x, std::span<Module* const> next) {
+  const auto [f, took] = activation_with(activation, next);
+  return {linear(x, weight, bias, f), took};
 }
 
 std::string Dense::describe() const {

@@ -10,17 +10,18 @@ struct DenseOptions {
   bool bias = true;
 };
 
-/// y = f(x w + b): x [.., in] -> [.., out]. Starts with He-normal weights for the activation's gain
-/// (Identity: LeCun's, gain 1) and zero bias, drawn from layer_rng().
-/// Errors: in or out below 1; those of linear().
+/// y = f(x w + b): x [.., in] -> [.., out]. `Dense(784, 128, ReLU{})`. Starts with He-normal
+/// weights for the activation's gain (Identity: LeCun's, gain 1) and zero bias, drawn from
+/// layer_rng(). Errors: in or out below 1; those of linear().
 struct Dense final : Module {
   Tensor weight;  // [in, out]
   Tensor bias;    // [out]; undefined without
   Activation activation;
 
   Dense(int64_t in, int64_t out, Activation f = Identity{}, DenseOptions options = {});
-  Tensor forward(const Tensor& x) override;
-  size_t forward_with(const Tensor& x, std::span<Module* const> next, Tensor& y) override;
+  Dense(int64_t in, int64_t out, DenseOptions options) : Dense(in, out, Identity{}, options) {}
+  Tensor forward(const Tensor& x) override { return forward_with(x, {}).y; }
+  Fused forward_with(const Tensor& x, std::span<Module* const> next) override;
   void fields(Fields& f) override { f.param("weight", weight).param("bias", bias); }
   std::string describe() const override;
 };

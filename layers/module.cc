@@ -38,23 +38,12 @@ Fields& Fields::child(const std::string& name, Module& module) {
   return *this;
 }
 
-size_t Module::forward_with(const Tensor& x, std::span<Module* const>, Tensor& y) {
-  y = forward(x);
-  return 0;
-}
-
-Tensor Module::operator()(const Tensor& x) {
-  Tensor y;
-  call(x, {}, y);
-  return y;
-}
-
-size_t Module::call(const Tensor& x, std::span<Module* const> next, Tensor& y) {
+Fused Module::call(const Tensor& x, std::span<Module* const> next) {
   try {
-    if (!traced) return forward_with(x, next, y);
-    y = forward(x);
+    if (!traced) return forward_with(x, next);
+    Tensor y = forward(x);
     (*traced)[this] = y.shape();
-    return 0;
+    return {y};
   } catch (Error& error) {
     if (error.module) {
       const std::string path = path_of(*this, error.module);

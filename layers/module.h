@@ -50,6 +50,12 @@ struct NamedTensor {
 void load_tensors(const char* holder, const std::vector<NamedTensor>& own,
                   const std::vector<NamedTensor>& state);
 
+/// What forward_with() gives: y, and how many of the next layers are in it.
+struct Fused {
+  Tensor y;
+  size_t took = 0;
+};
+
 /// The base of all layers and models. A subclass overrides forward() and names what it holds in
 /// fields(). Copies share their tensors; clone() gives a model of its own.
 class Module {
@@ -58,17 +64,17 @@ class Module {
 
   virtual Tensor forward(const Tensor& x) = 0;
   /// forward() together with the first of the layers that come `next`, where that takes fewer
-  /// passes; returns how many of them it took. Sequential asks.
-  virtual size_t forward_with(const Tensor& x, std::span<Module* const> next, Tensor& y);
+  /// passes. Sequential asks.
+  virtual Fused forward_with(const Tensor& x, std::span<Module* const>) { return {forward(x)}; }
   /// Names the parameters, buffers and children, in order.
   virtual void fields(Fields&) {}
   /// "Dense(784, 128, relu)".
   virtual std::string describe() const { return "Module"; }
 
   /// forward(). An error on the way names the layer's path: "2.conv1: ...".
-  Tensor operator()(const Tensor& x);
+  Tensor operator()(const Tensor& x) { return call(x, {}).y; }
   /// forward_with(), with errors as above.
-  size_t call(const Tensor& x, std::span<Module* const> next, Tensor& y);
+  Fused call(const Tensor& x, std::span<Module* const> next);
 
   /// The trained tensors with their paths / without.
   std::vector<NamedTensor> named_parameters();

@@ -39,17 +39,13 @@ struct BatchNorm final : Norm {
         running_mean(Tensor::zeros({channels})),
         running_var(Tensor::ones({channels})),
         activation(std::move(f)) {}
-  Tensor forward(const Tensor& x) override {
-    Tensor y;
-    forward_with(x, {}, y);
-    return y;
-  }
-  size_t forward_with(const Tensor& x, std::span<Module* const> next, Tensor& y) override {
-    size_t took;
-    const Activation& f = activation_with(activation, next, took);
-    y = batch_norm(x, weight, bias, running_mean, running_var,
-                   {training(), options.momentum, options.eps}, f);
-    return took;
+  BatchNorm(int64_t channels, NormOptions options) : BatchNorm(channels, Identity{}, options) {}
+  Tensor forward(const Tensor& x) override { return forward_with(x, {}).y; }
+  Fused forward_with(const Tensor& x, std::span<Module* const> next) override {
+    const auto [f, took] = activation_with(activation, next);
+    return {batch_norm(x, weight, bias, running_mean, running_var,
+                       {training(), options.momentum, options.eps}, f),
+            took};
   }
   void fields(Fields& f) override {
     Norm::fields(f);

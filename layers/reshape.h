@@ -24,11 +24,11 @@ struct Flatten final : Module {
     for (int i = 1; i + 1 < x.rank(); ++i) axes.push_back(i);
     return flatten(permute(x, axes));
   }
-  size_t forward_with(const Tensor& x, std::span<Module* const> next, Tensor& y) override {
-    y = forward(x);
+  Fused forward_with(const Tensor& x, std::span<Module* const> next) override {
+    const Tensor y = forward(x);
     const auto* dense = next.empty() ? nullptr : dynamic_cast<Dense*>(next[0]);
     if (dense && dense->weight.dim(0) != y.dim(1)) fail_size(x, y.dim(1), dense->weight.dim(0));
-    return 0;
+    return {y};
   }
   std::string describe() const override {
     return options.channels_first ? "Flatten(channels first)" : "Flatten";

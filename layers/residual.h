@@ -6,7 +6,7 @@
 
 namespace ramp {
 
-/// y = x + body(x): `Residual{Conv2d(16, 16, {.padding = 1}, ReLU{}), Conv2d(16, 16, ..)}`.
+/// y = x + body(x): `Residual{Conv2d(16, 16, 3, ReLU{}, {.padding = 1}), Conv2d(16, 16, ..)}`.
 /// Errors: body changes the shape. Source: He et al. (2015), "Deep residual learning", eq. 1.
 struct Residual final : Module {
   Sequential body;

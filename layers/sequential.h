@@ -61,10 +61,10 @@ class Sequential final : public Module {
   Tensor forward(const Tensor& x) override {
     const std::span<Module* const> layers = layers_;
     Tensor y = x;
-    for (size_t i = 0; i < layers.size(); ++i) {
-      Tensor z;
-      i += layers[i]->call(y, layers.subspan(i + 1), z);
-      y = std::move(z);
+    for (size_t i = 0; i < layers.size();) {
+      Fused fused = layers[i]->call(y, layers.subspan(i + 1));
+      y = std::move(fused.y);
+      i += 1 + fused.took;
     }
     return y;
   }

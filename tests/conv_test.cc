@@ -249,10 +249,17 @@ TEST_CASE("with max-pooling in the same pass: the same bits as one by one") {
 
 TEST_CASE("a Sequential fuses what follows a convolution, and nothing else changes") {
   seed_layers(1);
-  Sequential net{Conv2d(1, 16),     ReLU{},        Conv2d(16, 16, {.padding = 1}, ReLU{}),
-                 MaxPool2d(2),      Conv2d(16, 8), ReLU{},
-                 MaxPool2d({2, 2}), MaxPool2d(2),  Flatten{},
-                 Dense(8, 4),       ReLU{}};
+  Sequential net{Conv2d(1, 16, 3),
+                 ReLU{},
+                 Conv2d(16, 16, 3, ReLU{}, {.padding = 1}),
+                 MaxPool2d(2),
+                 Conv2d(16, 8, 3),
+                 ReLU{},
+                 MaxPool2d({2, 2}),
+                 MaxPool2d(2),
+                 Flatten{},
+                 Dense(8, 4),
+                 ReLU{}};
   const Tensor x = random({3, 16, 16, 1}, 1, f32);
   const Tensor dy = random({3, 4}, 2, f32);
   const Tensor y = net(x);
@@ -399,19 +406,19 @@ TEST_CASE("a user's mistakes") {
                        "stride or the dilation; got 1x1.",
                        Error);
   CHECK_THROWS_AS(conv_transpose2d(x, v, {}, {.padding = 5}), Error);
-  CHECK_THROWS_AS(Conv2d(0, 4), Error);
+  CHECK_THROWS_AS(Conv2d(0, 4, 3), Error);
   CHECK_THROWS_WITH_AS(
-      Conv2d(3, 4, {.groups = 2}),
+      Conv2d(3, 4, 3, {.groups = 2}),
       "Conv2d: expected groups that divide the channels; got 2 groups for 3 and 4 channels.",
       Error);
-  Sequential net{Conv2d(1, 8), MaxPool2d(2), Conv2d(4, 8)};
+  Sequential net{Conv2d(1, 8, 3), MaxPool2d(2), Conv2d(4, 8, 3)};
   try {
     net(Tensor::ones({1, 12, 12, 1}));
     CHECK(false);
   } catch (const Error& error) {
     CHECK(std::string(error.what()).rfind("2: conv2d: x [1, 5, 5, 8] and w", 0) == 0);
   }
-  Sequential resized{Conv2d(1, 64), MaxPool2d(2), Flatten{}, Dense(9216, 128)};
+  Sequential resized{Conv2d(1, 64, 3), MaxPool2d(2), Flatten{}, Dense(9216, 128)};
   CHECK_THROWS_WITH_AS(
       resized(Tensor::ones({2, 28, 28, 1})),
       "2: flatten: the Dense behind it expects 9216 = 12x12x64 features; got 10816 "
@@ -419,21 +426,38 @@ TEST_CASE("a user's mistakes") {
       Error);
 }
 
+// Sizes, kernel, activation, options; the last two may be left out, the kernel may not.
+static_assert(std::constructible_from<Conv2d, int, int, int, ReLU, Conv2dOptions>);
+static_assert(std::constructible_from<Conv2d, int, int, Size2d, Conv2dOptions>);
+static_assert(!std::constructible_from<Conv2d, int, int>);
+static_assert(!std::constructible_from<Conv2d, int, int, ReLU>);
+static_assert(!std::constructible_from<Conv1d, int, int, ReLU>);
+static_assert(!std::constructible_from<ConvTranspose2d, int, int, ReLU>);
+static_assert(!std::constructible_from<Conv2d, int, int, int, const char*>);
+static_assert(!std::constructible_from<Dense, int, int, const char*>);
+static_assert(std::constructible_from<Dense, int, int, DenseOptions>);
+
 TEST_CASE("layers: parameters, descriptions, shapes") {
   seed_layers(3);
-  Conv2d a(3, 8, {.kernel = {3, 5}, .stride = 2, .bias = false}, ReLU{});
-  CHECK(a.describe() == "Conv2d(3, 8, 3x5, stride 2, relu, no bias)");
+  Conv2d a(3, 8, {3, 5}, ReLU{}, {.stride = 2, .bias = false});
+  CHECK(a.describe() == "Conv2d(3, 8, 3x5, relu, stride 2, no bias)");
   CHECK(a.named_parameters().size() == 1);
   CHECK(a(Tensor::ones({1, 9, 9, 3})).shape() == Shape{1, 4, 3, 8});
-  Conv1d b(4, 6, {.kernel = 3, .padding = kSame});
+  Conv1d b(4, 6, 3, {.padding = kSame});
   CHECK(b(Tensor::ones({2, 7, 4})).shape() == Shape{2, 7, 6});
-  CHECK(b.describe() == "Conv1d(4, 6, 1x3)");
-  ConvTranspose2d c(4, 6, {.kernel = 2, .stride = 2}, ReLU{});
+  CHECK(b.describe() == "Conv1d(4, 6, 3, padding same)");
+  ConvTranspose2d c(4, 6, 2, ReLU{}, {.stride = 2});
   CHECK(c(Tensor::ones({2, 7, 5, 4})).shape() == Shape{2, 14, 10, 6});
-  CHECK(c.describe() == "ConvTranspose2d(4, 6, 2, stride 2, relu)");
+  CHECK(c.describe() == "ConvTranspose2d(4, 6, 2, relu, stride 2)");
+  CHECK(Conv2d(4, 8, 3, {.padding = {1, 2}, .dilation = 2, .groups = 4}).describe() ==
+        "Conv2d(4, 8, 3, padding 1x2, dilation 2, groups 4)");
+  CHECK(Conv1d(4, 8, 3, {.stride = 2, .padding = 1, .dilation = 3, .groups = 2}).describe() ==
+        "Conv1d(4, 8, 3, stride 2, padding 1, dilation 3, groups 2)");
+  CHECK(ConvTranspose2d(4, 8, 3, {.stride = 2, .padding = 1, .output_padding = 1}).describe() ==
+        "ConvTranspose2d(4, 8, 3, stride 2, padding 1, output_padding 1)");
   // He: the variance of the weights is 2 / fan-in
   double square = 0;
-  Conv2d d(64, 64, {}, ReLU{});
+  Conv2d d(64, 64, 3, ReLU{});
   for (const double w : d.weight.values()) square += w * w;
   CHECK(square / static_cast<double>(d.weight.numel()) ==
         doctest::Approx(2. / (9 * 64)).epsilon(0.03));
