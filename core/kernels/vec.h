@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <utility>
 
 namespace ramp {
 namespace {
@@ -101,12 +102,16 @@ constexpr int64_t kBlock = 16;
 
 /// y[i] += v[i] for the lanes of v.
 inline void add_in_double(Vec<double> v, double* y) { store(y, load(y) + v); }
+template <size_t... I>
+inline void add_halves_in_double(Vec<float> v, double* y, std::index_sequence<I...>) {
+  // Not through memory: g++ 12's sanitizer puts a vector of 64 bytes where it is not aligned.
+  add_in_double(__builtin_convertvector(__builtin_shufflevector(v, v, I...), Vec<double>), y);
+  add_in_double(
+      __builtin_convertvector(__builtin_shufflevector(v, v, (I + sizeof...(I))...), Vec<double>),
+      y + kLanes<double>);
+}
 inline void add_in_double(Vec<float> v, double* y) {
-  typedef float Half __attribute__((vector_size(kVectorBytes / 2)));
-  Half half[2];
-  __builtin_memcpy(half, &v, sizeof v);
-  add_in_double(__builtin_convertvector(half[0], Vec<double>), y);
-  add_in_double(__builtin_convertvector(half[1], Vec<double>), y + kLanes<double>);
+  add_halves_in_double(v, y, std::make_index_sequence<kLanes<double>>{});
 }
 
 }  // namespace
