@@ -14,13 +14,23 @@
 #include <nlohmann/json.hpp>
 #include <string_view>
 #include <system_error>
+#include <unordered_map>
 #include <unordered_set>
 
 namespace ramp {
 namespace {
 
-// Keeps the order of the file.
-using Json = nlohmann::ordered_json;
+// A JSON object as it is read: all entries in their order, two of one name too. (The library's own
+// ordered map looks through all of them for each new one.)
+template <typename Key, typename T, typename Less, typename Allocator>
+struct Entries : nlohmann::ordered_map<Key, T, Less, Allocator> {
+  using nlohmann::ordered_map<Key, T, Less, Allocator>::ordered_map;
+  T& operator[](const Key& key) {
+    this->emplace_back(key, T{});
+    return this->back().second;
+  }
+};
+using Json = nlohmann::basic_json<Entries>;
 
 // The format's own limit.
 constexpr uint64_t kMaxHeader = 100'000'000;
@@ -30,17 +40,36 @@ constexpr uint64_t kMaxHeader = 100'000'000;
        path, std::strerror(errno));
 }
 
+// The file that is meant: symbolic links are followed, to a file that is not there yet too.
+std::string target_of(const std::string& path) {
+  std::filesystem::path target = path;
+  std::error_code error;
+  for (int links = 0; std::filesystem::is_symlink(target, error); ++links) {
+    errno = ELOOP;
+    if (links == 40) fail_system("cannot follow the links of", path);
+    target = target.parent_path() / std::filesystem::read_symlink(target, error);
+  }
+  return target.string();
+}
+
 // A file under a name of its own until it is finished; then it takes the place of `path`.
 class NewFile {
  public:
-  explicit NewFile(const std::string& path) : path_(path) {
+  explicit NewFile(const std::string& path) : path_(target_of(path)) {
+    struct stat old {};
+    const bool exists = stat(path_.c_str(), &old) == 0;
+    if (exists && !S_ISREG(old.st_mode)) {
+      fail("save_safetensors: expected the name of a file; {} is a {}.", path,
+           S_ISDIR(old.st_mode) ? "folder" : "device");
+    }
     // Not mkstemp: its file is for its owner alone.
     static std::atomic<int> number{0};
     do {
-      temporary_ = fmt::format("{}.new-{}-{}", path, getpid(), number.fetch_add(1));
+      temporary_ = fmt::format("{}.new-{}-{}", path_, getpid(), number.fetch_add(1));
       fd_ = open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     } while (fd_ < 0 && errno == EEXIST);
     if (fd_ < 0) fail_system("cannot create", path);
+    if (exists) fchmod(fd_, old.st_mode & 0777);
   }
   ~NewFile() {
     if (fd_ >= 0) close(fd_);
@@ -166,15 +195,17 @@ Entry read_entry(const std::string& path, const std::string& name, const Json& v
     bad(fmt::format("has {} dimensions, more than 8", dims.size()));
   std::vector<int64_t> shape;
   const FileType& type = find_type(path, name, value["dtype"].get<std::string>());
-  uint64_t bytes = type.size;
   for (const Json& d : dims) {
     if (!d.is_number_unsigned()) bad("has a dimension that is no natural number");
     const uint64_t n = d.get<uint64_t>();
-    if (n > uint64_t{1} << 58 || (n > 0 && bytes > data_bytes / n + 8)) {
-      bad("is larger than the file");
-    }
-    bytes *= n;
+    if (n > uint64_t{1} << 58) bad("is larger than the file");
     shape.push_back(static_cast<int64_t>(n));
+  }
+  uint64_t bytes = std::count(shape.begin(), shape.end(), 0) > 0 ? 0 : type.size;
+  for (const int64_t d : shape) {
+    const uint64_t n = static_cast<uint64_t>(d);
+    if (n > 0 && bytes > data_bytes / n) bad("is larger than the file");
+    bytes *= n;
   }
   for (const Json& o : offsets)
     if (!o.is_number_unsigned()) bad("has an offset that is no natural number");
@@ -185,41 +216,48 @@ Entry read_entry(const std::string& path, const std::string& name, const Json& v
   if (end - begin != bytes) {
     bad(fmt::format("needs {} bytes for its shape and has {}", bytes, end - begin));
   }
-  return {name, &type, Shape(shape), begin, end};
+  try {
+    return {name, &type, Shape(shape), begin, end};
+  } catch (const Error&) {  // an empty one: [0, 2^40, 2^40]
+    bad("has a shape of more than 2^58 elements where it is not empty");
+    throw;
+  }
 }
 
 }  // namespace
 
 void save_safetensors(const std::string& path, const std::vector<NamedTensor>& tensors,
                       const Metadata& metadata) {
-  Json header = Json::object();
-  if (!metadata.empty()) header["__metadata__"] = metadata;
   // The data of 8-byte elements goes first, so that all of it is aligned.
+  std::unordered_map<std::string_view, uint64_t> begin;
   std::vector<const Tensor*> data;
   uint64_t at = 0;
-  for (const NamedTensor& t : tensors) {
-    check_defined("save_safetensors", t.name, t.tensor);
-    if (header.contains(t.name) || t.name == "__metadata__") {
-      fail("save_safetensors: each tensor needs a name of its own; got \"{}\" twice or reserved.",
-           t.name);
-    }
-    header[t.name] = nullptr;
-  }
   for (const size_t size : {8, 4}) {
-    for (const auto& [name, tensor, decays] : tensors) {
-      if (size_of(tensor.dtype()) != size) continue;
-      const Shape& s = tensor.shape();
-      const uint64_t end = at + static_cast<uint64_t>(s.numel()) * size;
-      header[name] = {{"dtype", name_in_file(tensor.dtype())},
-                      {"shape", std::vector<int64_t>(s.begin(), s.end())},
-                      {"data_offsets", {at, end}}};
-      data.push_back(&tensor);
-      at = end;
+    for (const NamedTensor& t : tensors) {
+      check_defined("save_safetensors", t.name, t.tensor);
+      if (size_of(t.tensor.dtype()) != size) continue;
+      if (t.name == "__metadata__" || !begin.emplace(t.name, at).second) {
+        fail("save_safetensors: each tensor needs a name of its own; got \"{}\" twice or reserved.",
+             t.name);
+      }
+      data.push_back(&t.tensor);
+      at += static_cast<uint64_t>(t.tensor.numel()) * size;
     }
   }
+  Metadata notes = metadata;
+  notes.emplace("format", "ramp");
   std::string text;
   try {
-    text = header.dump();
+    text = fmt::format("{{\"__metadata__\":{}", Json(notes).dump());
+    for (const NamedTensor& t : tensors) {
+      const Shape& s = t.tensor.shape();
+      const uint64_t from = begin[t.name];
+      text += fmt::format(R"(,{}:{{"dtype":"{}","shape":{},"data_offsets":[{},{}]}})",
+                          Json(t.name).dump(), name_in_file(t.tensor.dtype()),
+                          Json(std::vector<int64_t>(s.begin(), s.end())).dump(), from,
+                          from + static_cast<uint64_t>(s.numel()) * size_of(t.tensor.dtype()));
+    }
+    text += '}';
   } catch (const Json::exception&) {
     fail("save_safetensors: names and metadata must be UTF-8; got other bytes.");
   }
@@ -237,7 +275,7 @@ void save_safetensors(const std::string& path, const std::vector<NamedTensor>& t
   file.finish();
 }
 
-std::vector<NamedTensor> load_safetensors(const std::string& path, Metadata* metadata) {
+TensorFile load_safetensors(const std::string& path, const LoadOptions& options) {
   std::error_code error;
   const uint64_t file_bytes = std::filesystem::file_size(path, error);
   std::ifstream in(path, std::ios::binary);
@@ -261,29 +299,20 @@ std::vector<NamedTensor> load_safetensors(const std::string& path, Metadata* met
   }
   std::string text(length, '\0');
   read(text.data(), length);
-  // Of two entries with one name a parser keeps one: they are looked for while it reads.
-  std::unordered_set<std::string> names;
-  std::string twice;
-  const Json header = Json::parse(
-      text,
-      [&](int depth, Json::parse_event_t event, Json& key) {
-        if (depth == 1 && event == Json::parse_event_t::key &&
-            !names.insert(key.get<std::string>()).second) {
-          twice = key.get<std::string>();
-        }
-        return true;
-      },
-      false);
+  const Json header = Json::parse(text, nullptr, false);
   if (header.is_discarded() || !header.is_object()) {
     fail("load_safetensors: {}: the header is not a JSON object. Hint: is it a safetensors file?",
          path);
   }
-  if (!twice.empty()) fail("load_safetensors: {} has two tensors named \"{}\".", path, twice);
 
   const uint64_t data_at = 8 + length, data_bytes = file_bytes - data_at;
   std::vector<Entry> entries;
-  if (metadata) metadata->clear();
-  for (const auto& [name, value] : header.items()) {
+  Metadata metadata;
+  std::unordered_set<std::string_view> names;
+  for (const auto& [name, value] : header.get_ref<const Json::object_t&>()) {
+    if (!names.insert(name).second) {
+      fail("load_safetensors: {} has two tensors named \"{}\".", path, name);
+    }
     if (name != "__metadata__") {
       entries.push_back(read_entry(path, name, value, data_bytes));
       continue;
@@ -292,8 +321,18 @@ std::vector<NamedTensor> load_safetensors(const std::string& path, Metadata* met
       if (!value.is_object() || !note.is_string()) {
         fail("load_safetensors: {}: the metadata must be text by name.", path);
       }
-      if (metadata) (*metadata)[key] = note.get<std::string>();
+      metadata[key] = note.get<std::string>();
     }
+  }
+  if (const auto format = metadata.find("format");
+      !options.any_format && format != metadata.end() && format->second != "ramp") {
+    fail(
+        "load_safetensors: {} must be in ramp's format; its metadata say format: {}{}. Hint: with "
+        "{{.any_format = true}} the tensors come as they lie, to be transposed by their names.",
+        path, format->second,
+        format->second == "pt" ? " (PyTorch's: dense weights [out, in], convolutions [out, in, h, "
+                                 "w]; ramp's are [in, out] and [h, w, in, out])"
+                               : "");
   }
   std::vector<Entry> by_place = entries;
   std::sort(by_place.begin(), by_place.end(), [](const Entry& a, const Entry& b) {
@@ -325,13 +364,35 @@ std::vector<NamedTensor> load_safetensors(const std::string& path, Metadata* met
     }
     tensors.push_back({e.name, t});
   }
-  return tensors;
+  return {path, std::move(metadata), std::move(tensors)};
+}
+
+TensorFile::TensorFile(std::string path, Metadata metadata, std::vector<NamedTensor> tensors)
+    : path_(std::move(path)), metadata_(std::move(metadata)), tensors_(std::move(tensors)) {
+  for (size_t i = 0; i < tensors_.size(); ++i) index_.emplace(tensors_[i].name, i);
+}
+
+const Tensor& TensorFile::operator[](std::string_view name) const {
+  if (const auto found = index_.find(std::string(name)); found != index_.end()) {
+    return tensors_[found->second].tensor;
+  }
+  std::string all;
+  for (size_t i = 0; i < std::min<size_t>(8, tensors_.size()); ++i) {
+    all += fmt::format("{}\"{}\"", i == 0 ? "" : ", ", tensors_[i].name);
+  }
+  fail("load_safetensors: {} has no tensor \"{}\"; it has {}{}", path_, name,
+       all.empty() ? "none" : all, tensors_.size() > 8 ? ", ..." : ".");
 }
 
 void save_model(const std::string& path, Module& model) { save_safetensors(path, model.state()); }
 
 void load_model(const std::string& path, Module& model) {
-  model.load_state(load_safetensors(path));
+  const TensorFile file = load_safetensors(path);
+  try {
+    model.load_state(file);
+  } catch (const Error& error) {
+    fail("load_model: {}: {}", path, error.what());
+  }
 }
 
 }  // namespace ramp

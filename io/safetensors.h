@@ -3,6 +3,8 @@
 
 #include <map>
 #include <string>
+#include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "ramp/layers/module.h"
@@ -12,19 +14,51 @@ namespace ramp {
 /// What a file says about itself: text by name.
 using Metadata = std::map<std::string, std::string>;
 
-/// Writes the tensors in this order. The file is whole or not there: it is written under another
-/// name in the same folder, flushed to the disk, then renamed over the old one.
+/// The tensors of a file, in its header's order and by name: `file["0.weight"]`. It passes for a
+/// list of named tensors: `model.load_state(file)`.
+class TensorFile {
+ public:
+  TensorFile(std::string path, Metadata metadata, std::vector<NamedTensor> tensors);
+
+  const std::string& path() const { return path_; }
+  const Metadata& metadata() const { return metadata_; }
+  bool contains(std::string_view name) const { return index_.contains(std::string(name)); }
+  /// Errors: no tensor of that name.
+  const Tensor& operator[](std::string_view name) const;
+
+  size_t size() const { return tensors_.size(); }
+  auto begin() const { return tensors_.begin(); }
+  auto end() const { return tensors_.end(); }
+  operator const std::vector<NamedTensor>&() const { return tensors_; }  // NOLINT: implicit
+
+ private:
+  std::string path_;
+  Metadata metadata_;
+  std::vector<NamedTensor> tensors_;
+  std::unordered_map<std::string, size_t> index_;
+};
+
+/// Writes the tensors in this order; `format: ramp` in the metadata says how weights lie (features
+/// last, dense weights [in, out]), unless the metadata has a format of its own. The file is whole
+/// or not there: it is written under another name in the same folder, flushed to the disk, then
+/// renamed over the old one, whose permissions it keeps. A symbolic link stays: its target is
+/// written.
 /// Errors: two tensors of one name; a name that is not UTF-8; a file that cannot be written (the
-/// old one stays).
+/// old one stays), or that is a device.
 /// Source: https://github.com/huggingface/safetensors, "Format".
 void save_safetensors(const std::string& path, const std::vector<NamedTensor>& tensors,
                       const Metadata& metadata = {});
 
-/// Reads all tensors, in the header's order. F32, F64 and I64 as they are; F16 and BF16 as f32;
-/// BOOL and integers of up to 32 bits as i64.
+struct LoadOptions {
+  bool any_format = false;  // takes the tensors as they lie, whatever the metadata's format says
+};
+
+/// Reads all tensors. F32, F64 and I64 as they are; F16 and BF16 as f32; BOOL and integers of up
+/// to 32 bits as i64.
 /// Errors: no such file; a length, offset or shape that does not fit the file (checked before
-/// memory is taken); another dtype; a header that is not JSON of the format.
-std::vector<NamedTensor> load_safetensors(const std::string& path, Metadata* metadata = nullptr);
+/// memory is taken); another dtype; a header that is not JSON of the format; metadata that say
+/// another format than ramp's, as PyTorch's `pt`, whose weights are transposed.
+TensorFile load_safetensors(const std::string& path, const LoadOptions& options = {});
 
 /// A model's parameters and buffers by name.
 /// Errors of load_model: those above, and a missing, extra or misshapen tensor, each named; the
