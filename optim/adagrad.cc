@@ -1,6 +1,6 @@
 #include "ramp/optim/adagrad.h"
 
-#include "ramp/core/kernels/kernels.h"
+#include "ramp/core/rules_update.h"
 
 namespace ramp {
 
@@ -12,11 +12,8 @@ Adagrad::Adagrad(Parameters parameters, AdagradOptions o)
   add_state("v", o.initial_accumulator);
 }
 
-UpdateStep Adagrad::update(size_t i, double t) {
-  return {.rule = UpdateRule::adagrad,
-          .rate = rate(i) / (1 + (t - 1) * options_.lr_decay),
-          .decay = decay(i),
-          .eps = options_.eps};
+Update Adagrad::update(size_t i, double t) {
+  return AdagradUpdate{rate(i) / (1 + (t - 1) * options_.lr_decay), decay(i), options_.eps};
 }
 
 Adadelta::Adadelta(Parameters parameters, AdadeltaOptions o)
@@ -27,12 +24,8 @@ Adadelta::Adadelta(Parameters parameters, AdadeltaOptions o)
   add_state("z");
 }
 
-UpdateStep Adadelta::update(size_t i, double) {
-  return {.rule = UpdateRule::adadelta,
-          .rate = rate(i),
-          .decay = decay(i),
-          .beta2 = options_.rho,
-          .eps = options_.eps};
+Update Adadelta::update(size_t i, double) {
+  return AdadeltaUpdate{rate(i), decay(i), options_.rho, options_.eps};
 }
 
 RMSprop::RMSprop(Parameters parameters, RmspropOptions o)
@@ -45,14 +38,13 @@ RMSprop::RMSprop(Parameters parameters, RmspropOptions o)
   if (o.momentum != 0) add_state("p");
 }
 
-UpdateStep RMSprop::update(size_t i, double) {
-  const int variant = (options_.centered ? 1 : 0) + (options_.momentum != 0 ? 2 : 0);
-  return {.rule = static_cast<UpdateRule>(static_cast<int>(UpdateRule::rmsprop) + variant),
-          .rate = rate(i),
-          .decay = decay(i),
-          .beta1 = options_.momentum,
-          .beta2 = options_.alpha,
-          .eps = options_.eps};
+Update RMSprop::update(size_t i, double) {
+  const RmspropOptions& o = options_;
+  const RmspropConstants constants{rate(i), decay(i), o.alpha, o.eps, o.momentum};
+  if (o.centered && o.momentum != 0) return RmspropUpdate<true, true>{constants};
+  if (o.centered) return RmspropUpdate<true, false>{constants};
+  if (o.momentum != 0) return RmspropUpdate<false, true>{constants};
+  return RmspropUpdate<false, false>{constants};
 }
 
 }  // namespace ramp

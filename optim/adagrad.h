@@ -22,7 +22,7 @@ class Adagrad final : public Optimizer {
   explicit Adagrad(Parameters parameters, AdagradOptions options = {});
 
  protected:
-  UpdateStep update(size_t parameter, double t) override;
+  Update update(size_t parameter, double t) override;
 
  private:
   AdagradOptions options_;
@@ -44,7 +44,7 @@ class Adadelta final : public Optimizer {
   explicit Adadelta(Parameters parameters, AdadeltaOptions options = {});
 
  protected:
-  UpdateStep update(size_t parameter, double t) override;
+  Update update(size_t parameter, double t) override;
 
  private:
   AdadeltaOptions options_;
@@ -68,7 +68,7 @@ class RMSprop final : public Optimizer {
   explicit RMSprop(Parameters parameters, RmspropOptions options = {});
 
  protected:
-  UpdateStep update(size_t parameter, double t) override;
+  Update update(size_t parameter, double t) override;
 
  private:
   RmspropOptions options_;

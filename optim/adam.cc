@@ -2,7 +2,7 @@
 
 #include <cmath>
 
-#include "ramp/core/kernels/kernels.h"
+#include "ramp/core/rules_update.h"
 
 namespace ramp {
 
@@ -18,28 +18,21 @@ Adam::Adam(const char* name, Parameters parameters, AdamOptions o, bool decouple
   if (o.amsgrad) add_state("largest_v");
 }
 
-UpdateStep Adam::start(size_t i) const {
-  return {.rule = options_.amsgrad ? UpdateRule::amsgrad : UpdateRule::adam,
-          .rate = rate(i),
-          .decay = decoupled_ ? 0 : decay(i),
+AdamConstants Adam::constants(size_t i, double lr) const {
+  return {.lr = lr,
+          .l2 = decoupled_ ? 0 : decay(i),
           .keep = decoupled_ ? 1 - rate(i) * decay(i) : 1,
           .beta1 = options_.beta1,
           .beta2 = options_.beta2,
           .eps = options_.eps};
 }
 
-UpdateStep Adam::update(size_t i, double t) {
-  UpdateStep u = start(i);
-  u.rate /= 1 - std::pow(u.beta1, t);
-  u.scale = 1 / std::sqrt(1 - std::pow(u.beta2, t));
-  return u;
+Update Adam::update(size_t i, double t) {
+  const AdamUpdate adam{constants(i, rate(i) / bias1(t)), 1 / std::sqrt(bias2(t))};
+  return options_.amsgrad ? Update(AmsgradUpdate{adam}) : adam;
 }
 
-UpdateStep Adamax::update(size_t i, double t) {
-  UpdateStep u = Adam::update(i, t);
-  u.rule = UpdateRule::adamax;
-  return u;
-}
+Update Adamax::update(size_t i, double t) { return AdamaxUpdate{constants(i, rate(i) / bias1(t))}; }
 
 NAdam::NAdam(Parameters parameters, NAdamOptions o)
     : Adam("NAdam", std::move(parameters),
@@ -48,7 +41,7 @@ NAdam::NAdam(Parameters parameters, NAdamOptions o)
   check_at_least("momentum_decay", o.momentum_decay, 0);
 }
 
-UpdateStep NAdam::update(size_t i, double t) {
+Update NAdam::update(size_t i, double t) {
   const auto mu = [this](double t) {
     return options_.beta1 * (1 - 0.5 * std::pow(0.96, t * momentum_decay_));
   };
@@ -56,26 +49,17 @@ UpdateStep NAdam::update(size_t i, double t) {
   while (products_.size() <= at + 1) {
     products_.push_back(products_.back() * mu(static_cast<double>(products_.size())));
   }
-  UpdateStep u = start(i);
-  u.rule = UpdateRule::nadam;
-  u.extra = u.rate * (1 - mu(t)) / (1 - products_[at]);
-  u.rate *= mu(t + 1) / (1 - products_[at + 1]);
-  u.scale = 1 / std::sqrt(1 - std::pow(u.beta2, t));
-  return u;
+  const double lr_m = rate(i) * (mu(t + 1) / (1 - products_[at + 1])),
+               lr_d = rate(i) * (1 - mu(t)) / (1 - products_[at]);
+  return NAdamUpdate{{constants(i, lr_m), 1 / std::sqrt(bias2(t))}, lr_d};
 }
 
-UpdateStep RAdam::update(size_t i, double t) {
-  UpdateStep u = start(i);
-  const double bias2 = 1 - std::pow(u.beta2, t), r = 2 / (1 - u.beta2) - 1,
-               s = r - 2 * t * (1 - bias2) / bias2;
-  u.rate /= 1 - std::pow(u.beta1, t);
-  if (s > 5) {
-    u.rate *= std::sqrt(bias2 * (s - 4) * (s - 2) * r / ((r - 4) * (r - 2) * s));
-  } else {
-    u.scale = 0;  // divides by 1
-    u.eps = 1;
-  }
-  return u;
+Update RAdam::update(size_t i, double t) {
+  const double b2 = bias2(t), r = 2 / (1 - options_.beta2) - 1, s = r - 2 * t * (1 - b2) / b2;
+  const bool rectified = s > 5;
+  double lr = rate(i) / bias1(t);
+  if (rectified) lr *= std::sqrt(b2 * (s - 4) * (s - 2) * r / ((r - 4) * (r - 2) * s));
+  return RAdamUpdate{constants(i, lr), rectified};
 }
 
 }  // namespace ramp

@@ -1,9 +1,13 @@
 // Adam and its kin: they divide a mean of the gradients by the root of a mean of their squares.
 #pragma once
 
+#include <cmath>
+
 #include "ramp/optim/optimizer.h"
 
 namespace ramp {
+
+struct AdamConstants;
 
 struct AdamOptions {
   double lr = 1e-3;
@@ -25,9 +29,11 @@ class Adam : public Optimizer {
 
  protected:
   Adam(const char* name, Parameters parameters, AdamOptions options, bool decoupled);
-  UpdateStep update(size_t parameter, double t) override;
-  /// update(), after which variants differ: rate lr, and decay where it goes.
-  UpdateStep start(size_t parameter) const;
+  Update update(size_t parameter, double t) override;
+  AdamConstants constants(size_t parameter, double lr) const;
+  /// 1 - beta^t: m and v start at 0, and are too small by this factor.
+  double bias1(double t) const { return 1 - std::pow(options_.beta1, t); }
+  double bias2(double t) const { return 1 - std::pow(options_.beta2, t); }
 
   AdamOptions options_;
   bool decoupled_;  // w = (1 - lr decay) w - .. instead of g + decay w
@@ -68,7 +74,7 @@ class Adamax final : public Adam {
              {o.lr, o.beta1, o.beta2, o.eps, o.weight_decay, false, o.groups}, false) {}
 
  protected:
-  UpdateStep update(size_t parameter, double t) override;
+  Update update(size_t parameter, double t) override;
 };
 
 struct NAdamOptions {
@@ -89,7 +95,7 @@ class NAdam final : public Adam {
   explicit NAdam(Parameters parameters, NAdamOptions options = {});
 
  protected:
-  UpdateStep update(size_t parameter, double t) override;
+  Update update(size_t parameter, double t) override;
 
  private:
   double momentum_decay_;
@@ -117,7 +123,7 @@ class RAdam final : public Adam {
              {o.lr, o.beta1, o.beta2, o.eps, o.weight_decay, false, o.groups}, o.decoupled) {}
 
  protected:
-  UpdateStep update(size_t parameter, double t) override;
+  Update update(size_t parameter, double t) override;
 };
 
 }  // namespace ramp

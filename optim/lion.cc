@@ -1,6 +1,6 @@
 #include "ramp/optim/lion.h"
 
-#include "ramp/core/kernels/kernels.h"
+#include "ramp/core/rules_update.h"
 
 namespace ramp {
 
@@ -11,12 +11,11 @@ Lion::Lion(Parameters parameters, LionOptions o)
   add_state("m");
 }
 
-UpdateStep Lion::update(size_t i, double) {
-  return {.rule = UpdateRule::lion,
-          .rate = rate(i),
-          .keep = 1 - rate(i) * decay(i),
-          .beta1 = options_.beta1,
-          .beta2 = options_.beta2};
+Update Lion::update(size_t i, double) {
+  return LionUpdate{.lr = rate(i),
+                    .keep = 1 - rate(i) * decay(i),
+                    .beta1 = options_.beta1,
+                    .beta2 = options_.beta2};
 }
 
 }  // namespace ramp

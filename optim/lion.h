@@ -20,7 +20,7 @@ class Lion final : public Optimizer {
   explicit Lion(Parameters parameters, LionOptions options = {});
 
  protected:
-  UpdateStep update(size_t parameter, double t) override;
+  Update update(size_t parameter, double t) override;
 
  private:
   LionOptions options_;

@@ -122,7 +122,7 @@ void Optimizer::step() {
   const NoGrad no_grad;
   // All parameters are one row of pieces, so that threads share small ones too.
   std::vector<int64_t> ends;
-  std::vector<UpdateStep> steps(parameters_.size());
+  std::vector<Update> steps(parameters_.size());
   int64_t pieces = 0;
   bool any = false;
   for (size_t i = 0; i < parameters_.size(); ++i) {
@@ -152,9 +152,10 @@ void Optimizer::step() {
       for (size_t j = 0; j < states_.size(); ++j) {
         s[j] = states_[j].tensors[i].mutable_data<T>() + begin;
       }
-      kernels<T>().update[static_cast<int>(steps[i].rule)](
-          std::min(kStreamGrain, w.numel() - begin), steps[i], w.grad().data<T>() + begin,
-          w.mutable_data<T>() + begin, s);
+      const auto address = [](const auto& rule) -> const void* { return &rule; };
+      kernels<T>().update[steps[i].index()](
+          std::visit(address, steps[i]), std::min(kStreamGrain, w.numel() - begin),
+          w.grad().data<T>() + begin, w.mutable_data<T>() + begin, s);
     });
   });
 }

@@ -11,7 +11,7 @@
 
 namespace ramp {
 
-struct UpdateStep;
+struct Update;
 
 /// Options of the parameters whose names match: "*.bias", "0.*"; * stands for any text, ? for one
 /// character. Where groups overlap, the last one wins.
@@ -51,7 +51,7 @@ class Optimizer {
             const std::vector<ParameterGroup>& groups);
 
   /// The rule and its constants for a parameter's step t, from 1.
-  virtual UpdateStep update(size_t parameter, double t) = 0;
+  virtual Update update(size_t parameter, double t) = 0;
   /// One more state tensor for each parameter, in the order of the kernel.
   void add_state(const char* name, double start = 0);
   double rate(size_t parameter) const { return rate_ * settings_[parameter].rate_factor; }

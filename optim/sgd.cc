@@ -1,6 +1,6 @@
 #include "ramp/optim/sgd.h"
 
-#include "ramp/core/kernels/kernels.h"
+#include "ramp/core/rules_update.h"
 
 namespace ramp {
 
@@ -15,16 +15,15 @@ SGD::SGD(Parameters parameters, SgdOptions o)
   if (o.momentum != 0) add_state("velocity");
 }
 
-UpdateStep SGD::update(size_t i, double t) {
+Update SGD::update(size_t i, double t) {
   const SgdOptions& o = options_;
-  const bool first = t == 1;
-  return {.rule = o.momentum == 0 ? UpdateRule::sgd : UpdateRule::sgd_momentum,
-          .rate = rate(i),
-          .decay = decay(i),
-          .beta1 = first ? 0 : o.momentum,
-          .beta2 = first ? 0 : o.dampening,
-          .scale = o.nesterov ? o.momentum : 1,
-          .extra = o.nesterov ? 1. : 0};
+  if (o.momentum == 0) return SgdUpdate{rate(i), decay(i)};
+  return MomentumUpdate{.lr = rate(i),
+                        .l2 = decay(i),
+                        .momentum = o.momentum,
+                        .dampening = o.dampening,
+                        .nesterov = o.nesterov,
+                        .first = t == 1};
 }
 
 }  // namespace ramp

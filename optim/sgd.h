@@ -23,7 +23,7 @@ class SGD final : public Optimizer {
   explicit SGD(Parameters parameters, SgdOptions options = {});
 
  protected:
-  UpdateStep update(size_t parameter, double t) override;
+  Update update(size_t parameter, double t) override;
 
  private:
   SgdOptions options_;

@@ -6,31 +6,9 @@
 
 #include "ramp/core/activations.h"
 #include "ramp/core/kernels/elementwise_ops.h"
+#include "ramp/core/rules_update.h"
 
 namespace ramp {
-
-/// What an optimizer does with each number, and the constants of one step; the formulas are in
-/// kernels/optimizer.cc. The order is that of Kernels::update.
-enum class UpdateRule {
-  sgd,
-  sgd_momentum,
-  adam,
-  amsgrad,
-  nadam,
-  adamax,
-  rmsprop,  // + 1: centered, + 2: with momentum
-  adagrad = rmsprop + 4,
-  adadelta,
-  lion
-};
-constexpr int kUpdateRules = static_cast<int>(UpdateRule::lion) + 1;
-struct UpdateStep {
-  UpdateRule rule;
-  double rate;
-  double decay = 0;  // L2: d = g + decay w
-  double keep = 1;   // decoupled: w = keep w - ..
-  double beta1 = 0, beta2 = 0, scale = 1, eps = 0, extra = 0;
-};
 
 template <typename T>
 struct Kernels {
@@ -147,9 +125,9 @@ struct Kernels {
   // y[j] = sum of u, y[n + j] = sum of u (x - m), where u = x - m at [0], g at [1]
   void (*moments_cols[2])(int64_t rows, int64_t n, const T* m, const T* x, const T* g, double* y);
 
-  // ---- optimizer.cc ----
-  // w and up to three states s after a step with gradients g
-  void (*update[kUpdateRules])(int64_t n, const UpdateStep& step, const T* g, T* w, T* const* s);
+  // ---- optimizer.cc: the rules of core/rules_update.h, by their place in UpdateRules ----
+  // w and the rule's states s after a step with gradients g
+  void (*update[UpdateRules::size])(const void* rule, int64_t n, const T* g, T* w, T* const* s);
 };
 
 template <typename T>

@@ -1,0 +1,230 @@
+// The optimizers' update rules, each written once: the constants of a step, and step(), which takes
+// gradients g, weights w and the rule's states s to what they are after it. It works on numbers and
+// on vectors of them.
+//
+// Decay is of two kinds: L2 belongs to the gradient, d = g + l2 w; decoupled decay shrinks the
+// weights, keep = 1 - lr decay. Where a formula is known by its paper, the optimizer's header names
+// it; NaN stays NaN.
+#pragma once
+
+#include <variant>
+
+#include "ramp/core/activations.h"
+
+namespace ramp {
+
+namespace math {
+template <std::floating_point T>
+T sqrt(T x) {
+  return std::sqrt(x);
+}
+template <typename V>
+V sqrt(V x);
+}  // namespace math
+
+/// A constant of a rule: a double until it meets a vector.
+struct Constant {
+  double value;
+  Constant(double v = 0) : value(v) {}  // NOLINT: implicit
+  friend Constant operator-(double a, Constant b) { return a - b.value; }
+  template <typename V>
+  friend V operator*(Constant a, V x) {
+    return math::like(x, a.value) * x;
+  }
+  template <typename V>
+  friend V operator+(V x, Constant a) {
+    return x + math::like(x, a.value);
+  }
+};
+
+/// w -= lr d
+struct SgdUpdate {
+  static constexpr int states = 0;
+  Constant lr, l2;
+
+  template <typename V>
+  void step(V g, V& w, V*) const {
+    w -= lr * (g + l2 * w);
+  }
+};
+
+/// v = momentum v + (1 - dampening) d (the first time d),  w -= lr v; Nesterov: w -= lr (d +
+/// momentum v)
+struct MomentumUpdate {
+  static constexpr int states = 1;
+  Constant lr, l2, momentum, dampening;
+  bool nesterov, first;
+
+  template <typename V>
+  void step(V g, V& w, V* s) const {
+    V& v = s[0];
+    const V d = g + l2 * w;
+    v = first ? d : momentum * v + (1 - dampening) * d;
+    w -= lr * (nesterov ? d + momentum * v : v);
+  }
+};
+
+/// m and v are the running means of d and d^2.
+struct AdamConstants {
+  Constant lr, l2, keep, beta1, beta2, eps;
+
+  template <typename V>
+  V means(V g, V w, V& m, V& v) const {
+    const V d = g + l2 * w;
+    m += (1 - beta1) * (d - m);
+    v = beta2 * v + (1 - beta2) * d * d;
+    return d;
+  }
+};
+
+/// w = keep w - lr m / (sqrt(v) / sqrt(1 - b2^t) + eps), lr as it is after division by 1 - b1^t
+struct AdamUpdate : AdamConstants {
+  static constexpr int states = 2;
+  Constant v_scale;  // 1 / sqrt(1 - b2^t)
+
+  template <typename V>
+  void step(V g, V& w, V* s) const {
+    V &m = s[0], &v = s[1];
+    means(g, w, m, v);
+    w = keep * w - lr * m / (v_scale * math::sqrt(v) + eps);
+  }
+};
+
+/// Adam's, by the largest v so far.
+struct AmsgradUpdate : AdamUpdate {
+  static constexpr int states = 3;
+
+  template <typename V>
+  void step(V g, V& w, V* s) const {
+    V &m = s[0], &v = s[1], &largest = s[2];
+    means(g, w, m, v);
+    largest = v < largest ? largest : v;
+    w = keep * w - lr * m / (v_scale * math::sqrt(largest) + eps);
+  }
+};
+
+/// w = keep w - (lr m + lr_d d) / (sqrt(v) / sqrt(1 - b2^t) + eps)
+struct NAdamUpdate : AdamUpdate {
+  Constant lr_d;
+
+  template <typename V>
+  void step(V g, V& w, V* s) const {
+    V &m = s[0], &v = s[1];
+    const V d = means(g, w, m, v);
+    w = keep * w - (lr * m + lr_d * d) / (v_scale * math::sqrt(v) + eps);
+  }
+};
+
+/// w = keep w - lr m / (sqrt(v) + eps), where v is rectified; else w = keep w - lr m
+struct RAdamUpdate : AdamConstants {
+  static constexpr int states = 2;
+  bool rectified;
+
+  template <typename V>
+  void step(V g, V& w, V* s) const {
+    V &m = s[0], &v = s[1];
+    means(g, w, m, v);
+    const V by = lr * m;
+    w = keep * w - (rectified ? by / (math::sqrt(v) + eps) : by);
+  }
+};
+
+/// u = max(b2 u, |d| + eps),  w -= lr m / u
+struct AdamaxUpdate : AdamConstants {
+  static constexpr int states = 2;
+
+  template <typename V>
+  void step(V g, V& w, V* s) const {
+    V &m = s[0], &u = s[1];
+    const V d = g + l2 * w, size = (d < 0 ? -d : d) + eps, old = beta2 * u;
+    m += (1 - beta1) * (d - m);
+    u = size < old ? old : size;
+    w -= lr * m / u;
+  }
+};
+
+/// v = alpha v + (1 - alpha) d^2,  y = d / (sqrt(v) + eps),  w -= lr y. Centered: the running mean
+/// of d too, and v - mean^2 for v. With momentum: p = momentum p + y,  w -= lr p
+struct RmspropConstants {
+  Constant lr, l2, alpha, eps, momentum;
+};
+template <bool kCentered, bool kMomentum>
+struct RmspropUpdate : RmspropConstants {
+  static constexpr int states = 1 + kCentered + kMomentum;
+
+  template <typename V>
+  void step(V g, V& w, V* s) const {
+    V &v = s[0], &mean = s[kCentered], &p = s[kCentered + kMomentum];
+    const V d = g + l2 * w;
+    v = alpha * v + (1 - alpha) * d * d;
+    V center = v;
+    if constexpr (kCentered) {
+      mean += (1 - alpha) * (d - mean);
+      center = v - mean * mean;
+      center = center < 0 ? 0 : center;  // by rounding
+    }
+    V y = d / (math::sqrt(center) + eps);
+    if constexpr (kMomentum) y = p = momentum * p + y;
+    w -= lr * y;
+  }
+};
+
+/// v += d^2,  w -= lr d / (sqrt(v) + eps)
+struct AdagradUpdate {
+  static constexpr int states = 1;
+  Constant lr, l2, eps;
+
+  template <typename V>
+  void step(V g, V& w, V* s) const {
+    V& v = s[0];
+    const V d = g + l2 * w;
+    v += d * d;
+    w -= lr * d / (math::sqrt(v) + eps);
+  }
+};
+
+/// v = rho v + (1 - rho) d^2,  y = d sqrt(z + eps) / sqrt(v + eps),  z = rho z + (1 - rho) y^2,
+/// w -= lr y
+struct AdadeltaUpdate {
+  static constexpr int states = 2;
+  Constant lr, l2, rho, eps;
+
+  template <typename V>
+  void step(V g, V& w, V* s) const {
+    V &v = s[0], &z = s[1];
+    const V d = g + l2 * w;
+    v = rho * v + (1 - rho) * d * d;
+    const V y = math::sqrt(z + eps) / math::sqrt(v + eps) * d;
+    z = rho * z + (1 - rho) * y * y;
+    w -= lr * y;
+  }
+};
+
+/// w = keep w - lr sign(b1 m + (1 - b1) g),  m = b2 m + (1 - b2) g; sign(0) = 0
+struct LionUpdate {
+  static constexpr int states = 1;
+  Constant lr, keep, beta1, beta2;
+
+  template <typename V>
+  void step(V g, V& w, V* s) const {
+    V& m = s[0];
+    const V c = beta1 * m + (1 - beta1) * g, sign = c > 0 ? 1 : c < 0 ? -1 : c;
+    w = keep * w - lr * sign;
+    m = beta2 * m + (1 - beta2) * g;
+  }
+};
+
+/// Those that have a kernel: all.
+using UpdateRules = RuleList<SgdUpdate, MomentumUpdate, AdamUpdate, AmsgradUpdate, NAdamUpdate,
+                             RAdamUpdate, AdamaxUpdate, RmspropUpdate<false, false>,
+                             RmspropUpdate<true, false>, RmspropUpdate<false, true>,
+                             RmspropUpdate<true, true>, AdagradUpdate, AdadeltaUpdate, LionUpdate>;
+
+template <typename... Rule>
+std::variant<Rule...> any_of(RuleList<Rule...>);
+/// One of them, with its constants; its index() is its place in the list.
+struct Update : decltype(any_of(UpdateRules{})) {
+  using variant::variant;
+};
+
+}  // namespace ramp
