@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numbers>
 #include <vector>
 
 #include "ramp/autograd/ops_activation.h"
@@ -27,21 +28,71 @@ Tensor reduce(const Tensor& loss, Reduction reduction) {
   return sum(loss) / divisor(reduction, loss.shape());
 }
 
-void check_pair(const char* op, const char* name, const Tensor& y, const Tensor& target) {
-  check_same_dtype(op, name, y, "target", target);
-  if (!is_float(y.dtype()) || y.shape() != target.shape() || y.numel() == 0) {
+void check_pair(const char* op, const char* a_name, const Tensor& a, const char* b_name,
+                const Tensor& b) {
+  check_same_dtype(op, a_name, a, b_name, b);
+  if (!is_float(a.dtype()) || a.shape() != b.shape() || a.numel() == 0) {
     fail(
-        "{}: expected {} and target of one shape, f32 or f64, with at least one element; got {} {} "
-        "and {} {}. Hint: reshape() one of them, or to(f32).",
-        op, name, y.dtype(), y.shape(), target.dtype(), target.shape());
+        "{}: expected {} and {} of the same shape, f32 or f64, with at least one element; got {} "
+        "{} and {} {}. Hint: reshape() one of them, or to(f32).",
+        op, a_name, b_name, a.dtype(), a.shape(), b.dtype(), b.shape());
+  }
+}
+
+// x must lie in lo..hi (NaN may pass: the loss shows it); `what` says so.
+void check_range(const char* op, const char* what, const Tensor& x, double lo, double hi,
+                 const char* hint) {
+  if (!is_float(x.dtype()) || x.numel() == 0) return;  // check_pair says that
+  const double least = min(x.detach()).item(), most = max(x.detach()).item();
+  if (least < lo || most > hi) {
+    fail("{}: expected {}; got {} to {}. Hint: {}.", op, what, least, most, hint);
+  }
+}
+// Values of -1 and +1.
+void check_signs(const char* op, const Tensor& target) {
+  if (!is_float(target.dtype()) || target.numel() == 0) return;
+  const Tensor t = target.detach(), size = abs(t);
+  if (min(size).item() == 1 && max(size).item() == 1) return;
+  fail("{}: expected targets -1 and +1; got {} to {}. Hint: 2 * target - 1 for 0 and 1.", op,
+       min(t).item(), max(t).item());
+}
+void check_broadcasts(const char* op, const char* name, const Tensor& v, const char* y_name,
+                      const Tensor& y) {
+  check_same_dtype(op, y_name, y, name, v);
+  if (broadcast(op, v.shape(), y.shape(), name, y_name) == y.shape()) return;
+  fail("{}: expected a {} that broadcasts to {} {}; got {}.", op, name, y_name, y.shape(),
+       v.shape());
+}
+void check_at_least_0(const char* op, const char* name, double value) {
+  if (!(value >= 0 && value < INFINITY)) {
+    fail("{}: expected {} >= 0, finite; got {}.", op, name, value);
+  }
+}
+
+// The op that x is the result of, seen through reshapes; "" where nothing is recorded.
+std::string_view made_by(const Tensor& x) {
+  const Node* node = node_of(x);
+  while (node && node->op == std::string_view("reshape")) node = node->inputs()[0].get();
+  return node ? node->op : "";
+}
+// The mistake of taking a softmax or sigmoid twice trains slowly, or not at all, and says nothing.
+void check_logits(const char* op, const Tensor& logits, std::initializer_list<const char*> made,
+                  const char* instead) {
+  const std::string_view maker = made_by(logits);
+  for (const char* name : made) {
+    if (maker != name) continue;
+    fail(
+        "{0}: expected logits; got the result of {1}(), which {0} would apply once more. Hint: "
+        "leave {1}() out, or {2}; if it is meant, multiply by 1.",
+        op, name, instead);
   }
 }
 
 // The losses f(y, t) of all elements, reduced; d(y, t) are their derivatives by y and by t.
 template <typename F, typename D>
-Tensor pairwise(const char* op, const char* name, const Tensor& y, const Tensor& target,
-                Reduction reduction, F f, D d) {
-  check_pair(op, name, y, target);
+Tensor elementwise_loss(const char* op, const char* name, const Tensor& y, const Tensor& target,
+                        Reduction reduction, F f, D d) {
+  check_pair(op, name, y, "target", target);
   return visit_float(op, y.dtype(), [&]<typename T>(T) {
     Tensor loss = Tensor::empty(y.shape(), y.dtype());
     const T *a = y.data<T>(), *b = target.data<T>();
@@ -73,7 +124,15 @@ Tensor pairwise(const char* op, const char* name, const Tensor& y, const Tensor&
   });
 }
 
-// What the losses of classes ask of x [n, classes], their target and their options.
+// The losses of y's elements, each times its weight (if they have any), reduced.
+Tensor weighted(const char* op, const char* name, const Tensor& loss, const Tensor& weight,
+                Reduction reduction) {
+  if (!weight.defined()) return reduce(loss, reduction);
+  check_broadcasts(op, "weight", weight, name, loss);
+  return reduce(loss * weight, reduction);
+}
+
+// What the losses of classes ask of x [n, .., classes], their target and their options.
 void check_classes(const char* op, const char* name, const Tensor& x, const Tensor& target,
                    const CrossEntropyOptions& o) {
   const Tensor& w = o.class_weights;
@@ -87,39 +146,40 @@ void check_classes(const char* op, const char* name, const Tensor& x, const Tens
         "{}. Hint: labels.to(i64).",
         op, name, x.dtype(), x.shape(), target.dtype(), target.shape());
   }
-  if (x.rank() != 2 ||
-      (target.dtype() == i64 && (target.rank() != 1 || x.dim(0) != target.dim(0)))) {
+  if (x.rank() < 2 ||
+      (target.dtype() == i64 && target.shape() != x.shape().without(x.rank() - 1))) {
     fail(
-        "{}: expected {} [n, classes] and labels [n]; got {} and {}. Hint: labels are class "
-        "numbers, one for each row, not one-hot.",
+        "{}: expected {} [n, .., classes] and labels [n, ..]; got {} and {}. Hint: labels are "
+        "class numbers, one for each row, not one-hot; classes are the last axis.",
         op, name, x.shape(), target.shape());
   }
   if (x.numel() == 0) {
     fail("{}: expected at least one row and one class; got {} {}. Hint: leave out empty batches.",
          op, name, x.shape());
   }
-  if (w.defined() && (w.dtype() != x.dtype() || !(w.shape() == Shape{x.dim(1)}))) {
+  const int64_t classes = x.dim(-1);
+  if (w.defined() && (w.dtype() != x.dtype() || w.shape() != Shape{classes})) {
     fail("{}: expected class_weights {} [{}], one for each class; got {} {}.", op, x.dtype(),
-         x.dim(1), w.dtype(), w.shape());
+         classes, w.dtype(), w.shape());
   }
   if (!(o.label_smoothing >= 0 && o.label_smoothing <= 1)) {
     fail("{}: expected label_smoothing in 0..1; got {}.", op, o.label_smoothing);
   }
   if (target.dtype() != i64) return;
   const int64_t* label = target.data<int64_t>();
-  for (int64_t i = 0; i < x.dim(0); ++i) {
-    if ((label[i] < 0 || label[i] >= x.dim(1)) && label[i] != o.ignore_index) {
+  for (int64_t i = 0; i < target.numel(); ++i) {
+    if ((label[i] < 0 || label[i] >= classes) && label[i] != o.ignore_index) {
       fail("{}: labels must be in 0..{}; got {} at row {}. Hint: {} {} have {} classes.", op,
-           x.dim(1) - 1, label[i], i, name, x.shape(), x.dim(1));
+           classes - 1, label[i], i, name, x.shape(), classes);
     }
   }
 }
 
 // l_i = -sum over c of q[i, c] log_p[i, c], where q holds target, smoothing and weights; a class
-// with q = 0 adds 0, be its probability 0 too.
+// with q = 0 adds 0, even where its probability is 0.
 Tensor class_loss(const char* op, const Tensor& log_p, const Tensor& target,
                   const CrossEntropyOptions& o) {
-  const int64_t n = log_p.dim(0), classes = log_p.dim(1);
+  const int64_t classes = log_p.dim(-1), n = log_p.numel() / classes;
   const double s = o.label_smoothing;
   double weight = static_cast<double>(n);  // what the mean divides by
   Tensor q = target;
@@ -143,10 +203,10 @@ Tensor class_loss(const char* op, const Tensor& log_p, const Tensor& target,
       }
     });
   }
-  const Tensor loss = pairwise(
+  const Tensor loss = elementwise_loss(
       op, "log_p", log_p, q, Reduction::none, [](auto x, auto q) { return q == 0 ? 0 : -q * x; },
       [](auto x, auto q) {
-        return std::array{-q, q == 0 ? 0 : -x};
+        return std::array{-q, q == 0 && x == -INFINITY ? 0 : -x};
       });
   if (o.reduction != Reduction::mean) return reduce(sum(loss, -1), o.reduction);
   if (weight == 0) {
@@ -157,6 +217,9 @@ Tensor class_loss(const char* op, const Tensor& log_p, const Tensor& target,
   }
   return sum(loss) / weight;
 }
+
+// What a logarithm of 1 may be off by.
+constexpr double kLogRounding = 1e-3;
 
 // For bce_loss.
 template <typename T>
@@ -173,7 +236,9 @@ T times(T q, T v, T log_p) {
 
 Tensor cross_entropy(const Tensor& logits, const Tensor& target, const CrossEntropyOptions& o) {
   check_classes("cross_entropy", "logits", logits, target, o);
-  const int64_t n = logits.dim(0), classes = logits.dim(1);
+  check_logits("cross_entropy", logits, {"softmax", "log_softmax", "sigmoid"},
+               "nll_loss() takes log-probabilities");
+  const int64_t classes = logits.dim(-1), n = logits.numel() / classes;
   const int64_t* label = target.dtype() == i64 ? target.data<int64_t>() : nullptr;
   if (!label || o.class_weights.defined() || o.label_smoothing > 0 ||
       o.reduction == Reduction::none || std::count(label, label + n, o.ignore_index) > 0) {
@@ -197,14 +262,14 @@ Tensor cross_entropy(const Tensor& logits, const Tensor& target, const CrossEntr
       });
       for (const double l : part) loss += l;
     }
-    const double count = o.reduction == Reduction::sum ? 1 : static_cast<double>(n);
+    const double count = divisor(o.reduction, target.shape());
     const Tensor y = Tensor::scalar(loss / count, logits.dtype());
     return record("cross_entropy", y, {logits},
                   [count, p = Saved(p, "the probabilities"), labels = Saved(target, "target")](
                       const Tensor& dy, Wants) {
                     const Tensor& prob = p.get();
                     const int64_t* label = labels.get().data<int64_t>();
-                    const int64_t n = prob.dim(0), classes = prob.dim(1);
+                    const int64_t classes = prob.dim(-1), n = prob.numel() / classes;
                     const T f = *dy.data<T>() / static_cast<T>(count);
                     Tensor dx = Tensor::empty(prob.shape(), prob.dtype());
                     T* d = dx.mutable_data<T>();
@@ -222,32 +287,35 @@ Tensor nll_loss(const Tensor& log_p, const Tensor& target, const NllOptions& o) 
                                     .ignore_index = o.ignore_index,
                                     .reduction = o.reduction};
   check_classes("nll_loss", "log_p", log_p, target, options);
+  check_range("nll_loss", "log-probabilities log_p, at most 0", log_p, -INFINITY, kLogRounding,
+              "log_softmax(logits), or cross_entropy(), which takes logits");
   return class_loss("nll_loss", log_p, target, options);
 }
 
-Tensor bce_loss(const Tensor& p, const Tensor& target, Reduction reduction) {
-  check_defined("bce_loss", "p", p);
-  const Tensor x = p.detach();
-  if (is_float(x.dtype()) && sum((x < 0) + (x > 1)).item() > 0) {
-    fail(
-        "bce_loss: expected probabilities p in 0..1; got {} to {}. Hint: bce_with_logits() takes "
-        "logits.",
-        min(x).item(), max(x).item());
-  }
-  return pairwise(
-      "bce_loss", "p", p, target, reduction,
+Tensor bce_loss(const Tensor& p, const Tensor& target, const BceOptions& o) {
+  const char* op = "bce_loss";
+  check_pair(op, "p", p, "target", target);
+  check_range(op, "probabilities p in 0..1", p, 0, 1, "bce_with_logits() takes logits");
+  check_range(op, "targets in 0..1", target, 0, 1, "(target + 1) / 2 for -1 and +1");
+  const Tensor loss = elementwise_loss(
+      op, "p", p, target, o.weight.defined() ? Reduction::none : o.reduction,
       [](auto p, auto t) { return -t * bounded(std::log(p)) - (1 - t) * bounded(std::log1p(-p)); },
       [](auto p, auto t) {
         const auto v = p * (1 - p), least = static_cast<decltype(v)>(1e-12f);
         return std::array{(p - t) / (v < least ? least : v),
                           bounded(std::log1p(-p)) - bounded(std::log(p))};
       });
+  return o.weight.defined() ? weighted(op, "p", loss, o.weight, o.reduction) : loss;
 }
 
-Tensor bce_with_logits(const Tensor& logits, const Tensor& target, const BceOptions& o) {
+Tensor bce_with_logits(const Tensor& logits, const Tensor& target, const BceWithLogitsOptions& o) {
   const char* op = "bce_with_logits";
-  if (!o.pos_weight.defined()) {
-    return pairwise(
+  check_pair(op, "logits", logits, "target", target);
+  check_range(op, "targets in 0..1", target, 0, 1, "(target + 1) / 2 for -1 and +1");
+  check_logits(op, logits, {"sigmoid", "softmax", "log_softmax", "log_sigmoid"},
+               "bce_loss() takes probabilities");
+  if (!o.pos_weight.defined() && !o.weight.defined()) {
+    return elementwise_loss(
         op, "logits", logits, target, o.reduction,
         [](auto x, auto t) {
           return math::damped(Softplus{}.f(-x), t) + math::damped(Softplus{}.f(x), 1 - t);
@@ -256,27 +324,22 @@ Tensor bce_with_logits(const Tensor& logits, const Tensor& target, const BceOpti
           return std::array{(1 - t) * math::sigmoid(x) - t * math::sigmoid(-x), -x};
         });
   }
-  check_pair(op, "logits", logits, target);
-  check_same_dtype(op, "logits", logits, "pos_weight", o.pos_weight);
-  if (broadcast(op, o.pos_weight.shape(), logits.shape(), "pos_weight", "logits") !=
-      logits.shape()) {
-    fail("{}: expected a pos_weight that broadcasts to logits {}; got {}.", op, logits.shape(),
-         o.pos_weight.shape());
-  }
+  if (o.pos_weight.defined()) check_broadcasts(op, "pos_weight", o.pos_weight, "logits", logits);
   // -w log sigmoid(x)
   const auto term = [op](const Tensor& x, const Tensor& w) {
-    return pairwise(
+    return elementwise_loss(
         op, "logits", x, w, Reduction::none,
         [](auto x, auto w) { return math::damped(Softplus{}.f(-x), w); },
         [](auto x, auto w) {
           return std::array{-w * math::sigmoid(-x), Softplus{}.f(-x)};
         });
   };
-  return reduce(term(logits, o.pos_weight * target) + term(-logits, 1 - target), o.reduction);
+  const Tensor positive = term(logits, o.pos_weight.defined() ? o.pos_weight * target : target);
+  return weighted(op, "logits", positive + term(-logits, 1 - target), o.weight, o.reduction);
 }
 
 Tensor mse_loss(const Tensor& y, const Tensor& target, Reduction reduction) {
-  return pairwise(
+  return elementwise_loss(
       "mse_loss", "y", y, target, reduction, [](auto y, auto t) { return (y - t) * (y - t); },
       [](auto y, auto t) {
         return std::array{2 * (y - t), 2 * (t - y)};
@@ -284,7 +347,7 @@ Tensor mse_loss(const Tensor& y, const Tensor& target, Reduction reduction) {
 }
 
 Tensor l1_loss(const Tensor& y, const Tensor& target, Reduction reduction) {
-  return pairwise(
+  return elementwise_loss(
       "l1_loss", "y", y, target, reduction, [](auto y, auto t) { return std::fabs(y - t); },
       [](auto y, auto t) {
         const auto s = static_cast<decltype(y)>((y > t) - (y < t));
@@ -293,11 +356,9 @@ Tensor l1_loss(const Tensor& y, const Tensor& target, Reduction reduction) {
 }
 
 Tensor smooth_l1_loss(const Tensor& y, const Tensor& target, double beta, Reduction reduction) {
-  if (!(beta >= 0 && beta < INFINITY)) {
-    fail("smooth_l1_loss: expected beta >= 0, finite; got {}.", beta);
-  }
+  check_at_least_0("smooth_l1_loss", "beta", beta);
   if (beta == 0) return l1_loss(y, target, reduction);
-  return pairwise(
+  return elementwise_loss(
       "smooth_l1_loss", "y", y, target, reduction,
       [beta](auto y, auto t) {
         const auto d = std::fabs(y - t), b = static_cast<decltype(y)>(beta), c = d < b ? d : b;
@@ -311,7 +372,7 @@ Tensor smooth_l1_loss(const Tensor& y, const Tensor& target, double beta, Reduct
 
 Tensor huber_loss(const Tensor& y, const Tensor& target, double delta, Reduction reduction) {
   if (!(delta > 0)) fail("huber_loss: expected delta > 0; got {}.", delta);
-  return pairwise(
+  return elementwise_loss(
       "huber_loss", "y", y, target, reduction,
       [delta](auto y, auto t) {
         const auto d = std::fabs(y - t), e = static_cast<decltype(y)>(delta), c = d < e ? d : e;
@@ -324,14 +385,9 @@ Tensor huber_loss(const Tensor& y, const Tensor& target, double delta, Reduction
 }
 
 Tensor hinge_loss(const Tensor& y, const Tensor& target, Reduction reduction) {
-  check_same_dtype("hinge_loss", "y", y, "target", target);
-  const Tensor t = target.detach();
-  if (is_float(t.dtype()) && t.numel() > 0 &&
-      !(min(abs(t)).item() == 1 && max(abs(t)).item() == 1)) {
-    fail("hinge_loss: expected targets -1 and +1; got {} to {}. Hint: 2 * target - 1 for 0 and 1.",
-         min(t).item(), max(t).item());
-  }
-  return pairwise(
+  check_pair("hinge_loss", "y", y, "target", target);
+  check_signs("hinge_loss", target);
+  return elementwise_loss(
       "hinge_loss", "y", y, target, reduction,
       [](auto y, auto t) {
         const auto l = 1 - t * y;
@@ -343,16 +399,107 @@ Tensor hinge_loss(const Tensor& y, const Tensor& target, Reduction reduction) {
       });
 }
 
+Tensor hinge_embedding_loss(const Tensor& x, const Tensor& target, double margin,
+                            Reduction reduction) {
+  const char* op = "hinge_embedding_loss";
+  check_pair(op, "x", x, "target", target);
+  check_signs(op, target);
+  check_at_least_0(op, "margin", margin);
+  return reduce(where(target > 0, x, relu(margin - x)), reduction);
+}
+
+Tensor margin_ranking_loss(const Tensor& a, const Tensor& b, const Tensor& target, double margin,
+                           Reduction reduction) {
+  const char* op = "margin_ranking_loss";
+  check_pair(op, "a", a, "b", b);
+  check_pair(op, "a", a, "target", target);
+  check_signs(op, target);
+  check_at_least_0(op, "margin", margin);
+  return reduce(relu(margin - target * (a - b)), reduction);
+}
+
+Tensor cosine_embedding_loss(const Tensor& a, const Tensor& b, const Tensor& target, double margin,
+                             Reduction reduction) {
+  const char* op = "cosine_embedding_loss";
+  check_pair(op, "a", a, "b", b);
+  check_same_dtype(op, "a", a, "target", target);
+  if (a.rank() == 0 || target.shape() != a.shape().without(a.rank() - 1)) {
+    fail("{}: expected a, b [.., features] and target [..]; got {} and {}.", op, a.shape(),
+         target.shape());
+  }
+  check_signs(op, target);
+  if (!(margin >= -1 && margin <= 1)) fail("{}: expected margin in -1..1; got {}.", op, margin);
+  const Tensor cosine = sum(a * b, -1) / sqrt((sum(a * a, -1) + 1e-12) * (sum(b * b, -1) + 1e-12));
+  return reduce(where(target > 0, 1 - cosine, relu(cosine - margin)), reduction);
+}
+
+Tensor triplet_margin_loss(const Tensor& anchor, const Tensor& positive, const Tensor& negative,
+                           const TripletMarginOptions& o) {
+  const char* op = "triplet_margin_loss";
+  check_pair(op, "anchor", anchor, "positive", positive);
+  check_pair(op, "anchor", anchor, "negative", negative);
+  if (anchor.rank() == 0) fail("{}: expected anchor [.., features]; got a scalar.", op);
+  check_at_least_0(op, "margin", o.margin);
+  if (!(o.eps > 0 && o.eps < INFINITY)) fail("{}: expected eps > 0, finite; got {}.", op, o.eps);
+  if (!(o.p > 0 && o.p < INFINITY)) fail("{}: expected p > 0, finite; got {}.", op, o.p);
+  const auto distance = [&](const Tensor& a, const Tensor& b) {
+    return pow(sum(pow(abs(a - b + o.eps), o.p), -1), 1 / o.p);
+  };
+  Tensor apart = distance(anchor, negative);
+  if (o.swap) apart = minimum(apart, distance(positive, negative));
+  return reduce(relu(distance(anchor, positive) - apart + o.margin), o.reduction);
+}
+
+Tensor gaussian_nll_loss(const Tensor& y, const Tensor& target, const Tensor& var,
+                         const GaussianNllOptions& o) {
+  const char* op = "gaussian_nll_loss";
+  check_pair(op, "y", y, "target", target);
+  check_broadcasts(op, "var", var, "y", y);
+  check_range(op, "variances var of at least 0", var, 0, INFINITY, "exp() or softplus() of it");
+  check_at_least_0(op, "eps", o.eps);
+  // max(var, eps), with the gradient of var also below: it can rise again.
+  const Tensor v = where(var < o.eps, var - var.detach() + o.eps, var), d = y - target;
+  const double constant = o.full ? std::log(2 * std::numbers::pi) : 0;
+  return reduce((log(v) + d * d / v + constant) * 0.5, o.reduction);
+}
+
+Tensor poisson_nll_loss(const Tensor& y, const Tensor& target, const PoissonNllOptions& o) {
+  const char* op = "poisson_nll_loss";
+  check_pair(op, "y", y, "target", target);
+  check_range(op, "counts, targets of at least 0", target, 0, INFINITY, "count from 0");
+  if (!o.log_input) {
+    check_range(op, "rates y of at least 0", y, 0, INFINITY, ".log_input = true takes logarithms");
+  }
+  check_at_least_0(op, "eps", o.eps);
+  Tensor loss = o.log_input ? exp(y) - target * y : y - target * log(y + o.eps);
+  if (o.full) {
+    const Tensor t = maximum(target, scalar_like(1, target));
+    const Tensor log_factorial = t * log(t) - t + log(2 * std::numbers::pi * t) * 0.5;
+    loss = loss + where(target > 1, log_factorial, scalar_like(0, target));
+  }
+  return reduce(loss, o.reduction);
+}
+
 Tensor kl_div(const Tensor& log_p, const Tensor& target, const KlDivOptions& o) {
+  check_pair("kl_div", "log_p", log_p, "target", target);
+  check_range("kl_div", "log-probabilities log_p, at most 0", log_p, -INFINITY, kLogRounding,
+              "log_softmax(logits)");
   if (o.log_target) {
-    return pairwise(
+    check_range("kl_div", "targets log q, at most 0", target, -INFINITY, kLogRounding,
+                ".log_target = false takes q");
+  } else {
+    check_range("kl_div", "targets q of at least 0", target, 0, INFINITY,
+                ".log_target = true takes log q");
+  }
+  if (o.log_target) {
+    return elementwise_loss(
         "kl_div", "log_p", log_p, target, o.reduction,
         [](auto x, auto t) { return times(std::exp(t), t - x, x); },
         [](auto x, auto t) {
           return std::array{-std::exp(t), times(std::exp(t), t - x + 1, x)};
         });
   }
-  return pairwise(
+  return elementwise_loss(
       "kl_div", "log_p", log_p, target, o.reduction,
       [](auto x, auto q) { return times(q, std::log(q) - x, x); },
       [](auto x, auto q) {

@@ -243,7 +243,9 @@ std::map<std::string, Row> rows() {
       {"mse_loss", binary_loss("loss mse_loss", [](T y, T t) { return mse_loss(y, t); })},
       {"nll_loss",
        {"loss classes nll_loss",
-        [=](const Values& v) { return nll_loss(v[0], Tensor::zeros({v[0].dim(0)}, i64)); },
+        [=](const Values& v) {
+          return nll_loss(log_sigmoid(v[0]), Tensor::zeros({v[0].dim(0)}, i64));
+        },
         {{3, 1}},
         {{1, 1}},
         {{0, 4}}}},
@@ -254,7 +256,28 @@ std::map<std::string, Row> rows() {
       {"smooth_l1_loss",
        binary_loss("loss smooth_l1_loss", [](T y, T t) { return smooth_l1_loss(y, t, 0.5); })},
       {"huber_loss", binary_loss("loss huber_loss", [](T y, T t) { return huber_loss(y, t, 0.5); })},
-      {"kl_div", binary_loss("loss kl_div", [](T y, T t) { return kl_div(y, t); })},
+      {"kl_div", binary_loss("loss kl_div", [](T y, T t) { return kl_div(log_sigmoid(y), t); })},
+      {"margin_ranking_loss", binary_loss("loss margin_ranking_loss",
+                                          [](T y, T t) {
+                                            const Tensor sign = Tensor::ones(y.shape(), f64);
+                                            return margin_ranking_loss(y, t, sign, 9);
+                                          })},
+      {"cosine_embedding_loss",
+       binary_loss("loss cosine_embedding_loss",
+                   [](T y, T t) {
+                     return cosine_embedding_loss(
+                         y, t, Tensor::ones(y.shape().without(y.rank() - 1), f64));
+                   })},
+      {"triplet_margin_loss",
+       binary_loss("loss triplet_margin_loss",
+                   [](T y, T t) { return triplet_margin_loss(y, t, y * t, {.margin = 9}); })},
+      {"gaussian_nll_loss", binary_loss("loss gaussian_nll_loss",
+                                        [](T y, T t) { return gaussian_nll_loss(y, t, t + 0.1); })},
+      {"poisson_nll_loss",
+       binary_loss("loss poisson_nll_loss", [](T y, T t) { return poisson_nll_loss(y, t); })},
+      {"hinge_embedding_loss",
+       unary("loss hinge_embedding_loss",
+             [](T x) { return hinge_embedding_loss(x, 2 * (x.detach() > 0.0) - 1); })},
       {"hinge_loss",  // its targets are -1 and 1
        {"loss hinge_loss",
         [](const Values& v) { return hinge_loss(v[0], 2 * (v[0].detach() > 0.0) - 1); },

@@ -6,7 +6,10 @@
 #include "message.h"
 #include "ramp/autograd/backward.h"
 #include "ramp/autograd/gradcheck.h"
+#include "ramp/autograd/ops_activation.h"
 #include "ramp/autograd/ops_elementwise.h"
+#include "ramp/autograd/ops_reduce.h"
+#include "ramp/autograd/ops_shape.h"
 #include "ramp/autograd/ops_softmax.h"
 #include "ramp/core/random.h"
 #include "threads.h"
@@ -90,7 +93,7 @@ Tensor fixture_loss(const Fixture& f, const Tensor& y, const Tensor& target) {
   if (is("l1_loss")) return l1_loss(y, target, r);
   if (is("huber_loss")) return huber_loss(y, target, f.number("delta"), r);
   if (is("hinge_loss")) return hinge_loss(y, target, r);
-  if (is("bce_loss")) return bce_loss(y, target, r);
+  if (is("bce_loss")) return bce_loss(y, target, {.reduction = r});
   if (is("bce_with_logits")) {
     return bce_with_logits(y, target, {.pos_weight = optional("pos_weight"), .reduction = r});
   }
@@ -106,7 +109,7 @@ TEST_CASE("every loss, reduction and option is PyTorch's: values and gradients")
   const int64_t before = live_nodes();
   std::map<std::string, int> cases;
   for (const Fixture& f : read_fixtures("loss")) {
-    if (!f.has("reduction")) continue;
+    if (!f.has("reduction") || f.has("x0")) continue;
     INFO(f.name, " reduction ", f.number("reduction"));
     ++cases[f.name.substr(0, f.name.find(" torch"))];
     const std::string name = f.has("x") ? "x" : "y";
@@ -125,10 +128,75 @@ TEST_CASE("every loss, reduction and option is PyTorch's: values and gradients")
       CHECK(!given.grad().defined());
     }
   }
-  CHECK(cases.size() == 11);
+  CHECK(cases.size() == 14);
   for (const auto& of_name : cases) {
     INFO(of_name.first);
-    CHECK(of_name.second >= 12);
+    CHECK(of_name.second >= 8);
+  }
+  CHECK(live_nodes() == before);
+}
+
+namespace {
+
+// The loss of a fixture's name, of several inputs, with its options.
+Tensor fixture_loss(const Fixture& f, const std::vector<Tensor>& x) {
+  const auto is = [&](const char* name) { return f.name.find(name) == 0; };
+  const auto r = static_cast<Reduction>(f.number("reduction"));
+  const auto on = [&](const char* name) { return f.number(name) == 1; };
+  if (is("margin_ranking_loss")) {
+    return margin_ranking_loss(x[0], x[1], f.tensor("target"), f.number("margin"), r);
+  }
+  if (is("hinge_embedding_loss")) {
+    return hinge_embedding_loss(x[0], f.tensor("target"), f.number("margin"), r);
+  }
+  if (is("cosine_embedding_loss")) {
+    return cosine_embedding_loss(x[0], x[1], f.tensor("target"), f.number("margin"), r);
+  }
+  if (is("triplet_margin_loss")) {
+    return triplet_margin_loss(x[0], x[1], x[2],
+                               {.margin = f.number("margin"),
+                                .p = f.number("p"),
+                                .eps = f.number("eps"),
+                                .swap = on("swap"),
+                                .reduction = r});
+  }
+  if (is("gaussian_nll_loss")) {
+    return gaussian_nll_loss(x[0], x[1], x[2],
+                             {.full = on("full"), .eps = f.number("eps"), .reduction = r});
+  }
+  if (is("poisson_nll_loss")) {
+    return poisson_nll_loss(x[0], x[1],
+                            {.log_input = on("log_input"), .full = on("full"), .reduction = r});
+  }
+  if (is("weighted bce_loss")) return bce_loss(x[0], x[1], {.weight = x[2], .reduction = r});
+  return bce_with_logits(
+      x[0], x[1], {.weight = x[2], .pos_weight = x.size() > 3 ? x[3] : Tensor(), .reduction = r});
+}
+
+}  // namespace
+
+TEST_CASE("losses of several inputs are PyTorch's: values and gradients") {
+  const int64_t before = live_nodes();
+  std::map<std::string, int> cases;
+  for (const Fixture& f : read_fixtures("loss")) {
+    if (!f.has("x0")) continue;
+    INFO(f.name, " reduction ", f.number("reduction"));
+    ++cases[f.name.substr(0, f.name.find(" torch"))];
+    std::vector<Tensor> x;
+    for (int i = 0; f.has(fmt::format("x{}", i)); ++i) x.push_back(f.leaf(fmt::format("x{}", i)));
+    const Tensor l = fixture_loss(f, x);
+    check_close(l, f.tensor("l"), tolerance(l.dtype()));
+    backward(l, f.tensor("dl"));
+    for (size_t i = 0; i < x.size(); ++i) {
+      INFO("x", i);
+      if (!f.has(fmt::format("dx{}", i))) continue;  // PyTorch has none
+      check_close(x[i].grad(), f.tensor(fmt::format("dx{}", i)), 2 * tolerance(l.dtype()));
+    }
+  }
+  CHECK(cases.size() == 8);
+  for (const auto& of_name : cases) {
+    INFO(of_name.first);
+    CHECK(of_name.second >= 8);
   }
   CHECK(live_nodes() == before);
 }
@@ -148,7 +216,46 @@ TEST_CASE("every loss: derivatives against differences, for each reduction") {
           "");
     CHECK(gradcheck([&](const Inputs& x) { return huber_loss(x[0], x[1], 0.7, r); }, {y, t}) == "");
     CHECK(gradcheck([&](const Inputs& x) { return hinge_loss(x[0], sign, r); }, {y}) == "");
-    CHECK(gradcheck([&](const Inputs& x) { return bce_loss(x[0], x[1], r); }, {p, q}) == "");
+    CHECK(gradcheck([&](const Inputs& x) { return bce_loss(x[0], x[1], {.reduction = r}); },
+                    {p, q}) == "");
+    CHECK(
+        gradcheck(
+            [&](const Inputs& x) { return bce_loss(x[0], x[1], {.weight = x[2], .reduction = r}); },
+            {p, q, w}) == "");
+    CHECK(gradcheck(
+              [&](const Inputs& x) {
+                return bce_with_logits(x[0], x[1], {.weight = x[2], .reduction = r});
+              },
+              {y, q, w}) == "");
+    CHECK(gradcheck([&](const Inputs& x) { return hinge_embedding_loss(x[0], sign, 0.7, r); },
+                    {y}) == "");
+    CHECK(gradcheck([&](const Inputs& x) { return margin_ranking_loss(x[0], x[1], sign, 0.7, r); },
+                    {y, t}) == "");
+    const Tensor of_rows = Tensor::of<double>({1, -1, -1});
+    CHECK(gradcheck(
+              [&](const Inputs& x) { return cosine_embedding_loss(x[0], x[1], of_rows, -0.9, r); },
+              {y, t}) == "");
+    for (const double order : {1., 2., 3.}) {
+      CHECK(gradcheck(
+                [&](const Inputs& x) {
+                  return triplet_margin_loss(
+                      x[0], x[1], x[2], {.margin = 3, .p = order, .swap = true, .reduction = r});
+                },
+                {y, t, p}) == "");
+    }
+    CHECK(gradcheck(
+              [&](const Inputs& x) {
+                return gaussian_nll_loss(x[0], x[1], x[2], {.full = true, .reduction = r});
+              },
+              {y, t, w}) == "");
+    for (const bool log_input : {false, true}) {
+      CHECK(gradcheck(
+                [&](const Inputs& x) {
+                  return poisson_nll_loss(x[0], x[1],
+                                          {.log_input = log_input, .full = true, .reduction = r});
+                },
+                {p, q * 4 + 1.5}) == "");
+    }
     CHECK(gradcheck([&](const Inputs& x) { return bce_with_logits(x[0], x[1], {.reduction = r}); },
                     {y, q}) == "");
     CHECK(gradcheck(
@@ -181,7 +288,7 @@ TEST_CASE("every loss: derivatives against differences, for each reduction") {
               [&](const Inputs& x) {
                 return nll_loss(x[0], labels, {.class_weights = w, .reduction = r});
               },
-              {y}) == "");
+              {log(p)}) == "");
   }
   CHECK(live_nodes() == before);
 }
@@ -199,10 +306,75 @@ TEST_CASE("every loss: equal bits for 1 and 2 threads") {
     add([&](const Tensor& x) { return mse_loss(x, t); });
     add([&](const Tensor& x) { return huber_loss(x, t); });
     add([&](const Tensor& x) { return bce_with_logits(x, t); });
-    add([&](const Tensor& x) { return kl_div(x, t); });
+    add([&](const Tensor& x) { return kl_div(-x * x, t); });
+    add([&](const Tensor& x) { return bce_with_logits(x, t, {.weight = t, .pos_weight = t}); });
+    add([&](const Tensor& x) { return triplet_margin_loss(x, t, y); });
     add([&](const Tensor& x) { return cross_entropy(x, t, {.label_smoothing = 0.1}); });
     return all;
   });
+}
+
+TEST_CASE("a softmax or a sigmoid taken twice is an error that says what to write") {
+  const Tensor x = normal({4, 3}, 1, f32).requires_grad_(), labels = Tensor::zeros({4}, i64);
+  const Tensor t = Tensor::zeros({4, 3});
+  const std::vector<std::pair<const char*, Tensor>> made = {{"softmax", softmax(x)},
+                                                            {"log_softmax", log_softmax(x)},
+                                                            {"sigmoid", sigmoid(x)},
+                                                            {"log_sigmoid", log_sigmoid(x)}};
+  for (const auto& [name, y] : made) {
+    INFO(name);
+    const auto text = [&](const std::string& op, const std::string& instead) {
+      return op + ": expected logits; got the result of " + name + "(), which " + op +
+             " would apply once more. Hint: leave " + name + "() out, or " + instead +
+             "; if it is meant, multiply by 1.";
+    };
+    const std::string of_classes = text("cross_entropy", "nll_loss() takes log-probabilities");
+    const std::string of_pairs = text("bce_with_logits", "bce_loss() takes probabilities");
+    const bool log_of_sigmoid = std::string(name) == "log_sigmoid";
+    for (const Tensor& z : {y, reshape(reshape(y, {12}), {4, 3})}) {
+      if (!log_of_sigmoid) {
+        CHECK(message([&, &z = z] { cross_entropy(z, labels); }) == of_classes);
+        CHECK(message([&, &z = z] { cross_entropy(z, t, {.label_smoothing = 0.1}); }) ==
+              of_classes);
+      }
+      CHECK(message([&, &z = z] { bce_with_logits(z, t); }) == of_pairs);
+      CHECK(message([&, &z = z] { bce_with_logits(z, t, {.weight = t}); }) == of_pairs);
+    }
+    // Who means it says so.
+    CHECK(cross_entropy(y * 1, labels).requires_grad());
+    CHECK(bce_with_logits(y * 1, t).requires_grad());
+    CHECK_FALSE(cross_entropy(y.detach(), labels).requires_grad());
+  }
+  // What is right passes: log-probabilities to nll_loss, logits to the others.
+  CHECK(nll_loss(made[1].second, labels).requires_grad());
+  CHECK(bce_loss(made[2].second, t).requires_grad());
+  CHECK(cross_entropy(x, labels).requires_grad());
+  // No logarithms of probabilities: probabilities, or logits.
+  const auto refused = [](const char* op, const Tensor& got, const char* hint) {
+    return fmt::format("{}: expected log-probabilities log_p, at most 0; got {} to {}. Hint: {}.",
+                       op, min(got).item(), max(got).item(), hint);
+  };
+  for (const Tensor& y : {made[0].second, x}) {
+    CHECK(message([&, &y = y] { nll_loss(y, labels); }) ==
+          refused("nll_loss", y, "log_softmax(logits), or cross_entropy(), which takes logits"));
+    CHECK(message([&, &y = y] { kl_div(y, t); }) == refused("kl_div", y, "log_softmax(logits)"));
+  }
+  CHECK(nll_loss(Tensor::full({4, 3}, 1e-6), labels).item() < 0);  // rounding is none
+  CHECK(message([&] { kl_div(log_softmax(x), log_softmax(x)); })
+            .find("kl_div: expected targets q "
+                  "of at least 0; got -") == 0);
+  CHECK(message([&] {
+          kl_div(log_softmax(x), softmax(x), {.log_target = true});
+        }).find("kl_div: expected targets log q, at most 0; got 0.") == 0);
+  for (const char* op : {"bce_loss", "bce_with_logits"}) {
+    const Tensor sign = Tensor::of<float>({-1, 1});
+    CHECK(message([&] {
+            op == std::string("bce_loss") ? bce_loss(Tensor::zeros({2}), sign)
+                                          : bce_with_logits(Tensor::zeros({2}), sign);
+          }) ==
+          std::string(op) +
+              ": expected targets in 0..1; got -1 to 1. Hint: (target + 1) / 2 for -1 and +1.");
+  }
 }
 
 TEST_CASE("cross_entropy: the fused way and the composed one agree") {
@@ -375,6 +547,9 @@ TEST_CASE("the pairwise losses: a user's mistakes") {
       {"hinge_loss: y", [](auto& y, auto& t) { return hinge_loss(y, t); }},
       {"bce_loss: p", [](auto& y, auto& t) { return bce_loss(y, t); }},
       {"bce_with_logits: logits", [](auto& y, auto& t) { return bce_with_logits(y, t); }},
+      {"hinge_embedding_loss: x", [](auto& y, auto& t) { return hinge_embedding_loss(y, t); }},
+      {"gaussian_nll_loss: y", [](auto& y, auto& t) { return gaussian_nll_loss(y, t, y); }},
+      {"poisson_nll_loss: y", [](auto& y, auto& t) { return poisson_nll_loss(y, t); }},
       {"kl_div: log_p", [](auto& y, auto& t) { return kl_div(y, t); }}};
   for (const auto& one_of : all) {
     const std::string& name = one_of.first;
@@ -383,7 +558,7 @@ TEST_CASE("the pairwise losses: a user's mistakes") {
     const std::string op = name.substr(0, name.find(':')), y = name.substr(name.find(':') + 2);
     const auto expected = [&](const char* got) {
       return op + ": expected " + y +
-             " and target of one shape, f32 or f64, with at least one element; got " + got +
+             " and target of the same shape, f32 or f64, with at least one element; got " + got +
              ". Hint: reshape() one of them, or to(f32).";
     };
     CHECK(message([&] { loss(x, Tensor::ones({2})); }) == expected("f32 [2, 1] and f32 [2]"));
@@ -422,6 +597,60 @@ TEST_CASE("the pairwise losses: a user's mistakes") {
         "hinge_loss: expected targets -1 and +1; got 0 to 0. Hint: 2 * target - 1 for 0 and 1.");
   CHECK(message([&] { bce_with_logits(x, x, {.pos_weight = Tensor::ones({3})}); }) ==
         "bce_with_logits: expected a pos_weight that broadcasts to logits [2, 1]; got [3].");
+  CHECK(message([&] { bce_with_logits(x, x, {.weight = Tensor::ones({3})}); }) ==
+        "bce_with_logits: expected a weight that broadcasts to logits [2, 1]; got [3].");
+  CHECK(message([&] { bce_loss(x, x, {.weight = Tensor::ones({3})}); }) ==
+        "bce_loss: expected a weight that broadcasts to p [2, 1]; got [3].");
+  CHECK(message([&] { gaussian_nll_loss(x, x, Tensor::ones({3})); }) ==
+        "gaussian_nll_loss: expected a var that broadcasts to y [2, 1]; got [3].");
+  CHECK(message([&] { gaussian_nll_loss(x, x, -one); }) ==
+        "gaussian_nll_loss: expected variances var of at least 0; got -1 to -1. Hint: exp() or "
+        "softplus() of it.");
+  CHECK(message([&] { poisson_nll_loss(x, -one); }) ==
+        "poisson_nll_loss: expected counts, targets of at least 0; got -1 to -1. Hint: count from "
+        "0.");
+  CHECK(message([&] { poisson_nll_loss(-one, one, {.log_input = false}); }) ==
+        "poisson_nll_loss: expected rates y of at least 0; got -1 to -1. Hint: .log_input = true "
+        "takes logarithms.");
+  CHECK(message([&] {
+          margin_ranking_loss(x, Tensor::ones({2}), one);
+        }).find("margin_ranking_loss: expected a and b of the same shape") == 0);
+  CHECK(message([&] {
+          margin_ranking_loss(x, x, Tensor::ones({2}));
+        }).find("margin_ranking_loss: expected a and target of the same shape") == 0);
+  CHECK(message([&] {
+          margin_ranking_loss(x, x, x);
+        }).find("margin_ranking_loss: expected targets -1 and +1; got 0 to 0.") == 0);
+  CHECK(message([&] { cosine_embedding_loss(x, x, one); }) ==
+        "cosine_embedding_loss: expected a, b [.., features] and target [..]; got [2, 1] and [2, "
+        "1].");
+  CHECK(message([&] {
+          triplet_margin_loss(Tensor::ones({}), Tensor::ones({}), Tensor::ones({}));
+        }) == "triplet_margin_loss: expected anchor [.., features]; got a scalar.");
+  CHECK(message([&] {
+          triplet_margin_loss(x, x, Tensor::ones({2}));
+        }).find("triplet_margin_loss: expected anchor and negative of the same shape") == 0);
+  for (const double v : {-1., double(NAN), double(INFINITY)}) {
+    const std::string got = fmt::format(" >= 0, finite; got {}.", v);
+    CHECK(message([&] { hinge_embedding_loss(x, one, v); }) ==
+          "hinge_embedding_loss: expected margin" + got);
+    CHECK(message([&] { margin_ranking_loss(x, x, one, v); }) ==
+          "margin_ranking_loss: expected margin" + got);
+    CHECK(message([&] { triplet_margin_loss(x, x, x, {.margin = v}); }) ==
+          "triplet_margin_loss: expected margin" + got);
+    CHECK(message([&] { triplet_margin_loss(x, x, x, {.p = v}); }) ==
+          fmt::format("triplet_margin_loss: expected p > 0, finite; got {}.", v));
+    CHECK(message([&] { triplet_margin_loss(x, x, x, {.eps = v}); }) ==
+          fmt::format("triplet_margin_loss: expected eps > 0, finite; got {}.", v));
+    CHECK(message([&] { gaussian_nll_loss(x, x, one, {.eps = v}); }) ==
+          "gaussian_nll_loss: expected eps" + got);
+    CHECK(message([&] { poisson_nll_loss(x, x, {.eps = v}); }) ==
+          "poisson_nll_loss: expected eps" + got);
+  }
+  for (const double v : {-1.5, 1.5, double(NAN)}) {
+    CHECK(message([&] { cosine_embedding_loss(x, x, Tensor::ones({2}), v); }) ==
+          fmt::format("cosine_embedding_loss: expected margin in -1..1; got {}.", v));
+  }
   CHECK(message([&] { bce_with_logits(x, x, {.pos_weight = Tensor::ones({1}, f64)}); }) ==
         "bce_with_logits: logits and pos_weight must have one dtype; got f32 [2, 1] and f64 [1]. "
         "Hint: pos_weight.to(f32).");
@@ -455,8 +684,8 @@ TEST_CASE("cross_entropy: a user's mistakes") {
       Error);
   CHECK_THROWS_WITH_AS(
       cross_entropy(x, labels({1, 2, 3})),
-      "cross_entropy: expected logits [n, classes] and labels [n]; got [4, 10] and [3]. Hint: "
-      "labels are class numbers, one for each row, not one-hot.",
+      "cross_entropy: expected logits [n, .., classes] and labels [n, ..]; got [4, 10] and [3]. "
+      "Hint: labels are class numbers, one for each row, not one-hot; classes are the last axis.",
       Error);
   CHECK_THROWS_WITH_AS(
       cross_entropy(x, Tensor::zeros({4})),
@@ -492,8 +721,9 @@ TEST_CASE("cross_entropy: a user's mistakes") {
       cross_entropy(x, labels({-1, -1, -1, -1}), {.ignore_index = -1, .reduction = Reduction::sum})
           .item() == 0);
   CHECK(message([&] { cross_entropy(Tensor::zeros({4}), Tensor::zeros({4})); }) ==
-        "cross_entropy: expected logits [n, classes] and labels [n]; got [4] and [4]. Hint: labels "
-        "are class numbers, one for each row, not one-hot.");
+        "cross_entropy: expected logits [n, .., classes] and labels [n, ..]; got [4] and [4]. "
+        "Hint: labels are class numbers, one for each row, not one-hot; classes are the last "
+        "axis.");
   CHECK(message([&] {
           nll_loss(x, labels({1, 2, 3, 12}));
         }) ==
