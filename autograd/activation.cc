@@ -1,10 +1,17 @@
 #include "ramp/autograd/activation.h"
 
+#include <fmt/format.h>
+
 #include "ramp/autograd/record.h"
 #include "ramp/core/kernels/kernels.h"
 #include "ramp/core/parallel.h"
 
 namespace ramp {
+
+void check_options(const char* rule, bool ok, const char* expected,
+                   std::initializer_list<double> options) {
+  if (!ok) fail("{}: expected {}; got {}.", rule, expected, fmt::join(options, " and "));
+}
 
 template <typename T>
 void run_rule(int index, const void* rule, int64_t n, const T* x, T* y) {

@@ -17,9 +17,10 @@ namespace ramp {
 ///   template <typename T> T f(T x) const;                    // the value
 ///   template <typename T> T derivative_from_y(T y) const;    // or ..._from_x(T x), where y is
 ///                                                            // not enough
-/// and, if it has them, `std::vector<double> kinks() const` and the text `derivative`. NaN should
-/// stay NaN. core/activations.h has ramp's own; a struct may also bring block forms:
-/// `f_block(n, x, y)` and `vjp_block(n, x_or_y, dy, dx)`, for float and double.
+/// and, if it has them, `std::vector<double> kinks() const`, the text `derivative`, and
+/// `void check() const`, which throws for options that make no sense. NaN should stay NaN.
+/// core/activations.h has ramp's own; a struct may also bring block forms: `f_block(n, x, y)` and
+/// `vjp_block(n, x_or_y, dy, dx)`, for float and double.
 template <typename A>
 concept ActivationRule = requires(const A& a) {
   { A::name } -> std::convertible_to<const char*>;
@@ -91,7 +92,9 @@ class Activation {
   template <typename A>
   struct Erased final : Rule {
     A a;
-    explicit Erased(A rule) : a(std::move(rule)) {}
+    explicit Erased(A rule) : a(std::move(rule)) {
+      if constexpr (requires { a.check(); }) a.check();
+    }
     const char* name() const override { return A::name; }
     const char* formula() const override { return A::formula; }
     const char* derivative_formula() const override {

@@ -52,7 +52,9 @@ Tensor prelu(const Tensor& x, const Tensor& slope) {
 
 Tensor rrelu(const Tensor& x, Rng& rng, double lower, double upper) {
   check_defined("rrelu", "x", x);
-  return x * where(x > 0, scalar_like(1, x), rng.uniform(x.shape(), lower, upper, x.dtype()));
+  check_options("rrelu", lower <= upper && is_finite(lower) && is_finite(upper),
+                "finite lower <= upper", {lower, upper});
+  return x * where(x <= 0, rng.uniform(x.shape(), lower, upper, x.dtype()), scalar_like(1, x));
 }
 
 Tensor crelu(const Tensor& x) { return concat({relu(x), relu(-x)}, -1); }

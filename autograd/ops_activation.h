@@ -41,12 +41,13 @@ inline Tensor log_sigmoid(const Tensor& x) { return activate(x, LogSigmoid{}); }
 
 /// y = x > 0 ? x : slope x, with a slope for each channel: x [.., c], slope [c] or [1].
 /// dx = dy (x > 0 ? 1 : slope), dslope = sum of dy x where x <= 0. At the kink x = 0 dx is slope
-/// dy, as NaN is. Errors: another shape of slope; mixed dtypes. Source: He, Zhang, Ren and Sun
-/// (2015), eq. 1.
+/// dy, or 0 if the slope is negative; at NaN it is dy. Errors: another shape of slope; mixed
+/// dtypes. Source: He, Zhang, Ren and Sun (2015), eq. 1.
 Tensor prelu(const Tensor& x, const Tensor& slope);
 
 /// y = x > 0 ? x : slope x, slope ~ U[lower, upper) for each element anew; dx = dy (x > 0 ? 1 :
-/// slope). Errors: lower > upper. Source: Xu, Wang, Chen and Li (2015), section 2.4.
+/// slope), at 0 slope dy, at NaN dy. Errors: lower > upper, or not finite. Source: Xu, Wang, Chen
+/// and Li (2015), section 2.4.
 Tensor rrelu(const Tensor& x, Rng& rng, double lower = 1. / 8, double upper = 1. / 3);
 
 /// y = [relu(x), relu(-x)]: x [.., c] -> [.., 2 c]. Source: Shang, Sohn, Almeida and Lee (2016).

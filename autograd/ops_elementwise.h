@@ -34,15 +34,15 @@ Tensor log(const Tensor& x);
 Tensor erf(const Tensor& x);
 /// y = sqrt(x), NaN below 0; dx = dy / (2 y), which at 0 is inf. f32, f64.
 Tensor sqrt(const Tensor& x);
-/// y = |x|; dx = dy sign(x). At the kink x = 0 dx is 0; NaN stays NaN, with dx 0.
+/// y = |x|; dx = dy sign(x). At the kink x = 0 dx is 0; NaN stays NaN, with dx = dy.
 Tensor abs(const Tensor& x);
 /// y = max(a, b); the greater one takes dy, at a tie each takes dy / 2. NaN if either is NaN, and
 /// then dy goes to both.
 Tensor maximum(const Tensor& a, const Tensor& b);
 /// y = min(a, b); as maximum.
 Tensor minimum(const Tensor& a, const Tensor& b);
-/// y = min(max(x, lo), hi); dx = dy inside and at the bounds, 0 outside. NaN stays NaN, with dx 0.
-/// Errors: lo > hi, or NaN.
+/// y = min(max(x, lo), hi); dx = dy inside, 0 at the bounds and outside. NaN stays NaN, with dx =
+/// dy. Errors: lo > hi, or NaN.
 Tensor clamp(const Tensor& x, double lo, double hi);
 /// y = cond ? a : b, where cond (any dtype) is true unless 0. da = cond ? dy : 0, db = cond ? 0 :
 /// dy; cond has no gradient.

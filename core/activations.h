@@ -4,13 +4,30 @@
 //
 // All: NaN stays NaN; at +-inf the value and the derivative are their limits. The errors of exp and
 // its kin are in core/kernels/math.h, those of the activations in docs/activations.md.
+//
+// The derivative where there is none, one rule for all of them and for every other op:
+// - at a kink it is 0 where y is flat on one side or turns (relu, clamp at its bounds, |x|), else
+//   that of the left side (leaky_relu: the slope); where two inputs tie (maximum), each takes half;
+// - at NaN it is not 0, so that nothing hides a NaN: it is NaN, or that of a side that is not flat.
+//
+// Options are finite unless a rule says else; check() throws for those that a rule forbids, when it
+// becomes an Activation.
 #pragma once
 
 #include <cmath>
 #include <concepts>
+#include <initializer_list>
 #include <vector>
 
 namespace ramp {
+
+/// Throws "<rule>: expected <expected>; got <options>." unless ok.
+void check_options(const char* rule, bool ok, const char* expected,
+                   std::initializer_list<double> options);
+/// Finite in f32 too.
+inline bool is_finite(double option) { return std::fabs(option) <= 0x1.fffffep127; }
+/// And not 0 there: a divisor.
+inline bool is_usable(double option) { return is_finite(option) && std::fabs(option) >= 0x1p-126; }
 
 /// Of a number; of a vector they are in core/kernels/activation.cc.
 namespace math {
@@ -118,21 +135,26 @@ struct ReLU {
   std::vector<double> kinks() const { return {0}; }
 };
 
-/// y = x for x > 0, slope x otherwise. At x = 0 the derivative is the slope, at NaN 1.
-/// Source: Maas, Hannun and Ng (2013), eq. 2.
+/// y = x for x > 0, slope x otherwise. At x = 0 the derivative is the slope, or 0 if that is
+/// negative; at NaN 1. Source: Maas, Hannun and Ng (2013), eq. 2.
 struct LeakyReLU {
   static constexpr const char* name = "leaky_relu";
   static constexpr const char* formula = "y = x > 0 ? x : slope x";
   static constexpr const char* derivative = "y' = x > 0 ? 1 : slope";
   double slope = 0.01;
   auto f(auto x) const { return x <= 0 ? math::damped(x, math::like(x, slope)) : x; }
-  auto derivative_from_x(auto x) const { return x <= 0 ? math::like(x, slope) : 1; }
-  auto derivative_from_y(auto y) const { return derivative_from_x(y); }
+  void check() const { check_options(name, is_finite(slope), "a finite slope", {slope}); }
+  auto derivative_from_x(auto x) const {
+    const auto s = math::like(x, slope);
+    return x < 0 ? s : x > 0 ? 1 : x == 0 ? (s > 0 ? s : 0) : math::like(x, 1);
+  }
+  auto derivative_from_y(auto y) const { return y <= 0 ? math::like(y, slope) : 1; }
   bool needs_x() const { return slope < 0; }
   std::vector<double> kinks() const { return {0}; }
 };
 
-/// y = x for x > 0, alpha (e^x - 1) otherwise. At x = 0 the derivative is alpha, at NaN NaN.
+/// y = x for x > 0, alpha (e^x - 1) otherwise. At x = 0 the derivative is alpha, or 0 if that is
+/// negative. It is a function of x: y + alpha has few digits, and none from x = -20 on in f32.
 /// Source: Clevert, Unterthiner and Hochreiter (2016), eq. 15.
 struct ELU {
   static constexpr const char* name = "elu";
@@ -140,9 +162,11 @@ struct ELU {
   static constexpr const char* derivative = "y' = x > 0 ? 1 : alpha e^x";
   double alpha = 1;
   auto f(auto x) const { return x > 0 ? x : math::like(x, alpha) * math::expm1(x); }
-  auto derivative_from_x(auto x) const { return x > 0 ? 1 : math::like(x, alpha) * math::exp(x); }
-  auto derivative_from_y(auto y) const { return y > 0 ? 1 : y + math::like(y, alpha); }
-  bool needs_x() const { return alpha < 0; }
+  void check() const { check_options(name, is_finite(alpha), "a finite alpha", {alpha}); }
+  auto derivative_from_x(auto x) const {
+    const auto a = math::like(x, alpha);
+    return x > 0 ? 1 : x == 0 ? (a < 0 ? 0 : a) : a * math::exp(x);
+  }
   std::vector<double> kinks() const { return alpha == 1 ? std::vector<double>{} : std::vector{0.}; }
 };
 
@@ -156,14 +180,14 @@ struct SELU {
   auto f(auto x) const {
     return x > 0 ? math::like(x, kScale) * x : math::like(x, kAlpha) * math::expm1(x);
   }
-  auto derivative_from_y(auto y) const {
-    return y > 0 ? math::like(y, kScale) : y + math::like(y, kAlpha);
+  auto derivative_from_x(auto x) const {
+    return x > 0 ? math::like(x, kScale) : math::like(x, kAlpha) * math::exp(x);
   }
   std::vector<double> kinks() const { return {0}; }
 };
 
-/// y = x for x > 0, alpha (e^(x / alpha) - 1) otherwise, alpha not 0: as ELU, but without a kink.
-/// Source: Barron (2017), eq. 2.
+/// y = x for x > 0, alpha (e^(x / alpha) - 1) otherwise: as ELU, but without a kink.
+/// Errors: alpha = 0. Source: Barron (2017), eq. 2.
 struct CELU {
   static constexpr const char* name = "celu";
   static constexpr const char* formula = "y = x > 0 ? x : alpha (e^(x/alpha) - 1)";
@@ -173,17 +197,18 @@ struct CELU {
     const auto a = math::like(x, alpha);
     return x > 0 ? x : a * math::expm1(x / a);
   }
+  void check() const { check_options(name, is_usable(alpha), "a finite alpha, not 0", {alpha}); }
   auto derivative_from_x(auto x) const { return x > 0 ? 1 : math::exp(x / math::like(x, alpha)); }
-  auto derivative_from_y(auto y) const { return y > 0 ? 1 : y / math::like(y, alpha) + 1; }
-  bool needs_x() const { return alpha < 0; }
 };
 
-/// y = min(max(x, 0), limit). The derivative is 0 at both kinks.
+/// y = min(max(x, 0), limit), limit up to inf. The derivative is 0 at both kinks.
+/// Errors: limit < 0.
 struct ClippedReLU {
   static constexpr const char* name = "clipped_relu";
   static constexpr const char* formula = "y = min(max(x, 0), limit)";
   static constexpr const char* derivative = "y' = 0 < x < limit ? 1 : 0";
   double limit = 1;
+  void check() const { check_options(name, limit >= 0, "limit >= 0", {limit}); }
   auto f(auto x) const {
     const auto n = math::like(x, limit);
     return x < 0 ? 0 : x > n ? n : x;
@@ -219,6 +244,7 @@ struct ThresholdedReLU {
   static constexpr const char* formula = "y = x > theta ? x : 0";
   static constexpr const char* derivative = "y' = x > theta ? 1 : 0";
   double theta = 1;
+  void check() const { check_options(name, is_finite(theta), "a finite theta", {theta}); }
   auto f(auto x) const { return x <= math::like(x, theta) ? 0 : x; }
   auto derivative_from_x(auto x) const { return x <= math::like(x, theta) ? 0 : math::like(x, 1); }
   auto derivative_from_y(auto y) const { return y == 0 ? 0 : math::like(y, 1); }
@@ -226,20 +252,23 @@ struct ThresholdedReLU {
   std::vector<double> kinks() const { return {theta}; }
 };
 
-/// A ReLU whose corner is a parabola of width 2 beta, beta > 0.
+/// A ReLU whose corner is a parabola of width 2 beta. Errors: beta <= 0.
 /// Source: Shamir, Lin and Coviello (2020), eq. 4.
 struct SmeLU {
   static constexpr const char* name = "smelu";
   static constexpr const char* formula = "y = |x| < beta ? (x + beta)^2 / (4 beta) : max(0, x)";
   static constexpr const char* derivative = "y' = |x| < beta ? (x + beta) / (2 beta) : x > 0";
   double beta = 1;
+  void check() const {
+    check_options(name, beta > 0 && is_usable(beta), "a finite beta > 0", {beta});
+  }
   auto f(auto x) const {
     const auto b = math::like(x, beta), u = x + b;
-    return u <= 0 ? 0 : x >= b ? x : u * u / (4 * b);
+    return u <= 0 ? 0 : x >= b ? x : u * (u / b) / 4;
   }
   auto derivative_from_x(auto x) const {
     const auto b = math::like(x, beta), u = x + b;
-    return u <= 0 ? 0 : x >= b ? 1 : u / (2 * b);
+    return u <= 0 ? 0 : x >= b ? 1 : u / b / 2;
   }
 };
 
@@ -275,9 +304,12 @@ struct Swish {
   static constexpr const char* formula = "y = x s, s = 1 / (1 + e^(-beta x))";
   static constexpr const char* derivative = "y' = s + beta y (1 - s)";
   double beta = 1;
-  auto f(auto x) const { return math::damped(x, math::sigmoid(math::like(x, beta) * x)); }
+  void check() const { check_options(name, is_finite(beta), "a finite beta", {beta}); }
+  auto f(auto x) const {
+    return math::damped(x, math::sigmoid(math::damped(x, math::like(x, beta))));
+  }
   auto derivative_from_x(auto x) const {
-    const auto z = math::like(x, beta) * x, s = math::sigmoid(z);
+    const auto z = math::damped(x, math::like(x, beta)), s = math::sigmoid(z);
     return s + math::damped(z, s * (1 - s));
   }
 };
@@ -305,14 +337,14 @@ struct Mish {
   }
 };
 
-/// y = x hard_sigmoid(x). The derivative is 0 at the kink -3, 1 at 3.
+/// y = x hard_sigmoid(x). The derivative is 0 at the kink -3, 1.5 at 3.
 /// Source: Howard et al. (2019), section 5.2.
 struct HardSwish {
   static constexpr const char* name = "hard_swish";
   static constexpr const char* formula = "y = x min(max(x + 3, 0), 6) / 6";
-  static constexpr const char* derivative = "y' = x <= -3 ? 0 : x >= 3 ? 1 : x/3 + 1/2";
+  static constexpr const char* derivative = "y' = x <= -3 ? 0 : x > 3 ? 1 : x/3 + 1/2";
   auto f(auto x) const { return x <= -3 ? 0 : x >= 3 ? x : x * (x + 3) / 6; }
-  auto derivative_from_x(auto x) const { return x <= -3 ? 0 : x >= 3 ? 1 : x / 3 + 0.5f; }
+  auto derivative_from_x(auto x) const { return x <= -3 ? 0 : x > 3 ? 1 : x / 3 + 0.5f; }
   std::vector<double> kinks() const { return {-3, 3}; }
 };
 
@@ -327,13 +359,14 @@ struct HardSigmoid {
   std::vector<double> kinks() const { return {-3, 3}; }
 };
 
-/// y = min(max(x, low), high). The derivative is 0 at both kinks. Source: Collobert (2004),
-/// eq. 6.2.
+/// y = min(max(x, low), high), either of them up to inf. The derivative is 0 at both kinks.
+/// Errors: low > high. Source: Collobert (2004), eq. 6.2.
 struct HardTanh {
   static constexpr const char* name = "hard_tanh";
   static constexpr const char* formula = "y = min(max(x, low), high)";
   static constexpr const char* derivative = "y' = low < x < high ? 1 : 0";
   double low = -1, high = 1;
+  void check() const { check_options(name, low <= high, "low <= high", {low, high}); }
   auto f(auto x) const {
     const auto a = math::like(x, low), b = math::like(x, high);
     return x < a ? a : x > b ? b : x;
@@ -344,15 +377,16 @@ struct HardTanh {
   std::vector<double> kinks() const { return {low, high}; }
 };
 
-/// y = log(1 + e^(beta x)) / beta, beta not 0. Source: Dugas et al. (2001), section 2.
+/// y = log(1 + e^(beta x)) / beta. Errors: beta = 0. Source: Dugas et al. (2001), section 2.
 struct Softplus {
   static constexpr const char* name = "softplus";
   static constexpr const char* formula = "y = log(1 + e^(beta x)) / beta";
   static constexpr const char* derivative = "y' = 1 / (1 + e^(-beta x))";
   double beta = 1;
-  auto f(auto x) const {
+  void check() const { check_options(name, is_usable(beta), "a finite beta, not 0", {beta}); }
+  auto f(auto x) const {  // beta x may be inf where x is not
     const auto b = math::like(x, beta), z = b * x;
-    return ((z < 0 ? 0 : z) + math::log1p(math::exp(-math::abs(z)))) / b;
+    return (z < 0 ? 0 : x) + math::log1p(math::exp(-math::abs(z))) / b;
   }
   auto derivative_from_y(auto y) const { return -math::expm1(math::like(y, -beta) * y); }
 };
@@ -366,8 +400,8 @@ struct Softsign {
     const auto z = math::within(x, 1e30);
     return z / (1 + math::abs(z));
   }
-  auto derivative_from_y(auto y) const {
-    const auto r = 1 - math::abs(y);
+  auto derivative_from_x(auto x) const {
+    const auto r = 1 / (1 + math::abs(x));
     return r * r;
   }
 };
@@ -381,7 +415,7 @@ struct LogSigmoid {
   auto derivative_from_y(auto y) const { return -math::expm1(y); }
 };
 
-/// y = 1 / (1 + e^-x).
+/// y = 1 / (1 + e^-x). The derivative is good to the last place of 1: 0 in f32 from x = 17 on.
 struct Sigmoid {
   static constexpr const char* name = "sigmoid";
   static constexpr const char* formula = "y = 1 / (1 + e^-x)";
@@ -390,7 +424,7 @@ struct Sigmoid {
   auto derivative_from_y(auto y) const { return y * (1 - y); }
 };
 
-/// y = (e^x - e^-x) / (e^x + e^-x).
+/// y = (e^x - e^-x) / (e^x + e^-x). The derivative is good to the last place of 1, as sigmoid's.
 struct Tanh {
   static constexpr const char* name = "tanh";
   static constexpr const char* formula = "y = tanh(x)";

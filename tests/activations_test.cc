@@ -248,6 +248,135 @@ TEST_CASE("at NaN NaN, at the ends the limits, of the value and of the derivativ
   }
 }
 
+TEST_CASE("at kinks and at NaN the derivative follows one rule") {
+  struct Kinky {
+    std::string name;
+    Op f;
+    std::vector<double> kinks;
+  };
+  std::vector<Kinky> list{
+      {"abs", [](const Tensor& x) { return abs(x); }, {0}},
+      {"clamp", [](const Tensor& x) { return clamp(x, -0.5, 1.5); }, {-0.5, 1.5}},
+      {"clamp below", [](const Tensor& x) { return clamp(x, 0, kInf); }, {0}},
+      {"prelu", [](const Tensor& x) { return prelu(x, Tensor::of<double>({0.3})); }, {0}},
+      {"prelu -2", [](const Tensor& x) { return prelu(x, Tensor::of<double>({-2})); }, {0}},
+      {"rrelu",
+       [](const Tensor& x) {
+         Rng rng(1);
+         return rrelu(x, rng);
+       },
+       {0}}};
+  for (const Activation& f : rules()) {
+    list.push_back({f.name(), [f](const Tensor& x) { return activate(x, f); }, f.kinks()});
+  }
+  int kinks = 0;
+  for (const Kinky& k : list) {
+    const auto derivative = [&](double at) {
+      const Tensor x = Tensor::full({19}, at, f64).requires_grad_();  // whole vectors and the rest
+      backward(k.f(x), Tensor::ones({19}, f64));
+      const bool same = x.grad().values()[0] == x.grad().values()[18];
+      CHECK((same || std::isnan(x.grad().values()[0]) || k.name == "rrelu"));
+      return x.grad().values()[0];
+    };
+    for (const double at : k.kinks) {
+      INFO(k.name << " at " << at);
+      const double h = 1e-4;
+      const auto slope = [&](double a, double b) {
+        return (k.f(Tensor::full({19}, b, f64)).values()[0] -
+                k.f(Tensor::full({19}, a, f64)).values()[0]) /
+               (b - a);
+      };
+      const double left = slope(at - 2 * h, at - h), right = slope(at + h, at + 2 * h);
+      const bool flat_or_turns = left * right < 1e-6;
+      CHECK(derivative(at) == doctest::Approx(flat_or_turns ? 0 : left).epsilon(1e-3));
+      ++kinks;
+    }
+    INFO(k.name << " at NaN");
+    CHECK(std::isnan(k.f(Tensor::full({1}, kNaN, f64)).item()));
+    CHECK(derivative(kNaN) != 0);
+  }
+  CHECK(kinks >= 28);
+}
+
+TEST_CASE("a derivative that is nearly 0 has its digits") {
+  for (const Activation& f : rules()) {
+    // These two are a function of y and good to the last place of 1; u of gelu_tanh is rounded.
+    const std::string name = f.name();
+    const double absolute = name == "sigmoid" || name == "tanh" ? 1.2e-7 : 1e-37;
+    const double relative = name == "gelu_tanh" ? 2e-3 : 1e-5;
+    for (const double at : {-80., -40., -20., -10., -5., -3.3, -2., -0.5, 0.3, 2.5, 10., 40.}) {
+      INFO(name << " at " << at);
+      const auto x32 = static_cast<float>(at);
+      const double right = f.derivative(x32);
+      const Tensor x = Tensor::full({1}, x32).requires_grad_();
+      backward(activate(x, f), Tensor::ones({1}));
+      CHECK(std::fabs(x.grad().item() - right) <= absolute + relative * std::fabs(right));
+    }
+  }
+  for (Tensor (*f)(const Tensor&) :
+       {+[](const Tensor& x) { return elu(x); }, +[](const Tensor& x) { return celu(x); }}) {
+    const Tensor x = Tensor::of<float>({-10, -20, -80}).requires_grad_();
+    backward(f(x), Tensor::ones({3}));
+    for (int i = 0; i < 3; ++i) {
+      CHECK(x.grad().values()[i] == doctest::Approx(std::exp(x.values()[i])).epsilon(1e-6));
+    }
+  }
+}
+
+TEST_CASE("no number on the way overflows where the value does not") {
+  CHECK(softplus(Tensor::scalar(1e308, f64), 2.5).item() == 1e308);
+  CHECK(softplus(Tensor::scalar(-1e308, f64), -2.5).item() == -1e308);
+  CHECK(softplus(Tensor::scalar(3e38), 2).item() == 3e38f);
+  CHECK(smelu(Tensor::scalar(1e20), 4e20).item() == doctest::Approx(25e40 / 16e20));
+  CHECK(swish(Tensor::scalar(kInf), 0).item() == kInf);
+  CHECK(celu(Tensor::scalar(-3e38), 1e-3).item() == -1e-3f);
+}
+
+TEST_CASE("options that a rule forbids are errors at the call") {
+  const Tensor x = Tensor::ones({2});
+  struct Bad {
+    std::function<void(double)> call;
+    std::vector<double> options;
+    std::string expected;
+  };
+  const std::vector<Bad> list{
+      {[&](double a) { leaky_relu(x, a); }, {kNaN, kInf}, "leaky_relu: expected a finite slope"},
+      {[&](double a) { elu(x, a); }, {kNaN, -kInf}, "elu: expected a finite alpha"},
+      {[&](double a) { celu(x, a); },
+       {0, -0.0, kNaN, kInf, 1e-50},
+       "celu: expected a finite alpha, not 0"},
+      {[&](double a) { clipped_relu(x, a); }, {-1, kNaN}, "clipped_relu: expected limit >= 0"},
+      {[&](double a) { thresholded_relu(x, a); },
+       {kNaN, kInf},
+       "thresholded_relu: expected a finite theta"},
+      {[&](double a) { smelu(x, a); }, {0, -1, kNaN, kInf}, "smelu: expected a finite beta > 0"},
+      {[&](double a) { swish(x, a); }, {kNaN, kInf}, "swish: expected a finite beta"},
+      {[&](double a) { hard_tanh(x, a, 0.5); }, {1, kNaN}, "hard_tanh: expected low <= high"},
+      {[&](double a) { hard_tanh(x, 0.5, a); }, {0, kNaN}, "hard_tanh: expected low <= high"},
+      {[&](double a) { softplus(x, a); },
+       {0, kNaN, kInf},
+       "softplus: expected a finite beta, not 0"},
+      {[&](double a) {
+         Rng rng(1);
+         rrelu(x, rng, a, 0.5);
+       },
+       {1, kNaN, -kInf},
+       "rrelu: expected finite lower <= upper"},
+  };
+  for (const Bad& bad : list) {
+    for (const double a : bad.options) {
+      INFO(bad.expected << " at " << a);
+      CHECK_THROWS_WITH_AS(bad.call(a), doctest::Contains((bad.expected + "; got ").c_str()),
+                           Error);
+    }
+  }
+  CHECK_THROWS_WITH_AS(hard_tanh(x, 2, 1), "hard_tanh: expected low <= high; got 2 and 1.", Error);
+  CHECK_THROWS_AS(Dense(2, 2, CELU{0}), Error);
+  CHECK(hard_tanh(x, 0, kInf).values() == std::vector<double>{1, 1});
+  CHECK(clipped_relu(x, kInf).values() == std::vector<double>{1, 1});
+  CHECK(hard_tanh(x, 0.5, 0.5).values() == std::vector<double>{0.5, 0.5});
+}
+
 TEST_CASE("nothing passes where the derivative is 0, not even inf or NaN") {
   for (const double g : {kInf, kNaN}) {
     const Tensor x = Tensor::of<float>({-1, 2}).requires_grad_();

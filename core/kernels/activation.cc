@@ -73,7 +73,9 @@ void fill(Kernels<T>& k) {
   BuiltinRules::for_each([&]<typename A>() { add<T, A>(k); });
   k.leak = [](int64_t n, const T* at, const T* s, int64_t ss, const T* v, T* y) {
     using S = Stream<T>;
-    const auto f = [](Vec<T> at, Vec<T> s, Vec<T> v) { return at <= 0 ? s * v : v; };
+    const auto f = [](Vec<T> at, Vec<T> s, Vec<T> v) {
+      return at < 0 ? s * v : at == 0 ? (s < 0 ? 0 : s * v) : v;
+    };
     map(f, n, y, S(at, 1), S(s, ss), S(v, 1));
   };
 }

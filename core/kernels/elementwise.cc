@@ -33,9 +33,9 @@ void fill(Kernels<T>& k) {
       Unary::sqrt, [](V x) { return vsqrt<T>(x); }, [](V, V y, V dy) { return dy / (y + y); });
   unary(
       Unary::abs, [](V x) { return vabs<T>(x); },
-      [](V x, V, V dy) { return x > V{}   ? dy
-                                : x < V{} ? -dy
-                                          : V{}; });
+      [](V x, V, V dy) { return x < V{}    ? -dy
+                                : x == V{} ? V{}
+                                           : dy; });
   unary(
       Unary::erf, [](V x) { return verf<T>(x); },
       [](V x, V, V dy) {
@@ -74,7 +74,7 @@ void fill(Kernels<T>& k) {
   };
   k.clamp_vjp = [](int64_t n, T lo, T hi, const T* x, const T* dy, T* dx) {
     const V low = splat(lo), high = splat(hi);
-    const auto df = [=](V x, V dy) { return ((x >= low) & (x <= high)) ? dy : V{}; };
+    const auto df = [=](V x, V dy) { return ((x <= low) | (x >= high)) ? V{} : dy; };
     map(df, n, dx, S(x, 1), S(dy, 1));
   };
   k.axpy = [](int64_t n, T f, const T* x, T* y) {

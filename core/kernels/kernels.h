@@ -23,7 +23,7 @@ struct Kernels {
   // y[i] = c[i * sc] != 0 ? a[i * sa] : b[i * sb]
   void (*where)(int64_t n, const T* c, int64_t sc, const T* a, int64_t sa, const T* b, int64_t sb,
                 T* y);
-  // y = min(max(x, lo), hi); its derivative is 1 in [lo, hi], else 0
+  // y = min(max(x, lo), hi); its derivative is 1 between them, else 0
   void (*clamp)(int64_t n, T lo, T hi, const T* x, T* y);
   void (*clamp_vjp)(int64_t n, T lo, T hi, const T* x, const T* dy, T* dx);
   // y[i] += f * x[i]
@@ -35,7 +35,7 @@ struct Kernels {
   // dx[i] = dy[i] f'(at[i]), 0 where f' is 0; dx may be dy
   void (*activation_vjp[BuiltinRules::size])(const void* rule, int64_t n, const T* at, const T* dy,
                                              T* dx);
-  // y[i] = at[i] <= 0 ? s[i * ss] v[i] : v[i]; ss is 0 or 1
+  // y[i] = at[i] <= 0 ? s[i * ss] v[i] : v[i], 0 where at = 0 and s < 0; ss is 0 or 1
   void (*leak)(int64_t n, const T* at, const T* s, int64_t ss, const T* v, T* y);
 
   // ---- gemm.cc ----
