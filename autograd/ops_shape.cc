@@ -69,8 +69,9 @@ Tensor transpose(const Tensor& x, int a, int b) {
 Tensor reshape(const Tensor& x, const std::vector<int64_t>& shape) {
   check_defined("reshape", "x", x);
   std::vector<int64_t> dims = shape;
-  int64_t known = 1, open = std::count(dims.begin(), dims.end(), -1);
-  for (const int64_t n : dims) known *= n == -1 ? 1 : n;
+  CheckedSize product("reshape", 1);
+  for (const int64_t n : dims) product = product * (n == -1 ? 1 : n);
+  int64_t known = product.value(), open = std::count(dims.begin(), dims.end(), -1);
   const bool negative = std::any_of(dims.begin(), dims.end(), [](int64_t n) { return n < -1; });
   if (open == 1 && known > 0 && x.numel() % known == 0) {
     *std::find(dims.begin(), dims.end(), -1) = x.numel() / known;
@@ -146,7 +147,8 @@ Tensor slice(const Tensor& x, int axis, int64_t begin, int64_t end, int64_t step
   }
   const size_t k = static_cast<size_t>(axis);
   Shape shape = x.shape();
-  shape[axis] = (last - first + step - 1) / step;
+  step = std::min(step, std::max<int64_t>(n, 1));  // no further than the end
+  shape[axis] = divide_up(last - first, step);
   Strides stride = x.shape().strides();
   const int64_t offset = first * stride[k];
   stride[k] *= step;
@@ -179,7 +181,7 @@ Tensor concat(const std::vector<Tensor>& x, int axis) {
            x[0].shape(), name, x[i].shape());
     }
     sizes.push_back(x[i].shape()[axis]);
-    shape[axis] += sizes.back();
+    shape[axis] = (CheckedSize("concat", shape[axis]) + sizes.back()).value();
   }
   Tensor y = Tensor::empty(shape, x[0].dtype());
   const Strides stride = shape.strides();
@@ -228,7 +230,7 @@ Tensor pad(const Tensor& x, const std::vector<std::pair<int64_t, int64_t>>& arou
           "values away.",
           before, after, k);
     }
-    shape[k] += before + after;
+    shape[k] = (CheckedSize("pad", shape[k]) + before + after).value();
   }
   Tensor y = Tensor::full(shape, value, x.dtype());
   const Strides stride = shape.strides();

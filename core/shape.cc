@@ -2,18 +2,26 @@
 
 namespace ramp {
 
+void CheckedSize::fail_size(std::string_view op, int64_t n) {
+  fail("{}: a size is at most 2^58, the most elements of a tensor; got {}.", op, n);
+}
+
 Shape::Shape(const int64_t* dims, int rank) : rank_(rank) {
   if (rank > kMaxRank) fail("shape: at most {} dimensions; got {}.", kMaxRank, rank);
+  std::copy_n(dims, rank, dims_);
+  check();
+}
+
+void Shape::check() const {
   int64_t n = 1;
   bool too_large = false;  // zero or not: strides() and numel() multiply the others too
-  for (int i = 0; i < rank; ++i) {
-    dims_[i] = dims[i];
-    if (dims[i] < 0) {
-      fail("shape: a dimension is at least 0; got {} at axis {}. Hint: reshape() takes one -1.",
-           dims[i], i);
+  for (int i = 0; i < rank_; ++i) {
+    const int64_t d = dims_[i];
+    if (d < 0) {
+      fail("shape: a dimension is at least 0; got {} at axis {}. Hint: reshape() takes one -1.", d,
+           i);
     }
-    too_large |= dims[i] > 0 && n > (int64_t{1} << 58) / dims[i];
-    if (dims[i] > 0 && !too_large) n *= dims[i];
+    too_large |= d > 0 && (__builtin_mul_overflow(n, d, &n) || n > kMaxElements);
   }
   if (too_large) fail("shape: at most 2^58 elements; got {}.", str());
 }

@@ -13,6 +13,32 @@
 
 namespace ramp {
 
+/// The most elements of a tensor: their bytes, strides and sums of two sizes fit 64 bits.
+constexpr int64_t kMaxElements = int64_t{1} << 58;
+
+/// What an op computes sizes with: `(CheckedSize("pad", n) + before + after).value()`.
+/// Errors: a number, given or computed, beyond +-kMaxElements; the message starts with `op`. So
+/// nothing overflows, and what cannot be is refused before memory is taken.
+class CheckedSize {
+ public:
+  CheckedSize(std::string_view op, int64_t n) : op_(op), n_(n) {
+    if (n > kMaxElements || n < -kMaxElements) fail_size(op, n);
+  }
+  int64_t value() const { return n_; }
+  CheckedSize operator+(int64_t b) const { return CheckedSize(op_, n_ + CheckedSize(op_, b).n_); }
+  CheckedSize operator-(int64_t b) const { return CheckedSize(op_, n_ - CheckedSize(op_, b).n_); }
+  CheckedSize operator*(int64_t b) const {
+    int64_t product = 0;
+    if (__builtin_mul_overflow(n_, b, &product)) fail_size(op_, b);
+    return CheckedSize(op_, product);
+  }
+
+ private:
+  [[noreturn]] static void fail_size(std::string_view op, int64_t n);
+  std::string_view op_;
+  int64_t n_;
+};
+
 /// Up to eight dimensions, held inline. Rank 0 is a scalar (numel 1).
 class Shape {
  public:
@@ -35,6 +61,9 @@ class Shape {
     for (int i = 0; i < rank_; ++i) n *= dims_[i];
     return n;
   }
+  /// Errors: as of the constructor. Whoever takes memory for a shape asks, for operator[] may have
+  /// changed it.
+  void check() const;
   const int64_t* begin() const { return dims_; }
   const int64_t* end() const { return dims_ + rank_; }
 

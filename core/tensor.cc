@@ -6,6 +6,7 @@
 namespace ramp {
 
 Tensor Tensor::empty(const Shape& shape, DType dtype) {
+  shape.check();
   Ref<Storage> storage = Storage::make(static_cast<size_t>(shape.numel()) * size_of(dtype));
   void* data = storage->data();
   return Tensor(std::move(storage), data, shape, dtype);

@@ -298,3 +298,29 @@ TEST_CASE("ops that move values: a user's mistakes") {
   CHECK(message([&] { transpose({}); }) ==
         "transpose: x is undefined (moved from, or never set). Hint: give it a value first.");
 }
+
+TEST_CASE("ops that make a size: one too large is an error before memory is taken") {
+  const Tensor x = Tensor::ones({1, 1});
+  const int64_t huge = INT64_MAX, large = int64_t{1} << 32;
+  const std::string most = ": a size is at most 2^58, the most elements of a tensor; got ";
+  const MemoryStats before = memory_stats();
+  const auto starts = [](const std::string& text, const std::string& with) {
+    INFO(text);
+    CHECK(text.rfind(with, 0) == 0);
+  };
+  starts(message([&] {
+           pad(x, {{large - 1, 0}, {large - 1, 0}});
+         }),
+         "shape: at most 2^58 elements; got [4294967296, 4294967296].");
+  starts(message([&] { pad(x, {{huge, huge}, {0, 0}}); }), "pad" + most);
+  starts(message([&] { reshape(x, {large, large, -1}); }), "reshape" + most);
+  starts(message([&] { reshape(Tensor::ones({0}), {large, large, -1}); }), "reshape" + most);
+  starts(message([&] { broadcast_to(x, {large, large}); }), "shape: at most 2^58");
+  starts(message([&] { Tensor::full({large, large}, 1); }), "shape: at most 2^58");
+  starts(message([&] { Tensor::arange(huge); }), "shape: at most 2^58");
+  starts(message([&] { Rng(1).permutation(huge); }), "shape: at most 2^58");
+  CHECK(memory_stats().system_bytes == before.system_bytes);
+  CHECK(slice(Tensor::arange(5), 0, 0, 5, huge).values() == std::vector<double>{0});
+  CHECK(slice(Tensor::arange(5).view({1, 5}), 1, 1, 5, huge).values() == std::vector<double>{1});
+  CHECK(slice(Tensor::arange(0), 0, 0, 0, huge).numel() == 0);
+}

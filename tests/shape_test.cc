@@ -115,3 +115,31 @@ TEST_CASE("shapes that do not broadcast") {
   const int64_t big = int64_t{1} << 30;
   CHECK_THROWS_AS(broadcast("add", {big, 1}, {1, big}), Error);
 }
+
+TEST_CASE("sizes that an op computes: checked at each step") {
+  const int64_t most = int64_t{1} << 58;
+  CHECK((CheckedSize("pad", 5) + 2 * 3 - 1).value() == 10);
+  CHECK((CheckedSize("pad", -7) * 3).value() == -21);
+  CHECK((CheckedSize("pad", most - 1) + 1).value() == most);
+  CHECK_THROWS_WITH_AS(CheckedSize("pad", most) + 1,
+                       "pad: a size is at most 2^58, the most elements of a tensor; got "
+                       "288230376151711745.",
+                       Error);
+  for (const int64_t large : {most + 1, -most - 1, INT64_MAX, INT64_MIN}) {
+    CHECK_THROWS_AS(CheckedSize("pad", large), Error);
+    CHECK_THROWS_AS(CheckedSize("pad", 1) + large, Error);
+    CHECK_THROWS_AS(CheckedSize("pad", 1) - large, Error);
+    CHECK_THROWS_AS(CheckedSize("pad", 3) * large, Error);
+  }
+  CHECK_THROWS_AS(CheckedSize("pad", int64_t{1} << 32) * (int64_t{1} << 32), Error);
+}
+
+TEST_CASE("a shape that was changed is checked when memory is taken for it") {
+  Shape s{2, 3};
+  s[0] = -1;
+  CHECK_THROWS_AS(s.check(), Error);
+  s[0] = int64_t{1} << 57;
+  CHECK_THROWS_AS(s.check(), Error);
+  s[0] = 4;
+  CHECK_NOTHROW(s.check());
+}
