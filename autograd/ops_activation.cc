@@ -28,7 +28,7 @@ Tensor prelu(const Tensor& x, const Tensor& slope) {
       const T *p = at.data<T>(), *s = slope.data<T>(), *from = v.data<T>();
       T* to = y.mutable_data<T>();
       const int64_t c = slope.numel(), run = c == 1 ? kStreamGrain : c, n = v.numel();
-      parallel_for(divide_up(n, run), divide_up(kStreamGrain, run), [&](int64_t row, int64_t end) {
+      parallel_for(ceil_div(n, run), ceil_div(kStreamGrain, run), [&](int64_t row, int64_t end) {
         for (int64_t i = row * run; i < std::min(end * run, n); i += run) {
           kernels<T>().leak(std::min(run, n - i), p + i, s, c > 1, from + i, to + i);
         }

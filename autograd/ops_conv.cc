@@ -56,7 +56,7 @@ ConvSizes sizes_of(const char* op, const Tensor& x, const Tensor& w, const Tenso
   const auto places = [&](int axis, int64_t in, int64_t kernel) {
     const int64_t reach = (kernel - 1) * s.dilation[axis] + 1;
     if (o.padding.same) {
-      const int64_t out = divide_up(in, s.stride[axis]);
+      const int64_t out = ceil_div(in, s.stride[axis]);
       s.before[axis] = std::max<int64_t>(0, (out - 1) * s.stride[axis] + reach - in) / 2;
       return out;
     }

@@ -22,7 +22,7 @@ Path path_at_start() {
 // Where tiles that reach over the edge do not eat up the gain.
 bool takes_winograd(const ConvSizes& s) {
   static const Path path = path_at_start();
-  const int64_t tiles = divide_up(s.oh, 4) * divide_up(s.ow, 4);
+  const int64_t tiles = ceil_div(s.oh, 4) * ceil_div(s.ow, 4);
   return path == Path::automatic && s.kh == 3 && s.kw == 3 && s.groups == 1 && s.c % 16 == 0 &&
          s.k % 16 == 0 && s.stride[0] == 1 && s.stride[1] == 1 && s.dilation[0] == 1 &&
          s.dilation[1] == 1 && 8 * tiles <= s.oh * s.ow;

@@ -74,7 +74,7 @@ struct Correlation {
       const int64_t in = i == 0 ? s.h : s.w, out = i == 0 ? s.oh : s.ow;
       in_step[i] = of_dx ? 1 : s.stride[i];
       out_step[i] = of_dx ? s.stride[i] : 1;
-      lead[i] = of_dx ? divide_up(reach, s.stride[i]) : s.before[i];
+      lead[i] = of_dx ? ceil_div(reach, s.stride[i]) : s.before[i];
       size[i] = of_dx ? lead[i] + std::max(out, (in - 1 + s.before[i]) / s.stride[i] + 1)
                       : (out - 1) * s.stride[i] + reach + 1;
     }
@@ -92,9 +92,9 @@ struct Correlation {
         };
         const Taps rows = taps(0, r), cols = taps(1, q);
         Phase p{.first_row = r,
-                .rows = divide_up((of_dx ? s.h : s.oh) - r, out_step[0]),
+                .rows = ceil_div((of_dx ? s.h : s.oh) - r, out_step[0]),
                 .first_col = q,
-                .cols = divide_up(out_width - q, out_step[1]),
+                .cols = ceil_div(out_width - q, out_step[1]),
                 .offset = {},
                 .run = c / groups,
                 .weights = to};
@@ -111,7 +111,7 @@ struct Correlation {
   }
 
   int64_t panel() const { return kernels<T>().gemm_panel_width; }
-  int64_t panels() const { return divide_up(k / groups, panel()); }
+  int64_t panels() const { return ceil_div(k / groups, panel()); }
   int64_t packed_size(const ConvSizes& s) const {
     return s.kh * s.kw * (depthwise ? c : c * panels() * panel());
   }
@@ -202,7 +202,7 @@ struct DwRows {
       : rows(s.kh * s.kw * (s.c / s.groups)),
         groups(depthwise ? 1 : s.groups),
         cols(s.k / groups),
-        width(depthwise ? cols : divide_up(cols, kernels<T>().lanes) * kernels<T>().lanes) {}
+        width(depthwise ? cols : ceil_div(cols, kernels<T>().lanes) * kernels<T>().lanes) {}
   int64_t size() const { return rows * groups * width; }
   void copy_to(const T* from, T* dw) const {
     for (int64_t i = 0; i < rows * groups; ++i, from += width) dw = std::copy_n(from, cols, dw);
@@ -251,8 +251,8 @@ void conv_direct(const ConvSizes& s, const T* x, const T* w, const T* b, T* y, C
   const int64_t reach = (s.kh - 1) * s.dilation[0] + 1;
   const int64_t row_bytes = int64_t{sizeof(T)} * (s.ow * s.k + s.stride[0] * f.pitch);
   int64_t strip = std::max<int64_t>(4, kCacheBytes / (row_bytes + 1) / 4 * 4);
-  if (s.n < 8) strip = std::min(strip, divide_up(s.oh, 16) * 4);
-  const int64_t strips = divide_up(s.oh, strip);
+  if (s.n < 8) strip = std::min(strip, ceil_div(s.oh, 16) * 4);
+  const int64_t strips = ceil_div(s.oh, strip);
   strip = std::min(strip, s.oh);
   const int64_t work = strip * s.ow * s.k * s.kh * s.kw * (s.c / s.groups);
   parallel_for(s.n * strips, kGemmGrain / (work + 1) + 1, [&](int64_t begin, int64_t end) {

@@ -39,9 +39,9 @@ struct ConvSums {
       : dw_size(dw_size),
         db_size(db_size),
         images(
-            divide_up(n, std::clamp<int64_t>(kConvPiecesBytes / (dw_size * int64_t{sizeof(T)} + 1),
+            ceil_div(n, std::clamp<int64_t>(kConvPiecesBytes / (dw_size * int64_t{sizeof(T)} + 1),
                                              1, std::min(most, n)))),
-        pieces(divide_up(n, images)),
+        pieces(ceil_div(n, images)),
         dws(pieces * dw_size),
         dbs(pieces * 2 * db_size) {
     std::fill_n(dbs.get(), pieces * 2 * db_size, 0.);

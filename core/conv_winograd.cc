@@ -18,17 +18,17 @@ struct Winograd {
   int64_t v_pitch, m_pitch;
 
   Winograd(const ConvSizes& sizes, bool vjp)
-      : s(sizes), across(divide_up(s.ow, 4)), down(divide_up(s.oh, 4)) {
+      : s(sizes), across(ceil_div(s.ow, 4)), down(ceil_div(s.oh, 4)) {
     // A strip should fit the cache, but not be smaller than the 36 sums for dw that each strip adds
     // to. The microkernel takes 6 tiles at a time: strips leave few over.
     const int64_t sums = vjp ? 72 * int64_t{sizeof(T)} * s.c * s.k : 0;
     const int64_t most =
         std::clamp(std::max(kCacheBytes, sums) / (36 * int64_t{sizeof(T)} * (s.c + s.k) * across),
-                   int64_t{1}, std::max(down, divide_up(s.n * down, 8)));
+                   int64_t{1}, std::max(down, ceil_div(s.n * down, 8)));
     double best = 0;
     for (int64_t rows = 1; rows <= most; ++rows) {
       const int64_t tiles = rows * across;
-      const double gain = static_cast<double>(tiles) / static_cast<double>(divide_up(tiles, 6) + 1);
+      const double gain = static_cast<double>(tiles) / static_cast<double>(ceil_div(tiles, 6) + 1);
       if (gain > best) {
         best = gain;
         strip = rows;
@@ -59,7 +59,7 @@ struct Winograd {
 
   // of each of the 36 matrices u
   int64_t u_size(int64_t depth, int64_t cols) const {
-    return divide_up(cols, panel) * panel * depth;
+    return ceil_div(cols, panel) * panel * depth;
   }
 };
 

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <cstring>
 #include <string_view>
 
 #include "ramp/core/blas.h"
@@ -21,18 +20,16 @@ void cblas_dgemm(int order, int trans_a, int trans_b, int m, int n, int k, doubl
 namespace ramp {
 namespace {
 
-// Tiles of c are what threads share. They depend on the shape alone.
-constexpr int64_t kTileRows = 96;  // a multiple of the microkernel's 6, 8 and 12 rows
-constexpr int64_t kTilePanels = 8;
-constexpr int64_t kDepth = 256;  // k is cut so that a panel of b stays in the L1 cache
-
-enum class Path { automatic, own, blas };
+enum class Path { own, blas };
 Path path_at_start() {
   const char* text = std::getenv("RAMP_GEMM");
-  if (text == nullptr || *text == 0 || std::string_view(text) == "auto") return Path::automatic;
-  if (std::string_view(text) == "own") return Path::own;
+  if (text == nullptr || *text == 0 || std::string_view(text) == "own") return Path::own;
   if (std::string_view(text) == "blas") return Path::blas;
-  fail("RAMP_GEMM: expected own, blas or auto; got \"{}\".", text);
+  fail("RAMP_GEMM: expected own or blas; got \"{}\".", text);
+}
+Path path() {
+  static const Path path = path_at_start();
+  return path;
 }
 
 void blas(int trans_a, int trans_b, int m, int n, int k, const float* a, int lda, const float* b,
@@ -53,7 +50,7 @@ void gemm_blas(Trans trans, int64_t m, int64_t n, int64_t k, const T* a, const T
   // Long slices: OpenBLAS packs b again for each.
   const bool by_rows = m >= n;
   const int64_t whole = by_rows ? m : n;
-  const int64_t slice = std::max<int64_t>(divide_up(divide_up(whole, 4), 16) * 16, 64);
+  const int64_t slice = std::max<int64_t>(ceil_div(ceil_div(whole, 4), 16) * 16, 64);
   parallel_for(whole, slice, [&](int64_t begin, int64_t end) {
     const int64_t i = by_rows ? begin : 0, rows = by_rows ? end - begin : m;
     const int64_t j = by_rows ? 0 : begin, cols = by_rows ? n : end - begin;
@@ -66,94 +63,133 @@ void gemm_blas(Trans trans, int64_t m, int64_t n, int64_t k, const T* a, const T
   });
 }
 
+// How c is cut into the tiles that threads share: by the shape alone.
+struct Tiling {
+  int64_t rows, panels;  // of a tile
+  int64_t down, across;  // how many tiles
+  int64_t work;          // multiply-adds of a tile
+
+  Tiling(int64_t m, int64_t all_panels, int64_t width, int64_t k)
+      : rows(std::min<int64_t>(96, m)),  // a multiple of the microkernel's 6, 8 and 12 rows
+        panels(std::min<int64_t>(8, all_panels)) {
+    const auto count = [&] {
+      down = ceil_div(m, rows);
+      across = ceil_div(all_panels, panels);
+      work = rows * panels * width * k;
+    };
+    // Smaller tiles where there are too few for the threads, as long as they are worth a task.
+    const auto too_few = [&] { return down * across < 8 && work >= 2 * kGemmGrain; };
+    for (count(); too_few() && panels > 1; count()) panels = ceil_div(panels, 2);
+    for (; too_few() && rows > 24; count()) rows /= 2;
+  }
+};
+
 // A power-of-two stride maps a column's elements onto a few sets of the cache.
 bool bad_stride(int64_t bytes) { return bytes >= 2048 && bytes % 1024 == 0; }
+
+// op(b) in panels of `width` columns for the microkernel. A panel is read where it lies, or copied
+// to [k, width]: all of them where b is transposed, has a bad stride or is read often enough; else
+// only the last one, where n is no multiple of the vector.
+template <typename T>
+class PackedB {
+ public:
+  /// Transposed panels that one tile alone needs are made by it, in the cache, with pack().
+  const bool packs_in_tile;
+
+  PackedB(bool transposed, int64_t m, int64_t n, int64_t k, const T* b, const Tiling& tiling)
+      : packs_in_tile(transposed && tiling.down == 1),
+        n_(n),
+        k_(k),
+        b_(b),
+        panels_(ceil_div(n, width_)),
+        first_packed_(transposed || m >= 256 || (m > 16 && bad_stride(n * int64_t{sizeof(T)})) ? 0
+                      : n % kernel_.lanes == 0 ? panels_
+                                               : panels_ - 1),
+        memory_(packs_in_tile ? 0 : (panels_ - first_packed_) * width_ * k) {
+    if (packs_in_tile) return;
+    if (transposed) {
+      parallel_for(panels_, grain(k * width_),
+                   [&](int64_t begin, int64_t end) { pack(begin, end, packed(begin)); });
+    } else if (first_packed_ < panels_) {
+      // Row by row: b is read in one stream.
+      parallel_for(k, grain(n), [&](int64_t begin, int64_t end) {
+        for (int64_t d = begin; d < end; ++d) {
+          for (int64_t p = first_packed_; p < panels_; ++p) {
+            T* row = packed(p) + d * width_;
+            std::copy_n(b + d * n + p * width_, cols(p), row);
+            std::fill_n(row + cols(p), rest(p), T(0));
+          }
+        }
+      });
+    }
+  }
+
+  int64_t cols(int64_t p) const { return std::min(width_, n_ - p * width_); }
+  /// Row d of panel p, unless it was packed in a tile; its rows lie stride(p) apart.
+  const T* panel(int64_t p, int64_t d) const {
+    return p < first_packed_ ? b_ + d * n_ + p * width_ : packed(p) + d * width_;
+  }
+  int64_t stride(int64_t p) const { return p < first_packed_ ? n_ : width_; }
+
+  /// to [end - begin, k, width] = the panels [begin, end) of a transposed b.
+  void pack(int64_t begin, int64_t end, T* to) const {
+    for (int64_t p = begin; p < end; ++p, to += width_ * k_) {
+      kernel_.transpose(cols(p), k_, b_ + p * width_ * k_, k_, to, width_);
+      for (int64_t d = 0; rest(p) > 0 && d < k_; ++d)
+        std::fill_n(to + d * width_ + cols(p), rest(p), T(0));
+    }
+  }
+
+ private:
+  static int64_t grain(int64_t values) { return std::max<int64_t>(1, (1 << 15) / (values + 1)); }
+  T* packed(int64_t p) const { return memory_.get() + (p - first_packed_) * width_ * k_; }
+  // What a row's last vector reads beyond its columns.
+  int64_t rest(int64_t p) const {
+    return ceil_div(cols(p), kernel_.lanes) * kernel_.lanes - cols(p);
+  }
+
+  const Kernels<T>& kernel_ = kernels<T>();
+  const int64_t width_ = kernel_.gemm_panel_width;
+  int64_t n_, k_;
+  const T* b_;
+  int64_t panels_, first_packed_;
+  ScratchMemory<T> memory_;
+};
 
 template <typename T>
 void gemm_own(Trans trans, int64_t m, int64_t n, int64_t k, const T* a, const T* b, T* c,
               bool accumulate, const Epilogue* epilogue) {
-  const Kernels<T>& kernel = kernels<T>();
-  const int64_t width = kernel.gemm_panel_width, lanes = kernel.lanes;
-  const bool ta = transposes_a(trans), tb = transposes_b(trans);
-  const int64_t a_row = ta ? 1 : k, a_col = ta ? m : 1;
-  const int64_t panels = divide_up(n, width);
+  const int64_t width = kernels<T>().gemm_panel_width, panels = ceil_div(n, width);
+  const bool ta = transposes_a(trans);
+  const Tiling tiling(m, panels, width, k);
+  const PackedB<T> packed(transposes_b(trans), m, n, k, b, tiling);
+  // k is cut so that a panel of b stays in the L1 cache.
+  const int64_t slice = ceil_div(k, ceil_div(k, 256));
+  const bool packs_a = ta && k > 32 && bad_stride(m * int64_t{sizeof(T)});
 
-  int64_t tile_rows = std::min(kTileRows, m), tile_panels = std::min(kTilePanels, panels);
-  const auto tiles = [&] { return divide_up(m, tile_rows) * divide_up(panels, tile_panels); };
-  const auto work = [&] { return tile_rows * tile_panels * width * k; };
-  while (tiles() < 8 && tile_panels > 1 && work() >= 2 * kGemmGrain) {
-    tile_panels = divide_up(tile_panels, 2);
-  }
-  while (tiles() < 8 && tile_rows > 24 && work() >= 2 * kGemmGrain) tile_rows /= 2;
-
-  // b is copied into panels [k][width] where it is transposed, where its stride is bad for the
-  // cache, and (the last panel only) where n is no multiple of the vector.
-  const bool pack_all = tb || m >= 256 || (m > 16 && bad_stride(n * int64_t{sizeof(T)}));
-  const int64_t first_packed = pack_all ? 0 : n % lanes == 0 ? panels : panels - 1;
-  // A transposed panel that one tile alone needs is made there, in the cache.
-  const bool late = tb && m <= tile_rows;
-  const ScratchMemory<T> packed(late ? 0 : (panels - first_packed) * width * k);
-  const auto panel_memory = [&](int64_t p) {
-    return packed.get() + (p - first_packed) * width * k;
-  };
-  const auto turn = [&](int64_t begin, int64_t end, T* to) {
-    for (int64_t p = begin; p < end; ++p, to += width * k) {
-      const int64_t j = p * width, cols = std::min(width, n - j);
-      kernel.transpose(cols, k, b + j * k, k, to, width);
-      for (int64_t i = 0; cols % lanes != 0 && i < k; ++i)
-        std::fill_n(to + i * width + cols, lanes - cols % lanes, T(0));
-    }
-  };
-  if (tb && !late) {
-    parallel_for(panels, std::max<int64_t>(1, (1 << 15) / (k * width + 1)),
-                 [&](int64_t begin, int64_t end) { turn(begin, end, panel_memory(begin)); });
-  } else if (!tb && first_packed < panels) {
-    // Row by row: b is read in one stream.
-    parallel_for(k, std::max<int64_t>(1, (1 << 15) / n), [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) {
-        for (int64_t p = first_packed; p < panels; ++p) {
-          const int64_t j = p * width, cols = std::min(width, n - j);
-          T* to = panel_memory(p) + i * width;
-          std::copy_n(b + i * n + j, cols, to);
-          if (cols % lanes != 0) std::fill_n(to + cols, lanes - cols % lanes, T(0));
-        }
-      }
-    });
-  }
-
-  const int64_t tiles_across = divide_up(panels, tile_panels);
-  const bool pack_a = ta && k > 32 && bad_stride(m * int64_t{sizeof(T)});
-
-  const int64_t slice = divide_up(k, divide_up(k, kDepth));
-
-  parallel_for(tiles(), std::max<int64_t>(1, kGemmGrain / work()), [&](int64_t begin, int64_t end) {
-    const ScratchMemory<T> a_tile(pack_a ? slice * tile_rows : 0);
-    const ScratchMemory<T> turned(late ? tile_panels * width * k : 0);
+  const int64_t grain = std::max<int64_t>(1, kGemmGrain / tiling.work);
+  parallel_for(tiling.down * tiling.across, grain, [&](int64_t begin, int64_t end) {
+    const ScratchMemory<T> a_tile(packs_a ? slice * tiling.rows : 0);
+    const ScratchMemory<T> b_tile(packed.packs_in_tile ? tiling.panels * width * k : 0);
     for (int64_t tile = begin; tile < end; ++tile) {
-      const int64_t i = tile / tiles_across * tile_rows, rows = std::min(tile_rows, m - i);
-      const int64_t p0 = tile % tiles_across * tile_panels;
-      const int64_t p1 = std::min(p0 + tile_panels, panels);
-      if (late) turn(p0, p1, turned.get());
+      const int64_t i = tile / tiling.across * tiling.rows, rows = std::min(tiling.rows, m - i);
+      const int64_t p0 = tile % tiling.across * tiling.panels;
+      const int64_t p1 = std::min(p0 + tiling.panels, panels);
+      if (packed.packs_in_tile) packed.pack(p0, p1, b_tile.get());
       for (int64_t d = 0; d < k; d += slice) {
         const int64_t depth = std::min(slice, k - d);
-        const T* x = a + i * a_row + d * a_col;
-        int64_t x_row = a_row, x_col = a_col;
-        if (pack_a) {
-          for (int64_t p = 0; p < depth; ++p) {
-            std::memcpy(a_tile.get() + p * rows, x + p * a_col,
-                        static_cast<size_t>(rows) * sizeof(T));
-          }
+        const T* x = a + (ta ? d * m + i : i * k + d);
+        int64_t x_row = ta ? 1 : k, x_col = ta ? m : 1;
+        if (packs_a) {
+          for (int64_t q = 0; q < depth; ++q) std::copy_n(x + q * m, rows, a_tile.get() + q * rows);
           x = a_tile.get();
           x_col = rows;
         }
         for (int64_t p = p0; p < p1; ++p) {
-          const int64_t j = p * width;
-          const bool is_packed = p >= first_packed;
-          const T* w = !is_packed ? b + d * n + j
-                                  : (late ? turned.get() + (p - p0) * width * k : panel_memory(p)) +
-                                        d * width;
-          kernel.gemm_panel(rows, std::min(width, n - j), depth, x, x_row, x_col, w,
-                            is_packed ? width : n, c + i * n + j, n, accumulate || d > 0);
+          const T* w =
+              packed.packs_in_tile ? b_tile.get() + ((p - p0) * k + d) * width : packed.panel(p, d);
+          kernels<T>().gemm_panel(rows, packed.cols(p), depth, x, x_row, x_col, w, packed.stride(p),
+                                  c + i * n + p * width, n, accumulate || d > 0);
         }
       }
       const int64_t col = p0 * width;
@@ -166,7 +202,7 @@ void gemm_own(Trans trans, int64_t m, int64_t n, int64_t k, const T* a, const T*
 template <typename T>
 void gemm_one_row(int64_t n, int64_t k, const T* a, const T* b, T* c, const Epilogue* epilogue) {
   const int64_t lanes = kernels<T>().lanes;
-  const int64_t columns = std::max<int64_t>(8 * lanes, divide_up(kGemmGrain, k * lanes) * lanes);
+  const int64_t columns = std::max<int64_t>(8 * lanes, ceil_div(kGemmGrain, k * lanes) * lanes);
   parallel_for(n, columns, [&](int64_t begin, int64_t end) {
     kernels<T>().gemm_row(end - begin, k, a, b + begin, n, c + begin);
     if (epilogue) (*epilogue)(0, 1, begin, end - begin);
@@ -178,12 +214,11 @@ void gemm_one_row(int64_t n, int64_t k, const T* a, const T* b, T* c, const Epil
 template <typename T>
 void gemm(Trans trans, int64_t m, int64_t n, int64_t k, const T* a, const T* b, T* c,
           bool accumulate, const Epilogue* epilogue) {
-  static const Path path = path_at_start();
   if (m == 0 || n == 0) return;
   if (k == 0) {  // an empty sum
     if (!accumulate) std::fill_n(c, m * n, T(0));
     if (epilogue) (*epilogue)(0, m, 0, n);
-  } else if (path == Path::blas) {
+  } else if (path() == Path::blas) {
     gemm_blas(trans, m, n, k, a, b, c, accumulate, epilogue);
   } else if (m == 1 && trans == Trans::none && !accumulate) {
     gemm_one_row(n, k, a, b, c, epilogue);
@@ -191,6 +226,8 @@ void gemm(Trans trans, int64_t m, int64_t n, int64_t k, const T* a, const T* b, 
     gemm_own(trans, m, n, k, a, b, c, accumulate, epilogue);
   }
 }
+
+bool gemm_uses_blas() { return path() == Path::blas; }
 
 template void gemm(Trans, int64_t, int64_t, int64_t, const float*, const float*, float*, bool,
                    const Epilogue*);

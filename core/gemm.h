@@ -21,9 +21,11 @@ using Epilogue = FunctionRef<void(int64_t row, int64_t rows, int64_t col, int64_
 
 /// c = op(a) op(b), or c += with `accumulate`. T is float or double; a is [m, k] ([k, m] when
 /// transposed), b is [k, n] ([n, k]), c is [m, n], all contiguous. Bit-equal for any number of
-/// threads. RAMP_GEMM=own|blas|auto picks ramp's kernel, OpenBLAS, or the faster one by shape.
+/// threads. By ramp's own kernel, or with RAMP_GEMM=blas by OpenBLAS: to compare them.
 template <typename T>
 void gemm(Trans trans, int64_t m, int64_t n, int64_t k, const T* a, const T* b, T* c,
           bool accumulate = false, const Epilogue* epilogue = nullptr);
+/// True with RAMP_GEMM=blas.
+bool gemm_uses_blas();
 
 }  // namespace ramp

@@ -86,7 +86,7 @@ class Pool {
 
   void take_pieces() {
     in_parallel = true;
-    const int64_t pieces = divide_up(n_, grain_);
+    const int64_t pieces = ceil_div(n_, grain_);
     for (;;) {
       const int64_t i = next_.fetch_add(1, std::memory_order_relaxed);
       if (i >= pieces) break;

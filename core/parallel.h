@@ -27,7 +27,7 @@ class FunctionRef<R(Args...)> {
 };
 
 /// a / b, rounded up: the pieces of b that hold a.
-constexpr int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 /// The threads that work shares: RAMP_NUM_THREADS, else the machine's cores.
 int num_threads();

@@ -44,7 +44,7 @@ void copy(Axis* axes, int rank, const T* x, T* y) {
   const int loops = across >= 0 ? rank - 2 : rank - 1;
   // A transposition is cut in strips, so that one matrix is enough for all threads.
   constexpr int64_t kStrip = 64;
-  const int64_t strips = divide_up(outer.n, kStrip);
+  const int64_t strips = ceil_div(outer.n, kStrip);
   int64_t steps = strips;
   for (int i = 0; i < loops; ++i) steps *= axes[i].n;
   const int64_t bytes = inner.n * (across >= 0 ? kStrip : 1) * static_cast<int64_t>(sizeof(T));

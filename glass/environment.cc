@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "ramp/core/blas.h"
+#include "ramp/core/gemm.h"
 #include "ramp/core/kernels/kernels.h"
 #include "ramp/core/parallel.h"
 
@@ -34,8 +35,9 @@ std::string cpu_model() {
 
 std::string environment() {
   const int n = num_threads();
-  return fmt::format("ramp {}, {} ({}), OpenBLAS {}, {} thread{}, {} build", RAMP_VERSION,
-                     instructions(isa_level()), isa_level(), blas_info().core, n, n == 1 ? "" : "s",
+  const std::string blas = gemm_uses_blas() ? ", OpenBLAS " + blas_info().core : "";
+  return fmt::format("ramp {}, {} ({}){}, {} thread{}, {} build", RAMP_VERSION,
+                     instructions(isa_level()), isa_level(), blas, n, n == 1 ? "" : "s",
                      kOptimized ? "release" : "DEBUG");
 }
 
@@ -46,6 +48,7 @@ std::string environment_warning() {
         "WARNING: this is a debug build, many times slower than a release build. "
         "Hint: cmake --preset release.\n";
   }
+  if (!gemm_uses_blas()) return text;
   if (const BlasInfo blas = blas_info(); blas.slow) {
     text += fmt::format(
         "WARNING: OpenBLAS runs its {} kernels, made for an older CPU than this one. "

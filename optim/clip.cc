@@ -28,7 +28,7 @@ void each_gradient(const Parameters& parameters, F f) {
 }
 
 double sum_squares(const Tensor& g) {
-  std::vector<double> parts(static_cast<size_t>(divide_up(g.numel(), kStreamGrain)));
+  std::vector<double> parts(static_cast<size_t>(ceil_div(g.numel(), kStreamGrain)));
   visit_float("clip_grad_norm", g.dtype(), [&]<typename T>(T) {
     const T* all = g.data<T>();
     parallel_for(g.numel(), kStreamGrain, [&](int64_t begin, int64_t end) {

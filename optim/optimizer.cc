@@ -131,7 +131,7 @@ void Optimizer::step() {
       any = true;
       w.announce_write();
       steps[i] = update(i, static_cast<double>(++updates_[i]));
-      pieces += divide_up(w.numel(), kStreamGrain);
+      pieces += ceil_div(w.numel(), kStreamGrain);
     }
     ends.push_back(pieces);
   }
