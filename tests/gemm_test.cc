@@ -5,8 +5,11 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
+#include <cstdlib>
 #include <random>
 #include <vector>
+
+#include "ramp/glass/environment.h"
 
 using namespace ramp;
 
@@ -189,6 +192,12 @@ TEST_CASE_TEMPLATE("NaN and inf go where they belong, and nowhere else", T, floa
     }
     CHECK(wrong == 0);
   }
+}
+
+TEST_CASE("OpenBLAS is named where it computes, and nowhere else") {
+  const char* way = std::getenv("RAMP_GEMM");
+  CHECK(gemm_uses_blas() == (way && std::string(way) == "blas"));
+  CHECK((environment().find("OpenBLAS") != std::string::npos) == gemm_uses_blas());
 }
 
 TEST_CASE("small integers are exact") {
