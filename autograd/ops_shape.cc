@@ -148,7 +148,7 @@ Tensor slice(const Tensor& x, int axis, int64_t begin, int64_t end, int64_t step
   const size_t k = static_cast<size_t>(axis);
   Shape shape = x.shape();
   step = std::min(step, std::max<int64_t>(n, 1));  // no further than the end
-  shape[axis] = divide_up(last - first, step);
+  shape[axis] = ceil_div(last - first, step);
   Strides stride = x.shape().strides();
   const int64_t offset = first * stride[k];
   stride[k] *= step;
