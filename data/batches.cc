@@ -12,8 +12,8 @@ Batches::Batches(Dataset data, const BatchOptions& options)
   check_defined("batches", "x", x);
   check_defined("batches", "y", y);
   if (x.rank() < 1 || y.rank() < 1 || x.dim(0) != y.dim(0)) {
-    fail("batches: expected x [n, ..] and y [n, ..] of one length; got x {} and y {}.", x.shape(),
-         y.shape());
+    fail("batches: expected x [n, ..] and y [n, ..] of the same length; got x {} and y {}.",
+         x.shape(), y.shape());
   }
   if (options.size < 1) fail("batches: expected a batch size of at least 1; got {}.", options.size);
   const int64_t n = x.dim(0);
@@ -27,6 +27,7 @@ Batches::Batches(Dataset data, const BatchOptions& options)
 }
 
 Batches::Epoch Batches::epoch(int64_t number, Transform transform) const {
+  if (number < 0) fail("batches: expected an epoch counted from 0; got {}.", number);
   const int64_t n = data_.size();
   // A key of its own: the same seed elsewhere must not give the same numbers.
   const uint64_t key = Rng(options_.seed).split().next();

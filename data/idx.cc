@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
 #include <cstring>
 #include <filesystem>
 #include <memory>
@@ -143,14 +144,18 @@ IdxFile IdxFile::read(const std::string& path) {
 }
 
 Tensor IdxFile::to(DType dtype, double divisor) const {
+  if (divisor == 0 || !std::isfinite(divisor)) {
+    fail("read_idx: \"{}\": expected a divisor other than 0, inf and NaN; got {}.", path, divisor);
+  }
   Tensor y = Tensor::empty(shape, dtype);
   visit_idx(type, [&]<typename From>(From) {
     visit_dtype(dtype, [&]<typename To>(To) {
       To* out = y.mutable_data<To>();
-      const To d = static_cast<To>(divisor);
       parallel_for(y.numel(), 1 << 18, [&, in = elements.data()](int64_t begin, int64_t end) {
         for (int64_t i = begin; i < end; ++i) {
-          out[i] = static_cast<To>(from_big_endian<From>(in + sizeof(From) * i)) / d;
+          // (A quotient of floats rounds to the same float when it is one of doubles.)
+          const double x = static_cast<double>(from_big_endian<From>(in + sizeof(From) * i));
+          out[i] = static_cast<To>(x / divisor);
         }
       });
     });

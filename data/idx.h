@@ -26,7 +26,8 @@ struct IdxFile {
   /// elements than the header says; damaged gzip data.
   static IdxFile read(const std::string& path);
 
-  /// y = x / divisor, in the given dtype.
+  /// y = x / divisor in real numbers, then in the given dtype (i64: without its fraction).
+  /// Errors: a divisor of 0, inf or NaN.
   Tensor to(DType dtype, double divisor = 1) const;
 };
 

@@ -14,16 +14,17 @@ namespace {
 
 namespace fs = std::filesystem;
 
-std::string find_folder(const std::string& where) {
+std::string find_folder(const std::string& where, const std::string& data) {
   std::vector<std::string> tried = {where};
-  if (where == "mnist") tried = {"data/mnist", RAMP_DATA_DIR "/mnist"};
+  if (where == "mnist") tried = {"data/mnist", data + "/mnist"};
   if (where == "fashion") tried = {"data/fashion", "/usr/share/datasets/fashion-mnist"};
   for (const std::string& folder : tried) {
     std::error_code error;
     if (fs::is_directory(folder, error)) return folder;
   }
-  fail("load_mnist: found no folder \"{}\".{}", fmt::join(tried, "\" or \""),
-       where == "fashion" ? " Hint: apt-get install dataset-fashion-mnist." : "");
+  fail("load_mnist: no such folder \"{}\". Hint: {}.", fmt::join(tried, "\" or \""),
+       where == "fashion" ? "apt-get install dataset-fashion-mnist"
+                          : "load_mnist(\"<folder>\") reads the four files of MNIST there");
 }
 
 std::string find_file(const std::string& folder, const std::string& part, int rank) {
@@ -70,15 +71,15 @@ constexpr const char* kParts[] = {"train-images", "train-labels", "t10k-images",
 
 }  // namespace
 
-Dataset load_mnist(const std::string& where, Split split) {
-  const std::string folder = find_folder(where);
+Dataset load_mnist(const std::string& where, Split split, const std::string& data) {
+  const std::string folder = find_folder(where, data);
   const int first = split == Split::train ? 0 : 2;
   const IdxFile images = read_part(folder, kParts[first], 3);
   return convert(images, read_part(folder, kParts[first + 1], 1));
 }
 
-TrainTest load_mnist(const std::string& where) {
-  const std::string folder = find_folder(where);
+TrainTest load_mnist(const std::string& where, const std::string& data) {
+  const std::string folder = find_folder(where, data);
   IdxFile files[4];
   parallel_for(4, 1, [&](int64_t i, int64_t) {
     files[i] = read_part(folder, kParts[i], i % 2 == 0 ? 3 : 1);

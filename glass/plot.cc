@@ -5,6 +5,9 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <cstdint>
+#include <limits>
+#include <string_view>
 
 #include "ramp/core/error.h"
 
@@ -17,9 +20,28 @@ constexpr const char *kText = "#24292f", *kGrid = "#e3e6ea", *kAxis = "#6e7781";
 constexpr std::array<const char*, 7> kColours = {"#0072b2", "#d55e00", "#009e73", "#cc79a7",
                                                  "#e69f00", "#56b4e9", "#000000"};
 
+// The length of the UTF-8 character at the start of s that XML allows; 0: it is none.
+size_t character(std::string_view s) {
+  const auto byte = [&](size_t i) { return static_cast<unsigned char>(i < s.size() ? s[i] : 0); };
+  const size_t n = byte(0) < 0x80 ? 1 : byte(0) < 0xE0 ? 2 : byte(0) < 0xF0 ? 3 : 4;
+  uint32_t code = n == 1 ? byte(0) : byte(0) & (0x7F >> n);
+  for (size_t i = 1; i < n; ++i) {
+    if ((byte(i) & 0xC0) != 0x80) return 0;
+    code = code << 6 | (byte(i) & 0x3F);
+  }
+  constexpr uint32_t kLeast[] = {0, 0, 0x80, 0x800, 0x10000};
+  const bool control = code < 0x20 && code != '\t' && code != '\n' && code != '\r';
+  const bool surrogate = code >= 0xD800 && code < 0xE000;
+  if (byte(0) >= 0xF8 || (byte(0) & 0xC0) == 0x80 || code < kLeast[n] || code > 0x10FFFF) return 0;
+  return control || surrogate || code == 0xFFFE || code == 0xFFFF ? 0 : n;
+}
+
+// For XML; each byte that is no text becomes U+FFFD, the replacement character.
 std::string escaped(const std::string& text) {
   std::string out;
-  for (const char c : text) {
+  for (size_t i = 0; i < text.size();) {
+    const char c = text[i];
+    const size_t n = character(std::string_view(text).substr(i));
     if (c == '&')
       out += "&amp;";
     else if (c == '<')
@@ -29,7 +51,8 @@ std::string escaped(const std::string& text) {
     else if (c == '"')
       out += "&quot;";
     else
-      out += c;
+      out += n == 0 ? "\uFFFD" : text.substr(i, n);
+    i += std::max<size_t>(n, 1);
   }
   return out;
 }
@@ -46,6 +69,17 @@ struct Tick {
   std::string label;
 };
 
+// Below this, powers of ten and their parts lose digits.
+constexpr double kTiny = 1e-290;
+constexpr double kMost = std::numeric_limits<double>::max();
+constexpr double kLeast = std::numeric_limits<double>::denorm_min();
+
+// lo and hi are one number but for the last digits, so that no ticks fit between them.
+bool same(double lo, double hi) {
+  const double size = std::max(std::abs(lo), std::abs(hi));
+  return hi - lo <= std::max(1e-12 * size, kTiny);
+}
+
 // From data to pixels: lo at pixel `from`, hi at pixel `to`.
 struct Axis {
   double lo, hi;
@@ -53,33 +87,58 @@ struct Axis {
   double from = 0, to = 1;
 
   bool shows(double v) const { return std::isfinite(v) && (!log || v > 0); }
-  double scaled(double v) const { return log ? std::log10(v) : v; }
+  // (Halves, because a difference can be larger than any double.)
+  double half(double v) const { return log ? std::log10(v) : v / 2; }
+  // Far outside, one place is as good as another.
   double pixel(double v) const {
-    return from + (to - from) * (scaled(v) - scaled(lo)) / (scaled(hi) - scaled(lo));
+    const double t = (half(v) - half(lo)) / (half(hi) - half(lo));
+    return from + (to - from) * std::clamp(t, -1e3, 1e3);
+  }
+
+  // Wider by `room` of its length, or where it has none so that it gets some.
+  void widen(double room, bool from_zero) {
+    if (log) {
+      const double a = std::log10(lo), b = std::log10(hi);
+      const double decades = !same(lo, hi) ? room * (b - a) : hi < 1e3 * kTiny ? 2 : std::log10(3);
+      const double low = from_zero ? std::floor(a - decades) : a - decades;
+      lo = std::max(std::pow(10, low), kLeast), hi = std::min(std::pow(10, b + decades), kMost);
+      return;
+    }
+    if (same(lo, hi)) {
+      room = std::max(1e-3, 0.1 * std::max(std::abs(lo), std::abs(hi)));
+    } else {
+      room = 2 * room * (hi / 2 - lo / 2);
+    }
+    if (!from_zero || lo != 0) lo = std::max(lo - room, -kMost);
+    hi = std::min(hi + room, kMost);
   }
 
   // Round values, 1, 2 or 5 times a power of ten apart and no more than `most`. Over many decades
   // that goes for the exponents.
   std::vector<Tick> ticks(int most) const {
-    const bool exponents = log && hi / lo > 30;
+    const bool exponents = log && (hi / lo > 30 || lo < kTiny);
     const double a = exponents ? std::log10(lo) : lo, b = exponents ? std::log10(hi) : hi;
-    const double power = std::pow(10, std::floor(std::log10((b - a) / most)));
+    const double power = std::pow(10, std::floor(std::log10(b / most - a / most)));
     const auto first = [&](double step) { return std::ceil(a / step - 1e-9); };
     const auto last = [&](double step) { return std::floor(b / step + 1e-9); };
     double step = 10 * power;
     for (const double m : {5.0, 2.0, 1.0})
       if (last(m * power) - first(m * power) < most) step = m * power;
     if (exponents) step = std::max(1.0, step);
-    const int digits = std::max(0, static_cast<int>(-std::floor(std::log10(step) + 1e-9)));
+    const double decade = std::floor(std::log10(step) + 1e-9);  // of the last digit that differs
+    const int decimals = static_cast<int>(std::max(0.0, -decade));
+    const double size = std::max(std::abs(a), std::abs(b));
+    const int digits = std::max(4, static_cast<int>(std::floor(std::log10(size)) - decade) + 1);
     std::vector<Tick> result;
-    for (double i = first(step); i <= last(step); ++i) {
-      const double v = i == 0 ? 0 : i * step, size = std::abs(v);
+    for (int i = 0; i <= last(step) - first(step); ++i) {
+      const double n = first(step) + i, v = n == 0 ? 0 : n * step;
       if (exponents) {
-        result.push_back({std::pow(10, v), size < 4 ? fmt::format("{:g}", std::pow(10, v))
-                                                    : fmt::format("1e{:.0f}", v)});
+        result.push_back({std::pow(10, v), std::abs(v) < 4 ? fmt::format("{:g}", std::pow(10, v))
+                                                           : fmt::format("1e{:.0f}", v)});
       } else {
-        result.push_back({v, digits <= 4 && size < 1e6 ? fmt::format("{:.{}f}", v, digits)
-                                                       : fmt::format("{:.4g}", v)});
+        result.push_back({v, decimals <= 4 && std::abs(v) < 1e6
+                                 ? fmt::format("{:.{}f}", v, decimals)
+                                 : fmt::format("{:.{}g}", v, digits)});
       }
     }
     return result;
@@ -96,23 +155,15 @@ Axis axis_of(const char* name, PlotRange range, const std::vector<double>& value
     axis.hi = std::max(axis.hi, v);
   }
   if (axis.lo > axis.hi) axis = {log ? 1.0 : 0.0, log ? 10.0 : 1.0, log};
-  if (log) {
-    const double room = axis.lo == axis.hi ? 3 : std::pow(axis.hi / axis.lo, 0.03);
-    axis.lo = from_zero ? std::pow(10, std::floor(std::log10(axis.lo / room))) : axis.lo / room;
-    axis.hi *= room;
-  } else {
-    if (from_zero) axis.lo = std::min(axis.lo, 0.0), axis.hi = std::max(axis.hi, 0.0);
-    const double room =
-        axis.lo == axis.hi ? std::max(1e-3, 0.1 * std::abs(axis.lo)) : 0.03 * (axis.hi - axis.lo);
-    if (!from_zero || axis.lo != 0) axis.lo -= room;
-    axis.hi += room;
-  }
+  if (from_zero && !log) axis.lo = std::min(axis.lo, 0.0), axis.hi = std::max(axis.hi, 0.0);
+  axis.widen(0.03, from_zero);
   if (!std::isnan(range.lo)) axis.lo = range.lo;
   if (!std::isnan(range.hi)) axis.hi = range.hi;
   if (!axis.shows(axis.lo) || !axis.shows(axis.hi) || !(axis.lo < axis.hi)) {
     fail("svg: expected {} with lo < hi{}; got {} to {}.", name, log ? ", both above 0" : "",
          axis.lo, axis.hi);
   }
+  if (same(axis.lo, axis.hi)) axis.widen(0, false);
   return axis;
 }
 
@@ -238,7 +289,15 @@ std::string svg(const Plot& plot) {
       out += text(x_axis.pixel(static_cast<double>(i)), x_label_y, "middle", plot.bars[i]);
     }
   } else {
-    for (const Tick& t : x_axis.ticks(std::clamp(static_cast<int>((right - left) / 50), 2, 10))) {
+    // As many as have room for their labels.
+    const auto crowded = [&](const std::vector<Tick>& ticks) {
+      double width = 0;
+      for (const Tick& t : ticks) width = std::max(width, width_of(t.label) + 6);
+      return width * static_cast<double>(ticks.size()) > right - left;
+    };
+    int most = std::clamp(static_cast<int>((right - left) / 50), 2, 10);
+    while (most > 2 && crowded(x_axis.ticks(most))) --most;
+    for (const Tick& t : x_axis.ticks(most)) {
       const double x = x_axis.pixel(t.at);
       out += line(x, top, x, bottom, kGrid) + text(x, x_label_y, "middle", t.label);
     }

@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <type_traits>
 
 #include "ramp/core/parallel.h"
 
@@ -73,6 +74,19 @@ TEST_CASE("the order: new in each epoch, by seed and number alone") {
   CHECK(order_of(Batches(data, {.size = 7, .shuffle = false}), 5) == data.y.values());
 }
 
+TEST_CASE("a loop over the batches is the next epoch") {
+  Batches batches(numbered(200));  // of 64, shuffled
+  for (int64_t epoch = 0; epoch < 3; ++epoch) {
+    std::vector<double> order;
+    for (auto [x, y] : batches) {
+      const std::vector<double> labels = y.values();
+      order.insert(order.end(), labels.begin(), labels.end());
+    }
+    CHECK(order == order_of(batches, epoch));
+  }
+  static_assert(!std::is_convertible_v<Dataset, Batches>);
+}
+
 TEST_CASE("an epoch outlives its batches object, and a batch may be written to") {
   const Dataset data = numbered(6);
   for (auto [x, y] : Batches(data, {.size = 2, .shuffle = false}).epoch(0)) x.fill_(9);
@@ -109,16 +123,20 @@ TEST_CASE("an epoch takes nothing from the system after its first batch") {
 
 TEST_CASE("a user's mistakes") {
   const Dataset data = numbered(10);
+  CHECK_THROWS_WITH_AS(Batches(data).epoch(-1),
+                       "batches: expected an epoch counted from 0; got -1.", Error);
   CHECK_THROWS_WITH_AS(Batches(data, {.size = 0}),
                        "batches: expected a batch size of at least 1; got 0.", Error);
-  CHECK_THROWS_WITH_AS(Batches({data.x, Tensor::arange(9)}, {}),
-                       "batches: expected x [n, ..] and y [n, ..] of one length; got x [10, 2] and "
-                       "y [9].",
-                       Error);
-  CHECK_THROWS_WITH_AS(Batches({data.x, Tensor::scalar(1)}, {}),
-                       "batches: expected x [n, ..] and y [n, ..] of one length; got x [10, 2] and "
-                       "y [].",
-                       Error);
+  CHECK_THROWS_WITH_AS(
+      Batches({data.x, Tensor::arange(9)}, {}),
+      "batches: expected x [n, ..] and y [n, ..] of the same length; got x [10, 2] and "
+      "y [9].",
+      Error);
+  CHECK_THROWS_WITH_AS(
+      Batches({data.x, Tensor::scalar(1)}, {}),
+      "batches: expected x [n, ..] and y [n, ..] of the same length; got x [10, 2] and "
+      "y [].",
+      Error);
   CHECK_THROWS_WITH_AS(Batches({Tensor::zeros({0, 2}), Tensor::arange(0)}, {}),
                        "batches: the dataset is empty; got x [0, 2] and y [0].", Error);
   CHECK_THROWS_WITH_AS(Batches({data.x, {}}, {}),

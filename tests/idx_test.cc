@@ -7,6 +7,7 @@
 #include <cstring>
 #include <filesystem>
 
+#include "message.h"
 #include "scratch.h"
 
 using namespace ramp;
@@ -98,13 +99,31 @@ TEST_CASE("a packed file of several members, and one packed more than 16 to 1") 
   CHECK(zeros.numel() == 3'000'000);
 }
 
-TEST_CASE("conversion divides in the wanted dtype") {
+TEST_CASE("conversion divides real numbers") {
   const Scratch scratch;
   const IdxFile file = IdxFile::read(scratch.write("x", header(8, {3}) + Bytes{0, 51, 255}));
   const Tensor y = file.to(f32, 255);
   CHECK(y.data<float>()[0] == 0);
   CHECK(y.data<float>()[1] == 51.0f / 255.0f);
   CHECK(y.data<float>()[2] == 1);
+  CHECK(file.to(i64, 0.5).values() == std::vector<double>{0, 102, 510});
+  CHECK(file.to(i64, -2).values() == std::vector<double>{0, -25, -127});
+  CHECK(file.to(f64, 3).values() == std::vector<double>{0, 17, 85});
+  for (const double divisor : {0.0, double{INFINITY}, double{NAN}}) {
+    CHECK(message([&] { file.to(f32, divisor); }) ==
+          fmt::format("read_idx: \"{}\": expected a divisor other than 0, inf and NaN; got {}.",
+                      file.path, divisor));
+  }
+  // As floats are divided, to the bit.
+  IdxFile all;
+  all.shape = {256};
+  for (int i = 0; i < 256; ++i) all.elements.push_back(static_cast<uint8_t>(i));
+  for (const float divisor : {255.0f, 3.0f, 0.1f, 127.5f}) {
+    const Tensor z = all.to(f32, divisor);
+    for (int i = 0; i < 256; ++i) {
+      CHECK(z.data<float>()[i] == static_cast<float>(i) / divisor);
+    }
+  }
 }
 
 TEST_CASE("files that are wrong") {

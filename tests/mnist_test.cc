@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <numeric>
 
+#include "message.h"
 #include "ramp/core/parallel.h"
 #include "ramp/data/idx.h"
 #include "scratch.h"
@@ -137,8 +138,15 @@ TEST_CASE("folders that are wrong") {
   scratch.write("train-labels-idx1-ubyte", {0, 0, 9, 1, 0, 0, 0, 1, 7});
   check_error("load_mnist: \"" + labels_path +
               "\" must hold u8 elements in 1 dimension; got shape [1] and type 0x09.");
-  CHECK_THROWS_WITH_AS(
-      load_mnist(scratch.path("none")),
-      fmt::format("load_mnist: found no folder \"{}\".", scratch.path("none")).c_str(), Error);
+  CHECK(message([&] { load_mnist(scratch.path("none")); }) ==
+        fmt::format(
+            "load_mnist: no such folder \"{}\". Hint: load_mnist(\"<folder>\") reads the four "
+            "files of MNIST there.",
+            scratch.path("none")));
+  // No data where ramp was installed: both places are named.
+  CHECK(message([&] { load_mnist("mnist", Split::test, scratch.path("share")); }) ==
+        fmt::format("load_mnist: no such folder \"data/mnist\" or \"{}/mnist\". Hint: "
+                    "load_mnist(\"<folder>\") reads the four files of MNIST there.",
+                    scratch.path("share")));
   set_num_threads(before);
 }

@@ -2,7 +2,9 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
+#include <limits>
 #include <string>
 
 #include "message.h"
@@ -114,6 +116,89 @@ TEST_CASE("names are escaped, and the legend breaks its lines") {
       svg({.series = {{name + "1", {}, {1}}, {name + "2", {}, {1}}, {name + "3", {}, {1}}}});
   CHECK(y_of(wide, name + "1") == y_of(wide, name + "2"));
   CHECK(y_of(wide, name + "3") != y_of(wide, name + "1"));
+}
+
+TEST_CASE("any range is a chart: a few last digits, the smallest and largest numbers") {
+  const double inf = INFINITY, max = std::numeric_limits<double>::max(), denormal = 5e-324;
+  const std::vector<std::vector<double>> ranges = {{0.3, 0.1 + 0.2},
+                                                   {1, std::nextafter(1, 2)},
+                                                   {1e300, std::nextafter(1e300, inf)},
+                                                   {-1, -1 - 1e-15, -1},
+                                                   {1e9, 1e9 + 1e-6},
+                                                   {1e15, 1e15 + 1},
+                                                   {1, 1 + 1e-11},
+                                                   {denormal, 2 * denormal},
+                                                   {0, denormal},
+                                                   {denormal},
+                                                   {1e-310, 3e-310, 2e-310},
+                                                   {1e-300, 3e-300},
+                                                   {denormal, max},
+                                                   {-max, max},
+                                                   {max, std::nextafter(max, 0)},
+                                                   {max},
+                                                   {1e300, -1e300},
+                                                   {1e307, 1.7e308},
+                                                   {-denormal, max},
+                                                   {1e-290, 2e-290},
+                                                   {1e-15, 1.1e-15},
+                                                   {std::nextafter(0.1, 1), 0.1}};
+  for (const std::vector<double>& v : ranges) {
+    CAPTURE(v[0]);
+    CAPTURE(v.back());
+    const auto [lo, hi] = std::minmax_element(v.begin(), v.end());
+    const PlotRange range =
+        *lo < *hi ? PlotRange{*lo, *hi} : PlotRange{};  // asked for, or the data's
+    const std::vector<double> steps(v.size(), 1);
+    for (const Plot& plot :
+         {Plot{.series = {{"", {}, v}}}, Plot{.series = {{"", v, steps}}}, Plot{.y_range = range},
+          Plot{.x_range = range}, Plot{.series = {{"", {}, v}}, .bars = {v.size(), "bar"}},
+          Plot{.series = {{"", {}, {1, 2}}}, .x_range = range},
+          Plot{.series = {{"", {}, {-max, max}}}, .y_range = range}}) {
+      for (const bool log : {false, true}) {
+        Plot p = plot;
+        p.log_y = log && !(p.y_range.lo <= 0);
+        const std::string picture = svg(p);
+        CHECK(picture.size() < 20'000);
+        CHECK(picture.ends_with("</svg>\n"));
+        CHECK_FALSE(has(picture, "nan"));
+        CHECK_FALSE(has(picture, "inf"));
+        CHECK(count(picture, "</text>") >= 3);  // ticks on both axes
+      }
+    }
+  }
+  // What differs by rounding alone is level: the axis of a constant.
+  const std::string level = labels(svg({.series = {{"", {}, {0.3, 0.3}}}}));
+  CHECK(labels(svg({.series = {{"", {}, {0.3, 0.1 + 0.2}}}})) == level);
+}
+
+TEST_CASE("labels tell ticks apart, and do not run into each other") {
+  const auto ticks = [](double lo, double hi) {
+    std::string y = labels(svg({.y_range = {lo, hi}, .width = 160, .height = 160}));
+    return y.substr(0, y.size() - 4);
+  };
+  CHECK(ticks(1.0, 1.0000004) == "1|1.0000002|1.0000004|");
+  CHECK(ticks(1e9, 1e9 + 3) == "1000000000|1000000001|1000000002|1000000003|");
+  const std::string wide = labels(svg({.x_range = {1e9, 1e9 + 3}, .width = 300}));
+  CHECK(wide.ends_with("1000000000|1000000002|"));
+}
+
+TEST_CASE("bytes that are no text become replacement characters") {
+  const auto title = [](const std::string& text) {
+    const std::string all = labels(svg({.title = text}));
+    return all.substr(0, all.find('|') + 1);
+  };
+  const std::string bad = "\uFFFD";
+  CHECK(title("\xff") == bad + "|");
+  CHECK(title("\xc3") == bad + "|");                      // cut
+  CHECK(title("a\x80") == "a" + bad + "|");               // continues nothing
+  CHECK(title("\xc0\xaf") == bad + bad + "|");            // '/', too long
+  CHECK(title("\xed\xa0\x80") == bad + bad + bad + "|");  // a surrogate
+  CHECK(title("\xf4\x90\x80\x80").starts_with(bad));      // above U+10FFFF
+  CHECK(title(std::string("\0\x01", 2)) == bad + bad + "|");
+  CHECK(title("\xef\xbf\xbf") == bad + bad + bad + "|");  // U+FFFF
+  for (const std::string good : {"\u00e9", "\u20ac", "\U0001F600", "\t"}) {
+    CHECK(title(good) == good + "|");
+  }
 }
 
 TEST_CASE("mistakes are told") {
