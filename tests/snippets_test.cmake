@@ -1,4 +1,4 @@
-# Every ```cpp block of README.md and docs/*.md is text of a file that is compiled and run. The line
+# Every ```cpp and ```cmake block of README.md and docs/*.md is text of a file that is compiled and run. The line
 # before the block says which: <!-- examples/03_mnist_mlp.cc --> . The block may leave out lines at
 # its ends, none in the middle; indentation counts.
 #   cmake -DROOT=<tree> -P snippets_test.cmake
@@ -9,13 +9,15 @@ set(wrong 0)
 foreach(page ${pages})
   file(READ ${page} rest)
   while(TRUE)
-    string(FIND "${rest}" "```cpp\n" at)
-    if(at EQUAL -1)
+    if(NOT rest MATCHES "```(cpp|cmake)\n")
       break()
     endif()
+    set(fence "${CMAKE_MATCH_0}")
+    string(FIND "${rest}" "${fence}" at)
     math(EXPR blocks "${blocks} + 1")
     string(SUBSTRING "${rest}" 0 ${at} before)
-    math(EXPR at "${at} + 7")
+    string(LENGTH "${fence}" length)
+    math(EXPR at "${at} + ${length}")
     string(SUBSTRING "${rest}" ${at} -1 rest)
     string(FIND "${rest}" "```" end)
     string(SUBSTRING "${rest}" 0 ${end} block)
