@@ -12,7 +12,7 @@ std::string gradcheck(const std::function<Tensor(const std::vector<Tensor>&)>& f
                       std::vector<Tensor> inputs, GradcheckOptions options) {
   bool any = false;
   for (Tensor& x : inputs) {
-    x = x.clone();
+    x = x.detach().clone();
     if (x.dtype() == f64) x.requires_grad_();
     any |= x.dtype() == f64;
   }

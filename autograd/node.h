@@ -24,6 +24,7 @@ struct Wants {
 struct Node : GradMeta {
   static constexpr int kInlineInputs = 4;
 
+  inline static constinit thread_local uint64_t last_id = 0;
   uint64_t id = 0;      // rises with creation: descending id is the backward order
   const char* op = "";  // "leaf" for a leaf
   bool is_leaf = false;
@@ -60,7 +61,7 @@ struct Node : GradMeta {
 
  protected:
   void forget_unnamed();
-  friend struct NodeInputs;
+  friend void connect(Node* node, const char* op, Tensor& y, const struct Inputs& inputs);
   Ref<Node> few_[kInlineInputs];
   Ref<Node>* many_ = nullptr;
 };

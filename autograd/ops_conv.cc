@@ -77,7 +77,7 @@ ConvSizes sizes_of(const char* op, const Tensor& x, const Tensor& w, const Tenso
 // With `pools`, y is max_pool2d(f(..), 2), and its places are kept instead of f's result.
 Tensor convolution(const char* op, const ConvSizes& s, const Tensor& x, const Tensor& w,
                    const Tensor& b, const Activation& f, bool pools) {
-  const bool keeps_z = f.derives_from_x() && records({x, w, b});
+  const bool keeps_z = f.derives_from_x() && should_record({x, w, b});
   const int64_t row = s.ow * s.k, halves = pools ? 2 : 1;
   Tensor y = Tensor::empty({s.n, s.oh / halves, s.ow / halves, s.k}, x.dtype());
   Tensor z = keeps_z ? Tensor::empty(y.shape(), x.dtype()) : y.detach();

@@ -199,7 +199,7 @@ Tensor recorded_map(const Tensor& x, double lo = 0, double hi = 0) {
       }
     });
   });
-  if (!records({x})) return y;
+  if (!should_record({x})) return y;
   return record(name, y, {x},
                 [=, at = Saved(from_x ? x : y, from_x ? "x" : "y")](const Tensor& dy, Wants) {
                   const Tensor& x_or_y = at.get();
@@ -224,9 +224,7 @@ Tensor recorded_map(const Tensor& x, double lo = 0, double hi = 0) {
 
 Tensor scalar_like(double value, const Tensor& x) {
   check_defined("arithmetic with a number", "the tensor", x);
-  if (x.dtype() == i64 && value != std::trunc(value)) {
-    fail("arithmetic with a number: an i64 tensor takes integers; got {}. Hint: x.to(f32).", value);
-  }
+  check_number("arithmetic with a number", value, x.dtype());
   return Tensor::scalar(value, x.dtype());
 }
 
@@ -272,7 +270,7 @@ Tensor neg(const Tensor& x) {
 Tensor pow(const Tensor& x, double p) {
   // x^p without history.
   static constexpr auto power = [](const Tensor& x, double p) {
-    if (p == 1) return x.clone();
+    if (p == 1) return x.detach().clone();
     if (p == 2) return map(Binary::mul, "pow", x, x);
     return map(Binary::pow, "pow", x, scalar_like(p, x));
   };

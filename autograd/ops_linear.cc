@@ -157,7 +157,7 @@ Tensor linear(const Tensor& x, const Tensor& w, const Tensor& b, const Activatio
   Shape shape = x.shape();
   shape[shape.rank() - 1] = out;
   const int64_t rows = shape.without(shape.rank() - 1).numel();
-  const bool keeps_z = activation.derives_from_x() && records({x, w, b});
+  const bool keeps_z = activation.derives_from_x() && should_record({x, w, b});
   Tensor y = Tensor::empty(shape, x.dtype());
   Tensor z = keeps_z ? Tensor::empty(shape, x.dtype()) : y.detach();
 

@@ -83,8 +83,7 @@ Tensor reshape(const Tensor& x, const std::vector<int64_t>& shape) {
          fmt::join(shape, ", "),
          open > 1 ? "only one dimension may be -1" : "one dimension may be -1, which computes it");
   }
-  return record("reshape", x.view(dims), {x},
-                [from = x.shape()](const Tensor& dy, Wants) { return dy.view(from); });
+  return x.view(dims);
 }
 
 Tensor flatten(const Tensor& x, int from) {
@@ -152,13 +151,9 @@ Tensor slice(const Tensor& x, int axis, int64_t begin, int64_t end, int64_t step
   Strides stride = x.shape().strides();
   const int64_t offset = first * stride[k];
   stride[k] *= step;
-  Tensor y;
-  if (axis == 0 && step == 1) {
-    y = x.rows(first, last);
-  } else {
-    y = Tensor::empty(shape, x.dtype());
-    copy_strided(shape, x, offset, stride, y, 0, shape.strides());
-  }
+  if (axis == 0 && step == 1) return x.rows(first, last);
+  Tensor y = Tensor::empty(shape, x.dtype());
+  copy_strided(shape, x, offset, stride, y, 0, shape.strides());
   return record("slice", y, {x}, [offset, stride, from = x.shape()](const Tensor& dy, Wants) {
     Tensor dx = Tensor::zeros(from, dy.dtype());
     copy_strided(dy.shape(), dy, 0, dy.shape().strides(), dx, offset, stride);

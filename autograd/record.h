@@ -30,7 +30,7 @@ struct Inputs {
 };
 
 /// True when recording is on and one of the inputs requires a gradient.
-bool records(const Inputs& inputs);
+bool should_record(const Inputs& inputs);
 
 /// Errors: an op's derivative must give a gradient for each input.
 inline void check_count(size_t gradients, size_t inputs) {
@@ -39,10 +39,8 @@ inline void check_count(size_t gradients, size_t inputs) {
   }
 }
 
-struct NodeInputs {
-  /// Makes `node` the node of y, with an edge to each input that requires a gradient.
-  static void connect(Node* node, const char* op, Tensor& y, const Inputs& inputs);
-};
+/// Makes `node` the node of y, with an edge to each input that requires a gradient.
+void connect(Node* node, const char* op, Tensor& y, const Inputs& inputs);
 
 template <typename Vjp>
 struct NodeOf final : Node {
@@ -77,11 +75,11 @@ struct NodeOf final : Node {
 ///     }
 template <typename Vjp>
 Tensor record(const char* op, Tensor y, Inputs inputs, Vjp&& vjp) {
-  if (!records(inputs)) return y;
+  if (!should_record(inputs)) return y;
   using N = NodeOf<std::decay_t<Vjp>>;
   Node* node = new (allocate(sizeof(N))) N(std::forward<Vjp>(vjp));
   node->block_bytes = sizeof(N);
-  NodeInputs::connect(node, op, y, inputs);
+  connect(node, op, y, inputs);
   return y;
 }
 

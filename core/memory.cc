@@ -75,7 +75,7 @@ struct Heap {
   Block* free_blocks[kClasses] = {};  // small ones: those that threads gave back
   std::vector<ThreadCache*> caches;
   // All under the mutex. live leaves out what the caches count themselves.
-  int64_t live = 0, peak = 0, system_bytes = 0, system_allocations = 0;
+  int64_t live = 0, peak = 0, system_bytes = 0, system_allocations = 0, nodes = 0;
 
   int64_t all_live() const;
   void note_peak() { peak = std::max(peak, all_live()); }
@@ -108,10 +108,10 @@ void* from_system(size_t n) {
   return p;
 }
 
-// Freed small blocks of one thread. The counter is written by its thread alone and read by all.
+// Freed small blocks of one thread. The counters are written by its thread alone and read by all.
 struct ThreadCache {
   Block* free_blocks[kSmallClasses] = {};
-  std::atomic<int64_t> live{0};
+  std::atomic<int64_t> live{0}, nodes{0};
 
   ThreadCache() {
     const std::lock_guard lock(heap().mutex);
@@ -121,9 +121,10 @@ struct ThreadCache {
   // Gives the cached blocks and the count to all threads.
   void give_back() noexcept;
 
-  void count(int64_t n) {
-    live.store(live.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
+  static void add(std::atomic<int64_t>& counter, int64_t n) {
+    counter.store(counter.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
   }
+  void count(int64_t n) { add(live, n); }
 
   void* take(int c) {
     void* p = pop(free_blocks[c]);
@@ -167,6 +168,7 @@ void ThreadCache::give_back() noexcept {
     while (void* p = pop(free_blocks[c])) push(h.free_blocks[c], p);
   }
   h.live += live.exchange(0, std::memory_order_relaxed);
+  h.nodes += nodes.exchange(0, std::memory_order_relaxed);
 }
 
 ThreadCache::~ThreadCache() {
@@ -241,11 +243,19 @@ void deallocate(void* p, size_t n) noexcept {
   t->keep(c, p);
 }
 
+void count_nodes(int64_t n) noexcept {
+  if (cache) return ThreadCache::add(cache->nodes, n);
+  const std::lock_guard lock(heap().mutex);
+  heap().nodes += n;
+}
+
 MemoryStats memory_stats() {
   Heap& h = heap();
   const std::lock_guard lock(h.mutex);
   h.note_peak();
-  return {h.all_live(), h.peak, h.system_bytes, h.system_allocations};
+  int64_t nodes = h.nodes;
+  for (const ThreadCache* c : h.caches) nodes += c->nodes.load(std::memory_order_relaxed);
+  return {h.all_live(), h.peak, h.system_bytes, h.system_allocations, nodes};
 }
 
 void reset_peak_memory() {

@@ -15,6 +15,7 @@ struct MemoryStats {
   int64_t peak_bytes;          // the most that was live (small blocks are counted when asked)
   int64_t system_bytes;        // taken from the system, cached blocks included
   int64_t system_allocations;  // how often memory was taken from the system
+  int64_t live_nodes;          // of the tape
 };
 
 MemoryStats memory_stats();
@@ -27,6 +28,9 @@ void release_cached_memory();
 /// Errors: Error when the system has no more.
 void* allocate(size_t n);
 void deallocate(void* p, size_t n) noexcept;
+
+/// The tape counts its nodes where each thread counts its memory.
+void count_nodes(int64_t n) noexcept;
 
 /// Memory for n values of T while it lives.
 template <typename T>

@@ -1,9 +1,17 @@
 #include "ramp/core/tensor.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 
 namespace ramp {
+namespace {
+
+// Unsigned arithmetic wraps where that of i64 would be undefined.
+template <typename T>
+using Wrapping = std::conditional_t<std::is_same_v<T, int64_t>, uint64_t, T>;
+
+}  // namespace
 
 Tensor Tensor::empty(const Shape& shape, DType dtype) {
   shape.check();
@@ -21,6 +29,7 @@ Tensor Tensor::zeros(const Shape& shape, DType dtype) {
 Tensor Tensor::ones(const Shape& shape, DType dtype) { return full(shape, 1, dtype); }
 
 Tensor Tensor::full(const Shape& shape, double value, DType dtype) {
+  check_number("full", value, dtype);
   Tensor t = empty(shape, dtype);
   visit_dtype(dtype, [&]<typename T>(T) {
     std::fill_n(static_cast<T*>(t.data_), shape.numel(), static_cast<T>(value));
@@ -68,18 +77,19 @@ std::vector<double> Tensor::values() const {
 }
 
 Tensor& Tensor::copy_(const Tensor& source) {
-  check_in_place("copy_");
+  check_in_place("copy_", source);
   check_same_dtype("copy_", "the target", *this, "the source", source);
-  if (!(shape_ == source.shape_)) {
+  if (shape_ != source.shape_) {
     fail("copy_: the target {} and the source {} must have one shape.", shape_, source.shape_);
   }
-  announce_write();
+  bump_version();
   std::memmove(data_, source.data_, static_cast<size_t>(numel()) * size_of(dtype_));
   return *this;
 }
 
 Tensor& Tensor::fill_(double value) {
   check_in_place("fill_");
+  check_number("fill_", value, dtype_);
   visit_dtype(dtype_, [&]<typename T>(T) {
     std::fill_n(mutable_data<T>(), numel(), static_cast<T>(value));
   });
@@ -87,73 +97,34 @@ Tensor& Tensor::fill_(double value) {
 }
 
 Tensor& Tensor::add_(const Tensor& other, double factor) {
-  check_in_place("add_");
+  check_in_place("add_", other);
   check_same_dtype("add_", "the target", *this, "the other", other);
-  if (!(shape_ == other.shape_)) {
+  check_number("add_", factor, dtype_);
+  if (shape_ != other.shape_) {
     fail("add_: the target {} and the other {} must have one shape.", shape_, other.shape_);
   }
   visit_dtype(dtype_, [&]<typename T>(T) {
     T* y = mutable_data<T>();
     const T* x = other.data<T>();
-    const T f = static_cast<T>(factor);
-    for (int64_t i = 0, n = numel(); i < n; ++i) y[i] += f * x[i];
+    const auto f = static_cast<Wrapping<T>>(static_cast<T>(factor));
+    for (int64_t i = 0, n = numel(); i < n; ++i) {
+      y[i] = static_cast<T>(static_cast<Wrapping<T>>(y[i]) + f * static_cast<Wrapping<T>>(x[i]));
+    }
   });
   return *this;
 }
 
 Tensor& Tensor::mul_(double factor) {
   check_in_place("mul_");
+  check_number("mul_", factor, dtype_);
   visit_dtype(dtype_, [&]<typename T>(T) {
     T* y = mutable_data<T>();
-    const T f = static_cast<T>(factor);
-    for (int64_t i = 0, n = numel(); i < n; ++i) y[i] *= f;
+    const auto f = static_cast<Wrapping<T>>(static_cast<T>(factor));
+    for (int64_t i = 0, n = numel(); i < n; ++i) {
+      y[i] = static_cast<T>(static_cast<Wrapping<T>>(y[i]) * f);
+    }
   });
   return *this;
-}
-
-Tensor Tensor::clone() const {
-  check_defined("clone", "the tensor", *this);
-  Tensor t = empty(shape_, dtype_);
-  std::memcpy(t.data_, data_, static_cast<size_t>(numel()) * size_of(dtype_));
-  return t;
-}
-
-Tensor Tensor::to(DType dtype) const {
-  check_defined("to", "the tensor", *this);
-  if (dtype == dtype_) return detach();
-  Tensor t = empty(shape_, dtype);
-  visit_dtype(dtype_, [&]<typename From>(From) {
-    visit_dtype(dtype, [&]<typename To>(To) {
-      const From* from = static_cast<const From*>(data_);
-      std::transform(from, from + numel(), static_cast<To*>(t.data_),
-                     [](From v) { return static_cast<To>(v); });
-    });
-  });
-  return t;
-}
-
-Tensor Tensor::view(const Shape& shape) const {
-  check_defined("view", "the tensor", *this);
-  if (shape.numel() != numel()) {
-    fail("view: {} has {} elements; got the new shape {} of {}.", shape_, numel(), shape,
-         shape.numel());
-  }
-  Tensor t = detach();
-  t.shape_ = shape;
-  return t;
-}
-
-Tensor Tensor::rows(int64_t begin, int64_t end) const {
-  check_defined("rows", "the tensor", *this);
-  if (rank() == 0 || begin < 0 || end < begin || end > shape_[0]) {
-    fail("rows: expected 0 <= begin <= end <= dim 0 of {}; got begin {} and end {}.", shape_, begin,
-         end);
-  }
-  Tensor t = detach();
-  const int64_t row = shape_.without(0).numel();
-  t.shape_[0] = end - begin;
-  t.data_ = static_cast<char*>(data_) + static_cast<size_t>(begin * row) * size_of(dtype_);
-  return t;
 }
 
 void Tensor::fail_data(DType wanted) const {
@@ -172,6 +143,13 @@ void check_defined(std::string_view op, std::string_view name, const Tensor& x) 
   }
 }
 
+void check_number(std::string_view op, double value, DType dtype) {
+  if (is_float(dtype)) return;
+  if (value != std::trunc(value) || !(value >= -0x1p63 && value < 0x1p63)) {
+    fail("{}: an i64 tensor takes integers; got {}. Hint: x.to(f32).", op, value);
+  }
+}
+
 void check_same_dtype(std::string_view op, std::string_view a_name, const Tensor& a,
                       std::string_view b_name, const Tensor& b) {
   check_defined(op, a_name, a);
@@ -185,7 +163,7 @@ void check_same_dtype(std::string_view op, std::string_view a_name, const Tensor
 void check_bias(std::string_view op, const Tensor& w, const Tensor& b, int64_t n) {
   if (!b.defined()) return;
   check_same_dtype(op, "w", w, "b", b);
-  if (!(b.shape() == Shape{n})) {
+  if (b.shape() != Shape{n}) {
     fail("{}: b must be [{}] for w {}; got {}.", op, n, w.shape(), b.shape());
   }
 }

@@ -67,7 +67,7 @@ class Tensor {
   template <typename T>
   T* mutable_data() {
     check_data(dtype_of<T>());
-    announce_write();
+    bump_version();
     return static_cast<T*>(data_);
   }
   /// The value of a tensor of one element, whatever its dtype.
@@ -75,20 +75,23 @@ class Tensor {
   /// All values, row by row, whatever the dtype.
   std::vector<double> values() const;
 
-  /// In place. Errors: shapes or dtypes that differ; a leaf that requires a gradient unless
-  /// recording is off (NoGrad); a result on the tape.
+  /// In place, and never recorded. Errors: shapes or dtypes that differ; a number that is no
+  /// integer in i64; a target or source that requires a gradient, unless recording is off (NoGrad).
   Tensor& copy_(const Tensor& source);
   Tensor& fill_(double value);
   Tensor& add_(const Tensor& other, double factor = 1);
   Tensor& mul_(double factor);
 
-  /// A copy in new memory / in another dtype; both without history.
+  /// A copy in new memory; dx = dy.
   Tensor clone() const;
+  /// In another dtype, the tensor itself if it has it; dx = dy in x's dtype, none from i64.
+  /// Errors: NaN, or a number that i64 does not hold.
   Tensor to(DType dtype) const;
-  /// Without copying: the same memory in another shape / rows [begin, end) of dim 0 / without
-  /// history. (reshape() and slice() are the ops that record.)
+  /// The same memory in another shape, as reshape(); dx = dy in x's shape.
   Tensor view(const Shape& shape) const;
+  /// The same memory, rows [begin, end) of dim 0; dx = dy there, 0 in the other rows.
   Tensor rows(int64_t begin, int64_t end) const;
+  /// The same memory without history: the one way to cut the tape.
   Tensor detach() const { return Tensor(storage_, data_, shape_, dtype_); }
 
   bool same_memory(const Tensor& other) const { return data_ == other.data_; }
@@ -97,16 +100,16 @@ class Tensor {
     if (!storage_) fail_undefined("version");
     return storage_->version.load(std::memory_order_relaxed);
   }
-  void announce_write() {
-    if (!storage_) fail_undefined("announce_write");
+  void bump_version() {
+    if (!storage_) fail_undefined("bump_version");
     std::atomic<uint32_t>& v = storage_->version;
     v.store(v.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
   }
 
   // ---- autograd (defined in autograd/) ----
 
-  /// Asks for the gradient of this leaf; off, the leaf is frozen: the same leaf still, without a
-  /// gradient. Errors: i64, or a tensor that is a result on the tape.
+  /// Asks for the gradient of this leaf (of a result: retain_grad()); off, the leaf is frozen: the
+  /// same leaf still, without a gradient. Errors: i64; off for a result on the tape.
   Tensor& requires_grad_(bool on = true);
   /// True for a result on the tape, and for a leaf whose gradient is asked for.
   bool requires_grad() const { return meta_ && meta_->requires_grad; }
@@ -133,7 +136,7 @@ class Tensor {
   }
   [[noreturn]] void fail_data(DType wanted) const;
   [[noreturn]] static void fail_undefined(const char* op);
-  void check_in_place(const char* op) const;
+  void check_in_place(const char* op, const Tensor& source = {}) const;
 
   Ref<Storage> storage_;
   Ref<GradMeta> meta_;
@@ -144,6 +147,8 @@ class Tensor {
 
 /// Errors unless the tensor is defined: "relu: x is undefined (moved from, or never set)".
 void check_defined(std::string_view op, std::string_view name, const Tensor& x);
+/// Errors unless the dtype holds the number: i64 takes integers.
+void check_number(std::string_view op, double value, DType dtype);
 /// Errors unless all are defined and of one dtype.
 void check_same_dtype(std::string_view op, std::string_view a_name, const Tensor& a,
                       std::string_view b_name, const Tensor& b);

@@ -146,7 +146,7 @@ EvalMode::~EvalMode() {
 Module& Module::to(DType dtype) {
   if (!is_float(dtype)) fail("to: a model is f32 or f64; got {}.", dtype);
   return replace_tensors([dtype](const Tensor& t) {
-    return !is_float(t.dtype()) || t.dtype() == dtype ? t : t.to(dtype);
+    return !is_float(t.dtype()) || t.dtype() == dtype ? t : t.detach().to(dtype);
   });
 }
 

@@ -130,7 +130,7 @@ class EvalMode {
 template <typename M>
 M clone(M& module) {
   M copy = module;
-  copy.replace_tensors([](const Tensor& t) { return t.clone(); });
+  copy.replace_tensors([](const Tensor& t) { return t.detach().clone(); });
   return copy;
 }
 

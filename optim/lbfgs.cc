@@ -67,7 +67,7 @@ void LBFGS::put(const Vector& w, double t) {
   const double* d = direction_.data<double>();
   size_t at = 0;
   for (NamedTensor& p : parameters_) {
-    p.tensor.announce_write();
+    p.tensor.bump_version();
     visit_float("LBFGS", p.tensor.dtype(), [&]<typename T>(T) {
       T* x = p.tensor.mutable_data<T>();
       for (int64_t i = 0; i < p.tensor.numel(); ++i, ++at) {

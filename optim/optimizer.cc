@@ -129,7 +129,7 @@ void Optimizer::step() {
     Tensor& w = parameters_[i].tensor;
     if (w.grad().defined()) {
       any = true;
-      w.announce_write();
+      w.bump_version();
       steps[i] = update(i, static_cast<double>(++updates_[i]));
       pieces += ceil_div(w.numel(), kStreamGrain);
     }

@@ -27,7 +27,7 @@ Tensor pass(const Tensor& x) {
 
 // y = a + b whose gradients are both dy itself, one memory.
 Tensor both(const Tensor& a, const Tensor& b) {
-  return record("both", a.clone().add_(b.detach()), {a, b}, [](const Tensor& dy, Wants) {
+  return record("both", a.detach().clone().add_(b.detach()), {a, b}, [](const Tensor& dy, Wants) {
     return std::array{dy, dy};
   });
 }
@@ -162,8 +162,10 @@ TEST_CASE("requires_grad_") {
   CHECK_THROWS_WITH_AS(
       y.requires_grad_(false),
       "requires_grad_(false): the tensor [1] is a result of mul. Hint: x.detach().", Error);
-  y.requires_grad_();  // it does already
+  CHECK_FALSE(y.grad().defined());
+  y.requires_grad_();  // a result keeps its gradient then, as a clone() of a leaf should
   backward(y);
+  CHECK(y.grad().values() == Values{1});
   CHECK_FALSE(Tensor::zeros({2}).grad().defined());
 }
 
@@ -354,16 +356,64 @@ TEST_CASE("retain_grad") {
                        Error);
 }
 
-TEST_CASE("detach cuts, and clone() and to() have no history") {
-  const Tensor x = leaf({2});
+TEST_CASE("only detach() cuts the tape") {
+  const Tensor x = leaf({2, 3, 5, 7});
   const Tensor y = x * x;
-  backward(y.detach() * x);
-  CHECK(x.grad().item() == 4);
+  backward(sum(y.detach() * x));
+  CHECK(x.grad().values() == Values{4, 9, 25, 49});
   CHECK_FALSE(y.detach().requires_grad());
   CHECK(y.detach().same_memory(y));
-  CHECK_FALSE(x.clone().requires_grad());
-  CHECK_FALSE(x.to(f64).requires_grad());
-  CHECK_FALSE(x.view({1, 1}).requires_grad());
+  // A forward pass that goes through all of them trains what is before.
+  Tensor(x).zero_grad();
+  const Tensor z = (x * 3).view({2, 2}).clone().to(f32).rows(1, 2).to(f64);
+  CHECK(z.values() == Values{15, 21});
+  backward(sum(z * z));
+  CHECK(x.grad().values() == Values{0, 0, 90, 126});
+  for (const Tensor& t : {x.view({2, 2}), x.clone(), x.to(f32), x.rows(0, 2), x.to(f64)}) {
+    CHECK(t.requires_grad());
+  }
+  // Views share memory; in the same dtype to() is the tensor itself; integers have no gradient.
+  CHECK(x.view({2, 2}).same_memory(x));
+  CHECK(x.rows(0, 1).same_memory(x));
+  CHECK_FALSE(x.clone().same_memory(x));
+  CHECK(node_of(x.to(f64)) == node_of(x));
+  CHECK_FALSE(x.to(i64).requires_grad());
+  const NoGrad no_grad;
+  for (const Tensor& t : {x.view({2, 2}), x.clone(), x.to(f32), x.rows(0, 2)}) {
+    CHECK_FALSE(t.requires_grad());
+  }
+}
+
+TEST_CASE("a view is on the tape: writes to it are seen as those to what it views") {
+  Tensor x = leaf({1, 2, 3, 4});
+  CHECK(message([&] {
+          x.view({2, 2}).fill_(0);
+        }) ==
+        "fill_: the target [2, 2] is a result of reshape on the tape. Hint: y.detach().clone().");
+  CHECK(message([&] { x.rows(0, 1).fill_(0); }) ==
+        "fill_: the target [1] is a result of slice on the tape. Hint: y.detach().clone().");
+  const Tensor y = x * x;  // saves x
+  {
+    const NoGrad no_grad;
+    x.rows(3, 4).fill_(5);
+  }
+  CHECK(x.values() == Values{1, 2, 3, 5});
+  CHECK(message([&] { backward(sum(y)); }) ==
+        "backward through mul: b [4] was changed in place after the op saved it (version 0, now "
+        "1). Hint: change a clone().");
+  // What is written into a plain tensor would be cut off the tape.
+  Tensor plain = Tensor::zeros({4}, f64);
+  for (const Tensor& source : {x, x * 2}) {
+    const std::string text =
+        ": the source [4] requires a gradient, which a write in place does not pass on. Hint: "
+        "source.detach(), or an op that makes a new tensor.";
+    CHECK(message([&] { plain.copy_(source); }) == "copy_" + text);
+    CHECK(message([&] { plain.add_(source); }) == "add_" + text);
+    plain.copy_(source.detach());
+    const NoGrad no_grad;
+    plain.add_(source);
+  }
+  CHECK(plain.values() == Values{4, 8, 12, 20});
 }
 
 TEST_CASE("NoGrad: nested, on its own thread, left by an exception") {
@@ -532,7 +582,7 @@ TEST_CASE("a derivative of the wrong shape, dtype or count") {
 
 TEST_CASE("a gradient in the shape that the input was stretched to is summed") {
   const Tensor x = Tensor::of<double>({1, 2}, {2, 1}).requires_grad_(), b = leaf({5}),
-               s = leaf({3}).view({}).requires_grad_();
+               s = Tensor::scalar(3, f64).requires_grad_();
   const Tensor y =
       record("mine", Tensor::ones({2, 3}, f64), {x, b, s}, [](const Tensor& dy, Wants) {
         return std::array{dy, dy, dy};

@@ -168,6 +168,11 @@ std::map<std::string, Row> rows() {
       {"gather", along("shape gather",
                        [](T x) { return gather(x, 1, Tensor::zeros({x.dim(0), 1}, i64)); })},
 
+      {"view", along("tensor view", [](T x) { return x.view({x.numel()}); })},
+      {"rows", along("tensor rows", [](T x) { return x.rows(0, x.dim(0)); })},
+      {"clone", unary("tensor clone", [](T x) { return x.clone(); })},
+      {"to", unary("tensor to f64", [](T x) { return x.to(f64); })},
+
       {"matmul",
        {"linear matmul",
         [](const Values& v) { return matmul(v[0], v[1]); },
@@ -301,10 +306,17 @@ std::map<std::string, Row> rows() {
   return r;
 }
 
-// The ops that the headers declare. What carries no derivative of its own is for writing ops with.
+// The ops that the headers declare, and those that are members of Tensor. What carries no
+// derivative of its own is for writing ops with.
 std::set<std::string> declared() {
   const std::set<std::string> parts{"scalar_like", "sum_to", "map", "resample"};
   std::set<std::string> names;
+  std::ifstream tensor(RAMP_FIXTURES_DIR "/../../core/tensor.h");
+  for (std::string line; std::getline(tensor, line);) {
+    if (line.starts_with("  Tensor ") && line.ends_with(") const;")) {
+      names.insert(line.substr(9, line.find('(') - 9));
+    }
+  }
   for (const auto& entry :
        std::filesystem::directory_iterator(RAMP_FIXTURES_DIR "/../../autograd")) {
     const std::string file = entry.path().filename().string();

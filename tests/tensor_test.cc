@@ -3,7 +3,14 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <functional>
+#include <map>
 #include <thread>
+
+#include "fixture.h"
+#include "message.h"
+#include "ramp/autograd/backward.h"
+#include "ramp/autograd/gradcheck.h"
 
 using namespace ramp;
 
@@ -103,6 +110,64 @@ TEST_CASE("in place") {
   CHECK(line.values() == Values{0, 0, 1, 2});
 }
 
+TEST_CASE("view, rows, clone and to: PyTorch's to the bit, with their gradients") {
+  using Call = std::function<Tensor(const std::vector<Tensor>&)>;
+  // By the names of fixtures/make_tensor.py.
+  const std::map<std::string, Call> calls{
+      {"view",
+       [](const auto& x) {
+         return x[0].view({4, 3});
+       }},
+      {"view scalar", [](const auto& x) { return x[0].view({}); }},
+      {"rows", [](const auto& x) { return x[0].rows(1, 3); }},
+      {"rows none", [](const auto& x) { return x[0].rows(4, 4); }},
+      {"clone", [](const auto& x) { return x[0].clone(); }},
+      {"to f32", [](const auto& x) { return x[0].to(f32); }},
+      {"to f64", [](const auto& x) { return x[0].to(f64); }},
+  };
+  const int64_t before = live_nodes();
+  size_t cases = 0;
+  for (const Fixture& f : read_fixtures("tensor")) {
+    INFO(f.name);
+    ++cases;
+    const Tensor x = f.tensor("x").requires_grad_();
+    const Tensor y = calls.at(f.name)({x});
+    check_close(y, f.tensor("y"), 0);
+    backward(y, f.tensor("dy"));
+    check_close(x.grad(), f.tensor("dx"), 0);
+    // Linear ops: a long step says as much as a short one, and leaves f32 its digits.
+    const auto in_f64 = [&](const auto& in) { return calls.at(f.name)(in).to(f64); };
+    const GradcheckOptions options{.step = 0.5, .allow_zero = f.name == "rows none"};
+    CHECK(gradcheck(in_f64, {x.detach().to(f64)}, options) == "");
+  }
+  CHECK(cases == 2 * calls.size());
+  CHECK(live_nodes() == before);
+}
+
+TEST_CASE("numbers that i64 does not hold") {
+  Tensor n = Tensor::full({1}, 10, i64);
+  const auto text = [](const char* op, const char* number) {
+    return fmt::format("{}: an i64 tensor takes integers; got {}. Hint: x.to(f32).", op, number);
+  };
+  CHECK(message([&] { n.mul_(1.5); }) == text("mul_", "1.5"));
+  CHECK(message([&] { n.add_(n, 0.5); }) == text("add_", "0.5"));
+  CHECK(message([&] { n.fill_(0.5); }) == text("fill_", "0.5"));
+  CHECK(message([&] { n.fill_(NAN); }) == text("fill_", "nan"));
+  CHECK(message([&] { n.fill_(-INFINITY); }) == text("fill_", "-inf"));
+  CHECK(message([&] { n.fill_(0x1p63); }) == text("fill_", "9.223372036854776e+18"));
+  CHECK(message([&] { Tensor::full({1}, 2.5, i64); }) == text("full", "2.5"));
+  for (const double v : {static_cast<double>(NAN), static_cast<double>(INFINITY), 1e300}) {
+    CHECK_THROWS_AS((void)Tensor::of<double>({0, v}).to(i64), Error);
+  }
+  CHECK(n.values() == Values{10});
+  CHECK(n.version() == 0);
+  CHECK(n.mul_(-3).add_(n, -2).values() == Values{30});
+  CHECK(n.fill_(-0x1p63).values() == Values{-0x1p63});
+  n.mul_(-1);  // sums and products wrap
+  CHECK(n.data<int64_t>()[0] == INT64_MIN);
+  CHECK(Tensor::of<double>({-0x1p63, 1.75, -2.5}).to(i64).values() == Values{-0x1p63, 1, -2});
+}
+
 TEST_CASE("a moved-from tensor is undefined, and assigning to it makes it whole") {
   Tensor x = Tensor::ones({2});
   Tensor y = std::move(x);
@@ -184,7 +249,7 @@ TEST_CASE("reading an undefined tensor is an error everywhere, never a crash") {
            {"hook", [](Tensor& t) { t.hook([](const Tensor& g) { return g; }); }},
            {"backward", [](Tensor& t) { t.backward(); }},
            {"version", [](Tensor& t) { (void)t.version(); }},
-           {"announce_write", [](Tensor& t) { t.announce_write(); }},
+           {"bump_version", [](Tensor& t) { t.bump_version(); }},
        }) {
     INFO(c.op);
     Tensor never, moved = Tensor::ones({1});

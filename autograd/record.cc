@@ -1,0 +1,35 @@
+#include "ramp/autograd/record.h"
+
+#include <algorithm>
+
+namespace ramp {
+
+bool should_record(const Inputs& inputs) {
+  if (!grad_enabled()) return false;
+  for (size_t i = 0; i < inputs.size; ++i)
+    if (inputs[i].requires_grad()) return true;
+  return false;
+}
+
+void connect(Node* node, const char* op, Tensor& y, const Inputs& inputs) {
+  node->op = op;
+  node->shape = y.shape();
+  node->dtype = y.dtype();
+  node->input_count = static_cast<uint32_t>(inputs.size);
+  if (inputs.size > Node::kInlineInputs) node->many_ = new Ref<Node>[inputs.size];
+  Ref<Node>* edges = node->inputs();
+  uint64_t id = Node::last_id;
+  for (size_t i = 0; i < inputs.size; ++i) {
+    Node* input = node_of(inputs[i]);
+    // A leaf that is frozen now gets nothing, even if it thaws before the backward pass.
+    if (input == nullptr || !input->requires_grad) continue;
+    // A result made on another thread may have a higher id than this thread's last.
+    id = std::max(id, input->id);
+    input->refs.fetch_add(1, std::memory_order_relaxed);
+    new (&edges[i]) Ref<Node>(Ref<Node>::adopt(input));  // over a null one
+  }
+  node->id = Node::last_id = id + 1;
+  y.set_meta(Ref<GradMeta>::adopt(node));
+}
+
+}  // namespace ramp

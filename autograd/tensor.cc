@@ -1,0 +1,162 @@
+// The part of Tensor that knows the tape: what core/tensor.h declares and leaves to autograd.
+#include "ramp/core/tensor.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "ramp/autograd/record.h"
+
+namespace ramp {
+namespace {
+
+struct Leaf final : Node {
+  void vjp(const Tensor&, Wants, std::span<Tensor>) override {}
+  void release_saved() override {}
+};
+
+Node& required_node(const Tensor& x, const char* op) {
+  check_defined(op, "the tensor", x);
+  if (!x.requires_grad()) {
+    fail("{}: the tensor {} requires no gradient. Hint: x.requires_grad_() before it is used.", op,
+         x.shape());
+  }
+  return *node_of(x);
+}
+
+}  // namespace
+
+Tensor Tensor::view(const Shape& shape) const {
+  check_defined("view", "the tensor", *this);
+  if (shape.numel() != numel()) {
+    fail("view: {} has {} elements; got the new shape {} of {}.", shape_, numel(), shape,
+         shape.numel());
+  }
+  Tensor y = detach();
+  y.shape_ = shape;
+  return record("reshape", std::move(y), {*this},
+                [from = shape_](const Tensor& dy, Wants) { return dy.view(from); });
+}
+
+Tensor Tensor::rows(int64_t begin, int64_t end) const {
+  check_defined("rows", "the tensor", *this);
+  if (rank() == 0 || begin < 0 || end < begin || end > shape_[0]) {
+    fail("rows: expected 0 <= begin <= end <= dim 0 of {}; got begin {} and end {}.", shape_, begin,
+         end);
+  }
+  Tensor y = detach();
+  const int64_t row = shape_.without(0).numel();
+  y.shape_[0] = end - begin;
+  y.data_ = static_cast<char*>(data_) + static_cast<size_t>(begin * row) * size_of(dtype_);
+  return record("slice", std::move(y), {*this},
+                [begin, end, from = shape_](const Tensor& dy, Wants) {
+                  Tensor dx = Tensor::zeros(from, dy.dtype());
+                  dx.rows(begin, end).copy_(dy);
+                  return dx;
+                });
+}
+
+Tensor Tensor::clone() const {
+  check_defined("clone", "the tensor", *this);
+  Tensor y = empty(shape_, dtype_);
+  std::memcpy(y.data_, data_, static_cast<size_t>(numel()) * size_of(dtype_));
+  return record("clone", std::move(y), {*this}, [](const Tensor& dy, Wants) { return dy; });
+}
+
+Tensor Tensor::to(DType dtype) const {
+  check_defined("to", "the tensor", *this);
+  if (dtype == dtype_) return *this;
+  Tensor y = empty(shape_, dtype);
+  visit_dtype(dtype_, [&]<typename From>(From) {
+    visit_dtype(dtype, [&]<typename To>(To) {
+      const From* from = static_cast<const From*>(data_);
+      std::transform(from, from + numel(), static_cast<To*>(y.data_), [](From v) {
+        if constexpr (std::is_same_v<To, int64_t>) check_number("to", std::trunc(v), i64);
+        return static_cast<To>(v);
+      });
+    });
+  });
+  if (dtype == i64) return y;  // integers have no gradient
+  return record("to", std::move(y), {*this},
+                [from = dtype_](const Tensor& dy, Wants) { return dy.to(from); });
+}
+
+Tensor& Tensor::requires_grad_(bool on) {
+  check_defined("requires_grad_", "the tensor", *this);
+  if (!is_float(dtype_)) {
+    fail("requires_grad_: expected f32 or f64; got {} {}. Hint: x.to(f32).requires_grad_().",
+         dtype_, shape_);
+  }
+  if (meta_ && !node_of(*this)->is_leaf) {
+    if (on) return retain_grad();
+    fail("requires_grad_(false): the tensor {} is a result of {}. Hint: x.detach().", shape_,
+         node_of(*this)->op);
+  }
+  if (meta_) {
+    meta_->requires_grad = on;
+    if (!on) zero_grad();
+  } else if (on) {
+    Leaf* leaf = new (allocate(sizeof(Leaf))) Leaf;
+    leaf->block_bytes = sizeof(Leaf);
+    leaf->op = "leaf";
+    leaf->is_leaf = true;
+    leaf->id = ++Node::last_id;
+    leaf->shape = shape_;
+    leaf->dtype = dtype_;
+    meta_ = Ref<GradMeta>::adopt(leaf);
+  }
+  return *this;
+}
+
+const Tensor& Tensor::grad() const {
+  static const Tensor none{};
+  return meta_ ? node_of(*this)->grad : none;
+}
+
+void Tensor::set_grad(Tensor grad) {
+  Node& node = required_node(*this, "set_grad");
+  if (grad.defined() && (grad.shape() != shape_ || grad.dtype() != dtype_)) {
+    fail("set_grad: the tensor is {} {}; got a gradient of {} {}.", dtype_, shape_, grad.dtype(),
+         grad.shape());
+  }
+  node.grad = grad.detach();
+  node.grad_used = false;
+}
+
+void Tensor::zero_grad() {
+  if (!meta_) return;
+  node_of(*this)->grad = {};
+  node_of(*this)->grad_used = false;
+}
+
+Tensor& Tensor::retain_grad() {
+  required_node(*this, "retain_grad").retains_grad = true;
+  return *this;
+}
+
+Tensor& Tensor::hook(std::function<Tensor(const Tensor&)> f) {
+  Node& node = required_node(*this, "hook");
+  if (!node.hooks) node.hooks = new std::vector<std::function<Tensor(const Tensor&)>>;
+  node.hooks->push_back(std::move(f));
+  return *this;
+}
+
+void Tensor::check_in_place(const char* op, const Tensor& source) const {
+  check_defined(op, "the target", *this);
+  if (!grad_enabled()) return;
+  if (source.requires_grad()) {
+    fail(
+        "{}: the source {} requires a gradient, which a write in place does not pass on. Hint: "
+        "source.detach(), or an op that makes a new tensor.",
+        op, source.shape_);
+  }
+  if (!requires_grad()) return;
+  if (node_of(*this)->is_leaf) {
+    fail("{}: the target {} requires a gradient and recording is on. Hint: put NoGrad around it.",
+         op, shape_);
+  }
+  fail("{}: the target {} is a result of {} on the tape. Hint: y.detach().clone().", op, shape_,
+       node_of(*this)->op);
+}
+
+}  // namespace ramp
