@@ -13,80 +13,129 @@
 namespace ramp {
 namespace {
 
-// x [.., c] as `rows` of n = c repeats columns: rows of channels side by side, to fill the vectors.
-struct Columns {
-  int64_t c, repeats = 1, rows, n, height;
+// The rows that a thread takes at a time, where each is normalized by itself.
+int64_t row_grain(int64_t n) {
+  return std::clamp<int64_t>(kStreamGrain / std::max<int64_t>(n, 1), 1, 64);
+}
 
-  explicit Columns(const Tensor& x)
-      : c(x.shape().last()), rows(x.shape().without(x.rank() - 1).numel()) {
-    const int lanes = x.dtype() == f32 ? kernels<float>().lanes : kernels<double>().lanes;
-    for (; c * repeats % (4 * lanes) && c * repeats < 1024 && rows && rows % 2 == 0; rows /= 2) {
+// x as [samples, rows, groups, width]: what is normalized together is one group of one sample, all
+// its rows. Rows lie side by side as one row of n columns where that fills the vectors.
+struct Layout {
+  int64_t samples, rows, groups, width;
+  int64_t repeats = 1, n, height, pieces;
+
+  Layout(DType dtype, int64_t samples, int64_t rows, int64_t groups, int64_t width)
+      : samples(samples), rows(rows), groups(groups), width(width) {
+    const int lanes = dtype == f32 ? kernels<float>().lanes : kernels<double>().lanes;
+    const int64_t c = groups * width;
+    for (int64_t r = rows; r && r % 2 == 0 && c * repeats % (4 * lanes) && c * repeats < 1024;
+         r /= 2) {
       repeats *= 2;
     }
     n = c * repeats;
     height = std::max<int64_t>(16, 2048 / std::max<int64_t>(n, 1));  // of a piece: it stays in L1
+    pieces = ceil_div(rows / repeats, height);
   }
-  // [list, n]: f64 values [c] for every column, in x's dtype
-  Tensor constants(const std::vector<Tensor>& list, DType dtype) const {
-    Tensor k = Tensor::empty({static_cast<int64_t>(list.size()), repeats, c}, dtype);
-    for (int64_t i = 0; i < k.dim(0); ++i) {
-      k.rows(i, i + 1).copy_((Tensor::zeros({1, repeats, c}, f64) + list[i]).to(dtype));
+  double together() const { return static_cast<double>(rows * width); }
+  bool of_rows() const { return rows == 1 && groups == 1 && width > 1; }
+  Tensor view(const Tensor& x) const { return reshape(x, {samples, rows, groups, width}); }
+  // [groups, width], f64, of a tensor [channels]
+  Tensor channels(const Tensor& v) const { return v.detach().to(f64).view({groups, width}); }
+
+  // [samples, list, n]: values [samples, groups, width or 1] for every column, in x's dtype
+  Tensor constants(std::vector<Tensor> list, DType dtype) const {
+    for (Tensor& v : list) {
+      v = broadcast_to(unsqueeze(v.to(dtype), 1), {samples, repeats, groups, width});
     }
-    return k;
+    return stack(list, 1);
   }
-  // f(offset of the first element, rows, piece)
+  // f(sample, offset of the first element, rows, piece)
   template <typename F>
   void for_pieces(F f) const {
-    parallel_for(rows, height,
-                 [&](int64_t begin, int64_t end) { f(begin * n, end - begin, begin / height); });
+    parallel_for(samples * pieces, std::max<int64_t>(1, 2048 / std::max<int64_t>(1, rows * n)),
+                 [&](int64_t begin, int64_t end) {
+                   for (int64_t p = begin; p < end; ++p) {
+                     const int64_t row = p % pieces * height, all = rows / repeats;
+                     f(p / pieces, (p / pieces * all + row) * n, std::min(height, all - row), p);
+                   }
+                 });
   }
-  // The sums of each channel's two values in what piece(offset, rows, part) writes to part [2, n].
+  // The sums [samples, groups, width] of two values for each channel, in what piece(sample, offset,
+  // rows, part) writes to part [2, n].
   template <typename Piece>
   std::array<Tensor, 2> sums(Piece piece) const {
-    Tensor parts = Tensor::empty({(rows + height - 1) / height, 2, repeats, c}, f64);
+    Tensor parts = Tensor::empty({samples, pieces, 2, repeats, groups, width}, f64);
     double* part = parts.mutable_data<double>();
-    for_pieces([&](int64_t at, int64_t count, int64_t p) { piece(at, count, part + 2 * n * p); });
-    const Tensor s = sum(sum(parts, {0}), {1});
-    return {s.rows(0, 1).view({c}), s.rows(1, 2).view({c})};
+    for_pieces([&](int64_t sample, int64_t at, int64_t count, int64_t p) {
+      piece(sample, at, count, part + 2 * n * p);
+    });
+    Tensor total = Tensor::empty({samples, 2, n}, f64);
+    Tensor s = Tensor::empty({2, samples, groups, width}, f64);
+    double *all = total.mutable_data<double>(), *to = s.mutable_data<double>();
+    const int64_t c = groups * width;
+    const auto add = kernels<double>().sum_cols;
+    parallel_for(samples, row_grain(n), [=, this](int64_t i, int64_t end) {
+      for (; i < end; ++i) {
+        add(pieces, 2 * n, part + i * pieces * 2 * n, 2 * n, all + 2 * i * n);
+        add(repeats, c, all + 2 * i * n, c, to + i * c);
+        add(repeats, c, all + (2 * i + 1) * n, c, to + (samples + i) * c);
+      }
+    });
+    return {s.rows(0, 1).view({samples, groups, width}),
+            s.rows(1, 2).view({samples, groups, width})};
   }
 };
 
 struct Statistics {
-  Tensor mean, var;  // f64 [c]
+  Tensor mean, var;  // f64 [samples, groups, 1]
 };
-// From the moments about a rough mean (that of rows from all over x): an offset costs no digits.
-Statistics statistics(const Tensor& x) {
-  const Columns p(x);
+// From the moments about a rough mean (that of some rows of each sample): an offset costs no
+// digits.
+Statistics statistics(const Tensor& x, const Layout& l) {
   const DType t = x.dtype();
-  Tensor rough = Tensor::zeros({p.repeats, p.c}, f64);
-  if (x.numel() == 0) return {mean(rough, {0}), mean(rough, {0})};
-  return visit_float("norm", t, [&]<typename T>(T) {
+  Statistics s{Tensor::zeros({l.samples, l.groups, 1}, f64),
+               Tensor::zeros({l.samples, l.groups, 1}, f64)};
+  if (x.numel() == 0) return s;
+  visit_float("norm", t, [&]<typename T>(T) {
     const Kernels<T>& k = kernels<T>();
     const T* from = x.data<T>();
-    const int64_t some = std::min<int64_t>(p.rows, 64);
-    k.sum_cols(some, p.n, from, p.rows / some * p.n, rough.mutable_data<double>());
-    const Tensor about = (mean(rough, {0}) / static_cast<double>(some)).to(t).to(f64);
-    const Tensor m = p.constants({about}, t);
-    const auto [first, second] = p.sums([&](int64_t at, int64_t rows, double* part) {
-      k.moments_cols[0](rows, p.n, m.data<T>(), from + at, nullptr, part);
+    if (l.of_rows()) {
+      double *mean = s.mean.mutable_data<double>(), *var = s.var.mutable_data<double>();
+      parallel_for(l.samples, row_grain(l.width), [&](int64_t begin, int64_t end) {
+        k.moments_rows(end - begin, l.n, from + begin * l.n, mean + begin, var + begin);
+      });
+      return;
+    }
+    Tensor rough = Tensor::zeros({l.samples, l.repeats, l.groups, l.width}, f64);
+    double* to = rough.mutable_data<double>();
+    const int64_t all = l.rows / l.repeats, some = std::min<int64_t>(all, 64);
+    parallel_for(l.samples, 1, [&](int64_t sample, int64_t) {
+      k.sum_cols(some, l.n, from + sample * all * l.n, all / some * l.n, to + sample * l.n);
     });
-    const double n = static_cast<double>(p.rows * p.repeats);
-    const Tensor off = first / n;
-    return Statistics{about + off, maximum(second / n - off * off, Tensor::scalar(0, f64))};
+    const Tensor about =
+        mean(mean(rough, {1}) / static_cast<double>(some), {2}, {.keepdims = true}).to(t).to(f64);
+    const Tensor m = l.constants({about}, t);
+    const auto [first, second] =
+        l.sums([&](int64_t sample, int64_t at, int64_t rows, double* part) {
+          k.moments_cols[0](rows, l.n, m.data<T>() + sample * l.n, from + at, nullptr, part);
+        });
+    const Tensor off = sum(first, {2}, {.keepdims = true}) / l.together();
+    const Tensor square = sum(second, {2}, {.keepdims = true}) / l.together();
+    s = {about + off, maximum(square - off * off, Tensor::scalar(0, f64))};
   });
+  return s;
 }
 
-// The power of two for each column that brings it to values about 1, if its variance is too large
-// or too small to be squared in x's dtype; undefined if there is no such column.
-Tensor scale_to_one(const Tensor& x, const Tensor& var, double eps) {
+// The power of two [samples, 1, groups, 1] that brings each group to values about 1, if its
+// variance is too large or too small to be squared in x's dtype; undefined if there is no such
+// group.
+Tensor scale_to_one(const Tensor& x, const Layout& l, const Tensor& var, double eps) {
   const double largest = x.dtype() == f32 ? 1e30 : 1e200;
   const auto ordinary = [=](double v) { return v + eps >= 1 / largest && v <= largest; };
   const double* v = var.data<double>();
   if (std::all_of(v, v + var.numel(), ordinary)) return {};
-  std::vector<int> rows;
-  for (int i = 0; i < x.rank() - 1; ++i) rows.push_back(i);
-  const Tensor peak = max(abs(x.detach()), rows).to(f64);
-  Tensor scale = Tensor::ones(var.shape(), f64);
+  const Tensor peak = max(abs(l.view(x.detach())), {1, 3}, {.keepdims = true}).to(f64);
+  Tensor scale = Tensor::ones(peak.shape(), f64);
   const double* m = peak.data<double>();
   double* s = scale.mutable_data<double>();
   const int limit = x.dtype() == f32 ? 126 : 1022;
@@ -97,57 +146,114 @@ Tensor scale_to_one(const Tensor& x, const Tensor& var, double eps) {
   return scale;
 }
 
-// y = f(gamma xhat + beta) by this mean and std, which are constants if `fixed`.
-Tensor normalize(const char* op, const Tensor& x, const Tensor& gamma, const Tensor& beta,
-                 const Tensor& mean, const Tensor& std, bool fixed, const Activation& f) {
-  const Columns p(x);
+// y = gamma xhat + beta for rows that are normalized by themselves: normalize() in one pass.
+Tensor normalize_rows(const char* op, const Tensor& x, const Layout& l, const Tensor& gamma,
+                      const Tensor& beta, const Tensor& mean, const Tensor& sigma) {
   const DType t = x.dtype();
-  // z = (x - mean) scale + shift, where mean is rounded by `off`: shift makes up for it.
-  const Tensor invstd = 1 / std, off = mean - mean.to(t).to(f64);
-  const Tensor scale = gamma.defined() ? gamma.detach().to(f64) * invstd : invstd;
-  const Tensor shift =
-      (beta.defined() ? beta.detach().to(f64) : Tensor::scalar(0, f64)) - off * scale;
-  const Tensor k = p.constants({mean, scale, shift}, t);
+  const int64_t n = l.width, grain = row_grain(n);
+  // xhat = (x - k0) k1 + k2, k [rows, 3]
+  const Tensor m = mean.to(t),
+               k = concat({m, (1 / sigma).to(t), ((m.to(f64) - mean) / sigma).to(t)}, 2);
+  const Tensor w = gamma.defined() ? gamma : Tensor::ones({n}, t);
+  const Tensor b = beta.defined() ? beta : Tensor::zeros({n}, t);
   Tensor y = Tensor::empty(x.shape(), t);
   visit_float(op, t, [&]<typename T>(T) {
-    const T* from = x.data<T>();
+    const T *from = x.data<T>(), *c = k.data<T>(), *scale = w.data<T>(), *shift = b.data<T>();
     T* to = y.mutable_data<T>();
-    p.for_pieces([&](int64_t at, int64_t rows, int64_t) {
-      kernels<T>().affine_cols[0](rows, p.n, k.data<T>(), from + at, nullptr, to + at);
-      if (!f.is_identity()) f.f_block(rows * p.n, to + at, to + at);
+    parallel_for(l.samples, grain, [=](int64_t i, int64_t end) {
+      kernels<T>().affine_rows(end - i, n, c + 3 * i, scale, shift, from + i * n, to + i * n);
+    });
+  });
+  return record(op, y, {x, gamma, beta},
+                [=, x = Saved(x, "x"), w = Saved(w, "gamma")](const Tensor& dy, Wants want) {
+                  Tensor dx = Tensor::empty(dy.shape(), t);
+                  Tensor parts = Tensor::empty({ceil_div(l.samples, grain), 2, n}, t);
+                  visit_float(op, t, [&]<typename T>(T) {
+                    const T *from = x.get().template data<T>(), *g = dy.data<T>();
+                    const T *c = k.data<T>(), *scale = w.get().template data<T>();
+                    T *to = dx.mutable_data<T>(), *part = parts.mutable_data<T>();
+                    parallel_for(l.samples, grain, [=](int64_t i, int64_t end) {
+                      kernels<T>().norm_rows_vjp(end - i, n, c + 3 * i, scale, from + i * n,
+                                                 g + i * n, to + i * n, part + i / grain * 2 * n);
+                    });
+                  });
+                  const Tensor s = want[1] || want[2] ? sum(parts, {0}) : Tensor();
+                  return std::array{dx, want[1] ? s.rows(0, 1).view({n}) : Tensor(),
+                                    want[2] ? s.rows(1, 2).view({n}) : Tensor()};
+                });
+}
+
+// y = f(z), z = gamma xhat + beta, xhat = (x - mean) / sigma, by this mean and sigma = sqrt(var +
+// eps), [samples, groups, 1], which are constants if `fixed`.
+//
+// Backwards, with dz = dy f'(z); mean and sigma, too, are functions of the n values x that are
+// normalized together, dmean/dx = 1 / n and dsigma/dx = xhat / n:
+//   dbeta  = sum dz
+//   dgamma = sum dz xhat
+//   dxhat  = gamma dz
+//   dmean  = -sum dxhat / sigma
+//   dsigma = -sum dxhat xhat / sigma
+//   dx     = dxhat / sigma + dmean / n + dsigma xhat / n
+//          = (dxhat - mean(dxhat) - xhat mean(dxhat xhat)) / sigma
+// The kernels take constants of each column: z = (x - m) k1 + k2, dx = (x - m) k1 + k2 + dz k3. m
+// is the mean as x's dtype rounds it; `rest`, what is lost by that, goes into k2.
+Tensor normalize(const char* op, const Tensor& x, const Layout& l, const Tensor& gamma,
+                 const Tensor& beta, const Tensor& mean, const Tensor& sigma, bool fixed,
+                 const Activation& f) {
+  if (l.of_rows()) return normalize_rows(op, x, l, gamma, beta, mean, sigma);
+  const DType t = x.dtype();
+  const Tensor invstd = 1 / sigma, rest = mean - mean.to(t).to(f64);
+  const Tensor scale = gamma.defined() ? l.channels(gamma) * invstd : invstd;
+  const Tensor shift = (beta.defined() ? l.channels(beta) : Tensor::scalar(0, f64)) - rest * scale;
+  const Tensor k = l.constants({mean, scale, shift}, t);
+  Tensor y = Tensor::empty(x.shape(), t);
+  visit_float(op, t, [&]<typename T>(T) {
+    const T *from = x.data<T>(), *constants = k.data<T>();
+    T* to = y.mutable_data<T>();
+    l.for_pieces([&](int64_t sample, int64_t at, int64_t rows, int64_t) {
+      kernels<T>().affine_cols[0](rows, l.n, constants + sample * 3 * l.n, from + at, nullptr,
+                                  to + at);
+      if (!f.is_identity()) f.f_block(rows * l.n, to + at, to + at);
     });
   });
   auto vjp = [=, x = Saved(x, "x")](const Tensor& dy, Wants want) {
     std::array<Tensor, 3> dx;
     visit_float(op, t, [&]<typename T>(T) {
-      const auto& affine = kernels<T>().affine_cols;
-      const bool direct = f.is_identity();
-      // dz is made piece by piece, from z computed again, and lies where dx will.
-      Tensor d = want[0] || !direct ? Tensor::empty(dy.shape(), t) : Tensor();
-      T* to = d.defined() ? d.mutable_data<T>() : nullptr;
-      const T *from = x.get().template data<T>(), *g = dy.data<T>(), *dz = direct ? g : to;
-      const auto [dbeta, products] = p.sums([&](int64_t at, int64_t rows, double* part) {
-        if (!direct) {
-          Tensor again = Tensor::empty({rows * p.n}, t);
-          T* z = again.mutable_data<T>();
-          affine[0](rows, p.n, k.data<T>(), from + at, nullptr, z);
-          if (!f.derives_from_x()) f.f_block(rows * p.n, z, z);
-          f.vjp_block(rows * p.n, z, g + at, to + at);
-        }
-        kernels<T>().moments_cols[1](rows, p.n, k.data<T>(), from + at, dz + at, part);
-      });
-      const Tensor dgamma = (products - off * dbeta) * invstd;
-      if (want[1]) dx[1] = dgamma.to(t);
-      if (want[2]) dx[2] = dbeta.to(t);
+      const Kernels<T>& kernel = kernels<T>();
+      const T *from = x.get().template data<T>(), *g = dy.data<T>();
+      // dz is made piece by piece, from z computed again, and lies where dx will; or it is dy.
+      const bool dz_is_dy = f.is_identity();
+      Tensor dz_then_dx = want[0] || !dz_is_dy ? Tensor::empty(dy.shape(), t) : Tensor();
+      T* to = dz_then_dx.defined() ? dz_then_dx.mutable_data<T>() : nullptr;
+      const T* dz = dz_is_dy ? g : to;
+      const auto [sum_dz, moment] =
+          l.sums([&](int64_t sample, int64_t at, int64_t rows, double* part) {
+            const T* constants = k.data<T>() + sample * 3 * l.n;
+            if (!dz_is_dy) {
+              Tensor again = Tensor::empty({rows * l.n}, t);
+              T* z = again.mutable_data<T>();
+              kernel.affine_cols[0](rows, l.n, constants, from + at, nullptr, z);
+              if (!f.derives_from_x()) f.f_block(rows * l.n, z, z);
+              f.vjp_block(rows * l.n, z, g + at, to + at);
+            }
+            kernel.moments_cols[1](rows, l.n, constants, from + at, dz + at, part);
+          });
+      const Tensor sum_dz_xhat = (moment - rest * sum_dz) * invstd;
+      if (want[1]) dx[1] = sum(sum_dz_xhat, {0}).to(t).view({l.groups * l.width});
+      if (want[2]) dx[2] = sum(sum_dz, {0}).to(t).view({l.groups * l.width});
       if (!want[0]) return;
-      // dx = scale (dz - mean(dz) - (x - mean) invstd mean(dz xhat))
-      const double n = fixed ? INFINITY : static_cast<double>(p.rows * p.repeats);
-      const Tensor slope = -(scale * invstd * dgamma / n);
-      const Tensor back = p.constants({mean, slope, -(slope * off) - scale * dbeta / n, scale}, t);
-      p.for_pieces([&](int64_t at, int64_t rows, int64_t) {
-        affine[1](rows, p.n, back.data<T>(), from + at, dz + at, to + at);
+      const double inverse_n = fixed ? 0 : 1 / l.together();  // fixed: no terms with means
+      const auto mean_of = [&](const Tensor& s) {
+        return sum(s, {2}, {.keepdims = true}) * inverse_n;
+      };
+      const Tensor a = mean_of(scale * sum_dz), b = mean_of(scale * sum_dz_xhat);  // both / sigma
+      const Tensor slope = -(b * invstd);
+      const Tensor back = l.constants({mean, slope, -(slope * rest) - a, scale}, t);
+      l.for_pieces([&](int64_t sample, int64_t at, int64_t rows, int64_t) {
+        kernel.affine_cols[1](rows, l.n, back.data<T>() + sample * 4 * l.n, from + at, dz + at,
+                              to + at);
       });
-      dx[0] = d;
+      dx[0] = dz_then_dx;
     });
     return dx;
   };
@@ -155,34 +261,41 @@ Tensor normalize(const char* op, const Tensor& x, const Tensor& gamma, const Ten
 }
 
 // The same by x's own mean and variance, which it leaves in s.
-Tensor normalize(const char* op, const Tensor& x, const Tensor& gamma, const Tensor& beta,
-                 Statistics& s, double eps, const Activation& f) {
-  s = statistics(x);
-  const Tensor k = scale_to_one(x, s.var, eps);
-  if (!k.defined()) return normalize(op, x, gamma, beta, s.mean, sqrt(s.var + eps), false, f);
-  const Tensor scaled = x * k.to(x.dtype()), root = std::sqrt(eps) * k;
-  const Statistics of = statistics(scaled);
+Tensor normalize(const char* op, const Tensor& x, const Layout& l, const Tensor& gamma,
+                 const Tensor& beta, Statistics& s, double eps, const Activation& f) {
+  s = statistics(x, l);
+  const Tensor unit = scale_to_one(x, l, s.var, eps);
+  if (!unit.defined()) return normalize(op, x, l, gamma, beta, s.mean, sqrt(s.var + eps), false, f);
+  const Shape& shape = x.shape();
+  const Tensor scaled = reshape(l.view(x) * unit.to(x.dtype()), {shape.begin(), shape.end()});
+  const Statistics of = statistics(scaled, l);
+  const Tensor k = unit.view(s.var.shape()), root = std::sqrt(eps) * k;
   s = {of.mean / k, of.var / k / k};
-  return normalize(op, scaled, gamma, beta, of.mean, sqrt(of.var + root * root), false, f);
+  return normalize(op, scaled, l, gamma, beta, of.mean, sqrt(of.var + root * root), false, f);
 }
 
 void check_eps(const char* op, double eps) {
   if (!(eps >= 0 && eps < INFINITY)) fail("{}: expected eps >= 0, finite; got {}.", op, eps);
 }
+// gamma and its kin are of the last axes of x, one for batch and group norm.
 void check(const char* op, const Tensor& x,
-           std::initializer_list<std::pair<const char*, Input>> channels) {
+           std::initializer_list<std::pair<const char*, Input>> channels, int axes = 1) {
   check_defined(op, "x", x);
   visit_float(op, x.dtype(), [](auto) {});
   if (x.rank() < 2) {
     fail("{}: expected x of at least two axes, channels last; got {}. Hint: reshape it to [n, c].",
          op, x.shape());
   }
+  if (axes < 1 || axes >= x.rank()) {
+    fail("{}: expected axes in 1..{} for x {}; got {}.", op, x.rank() - 1, x.shape(), axes);
+  }
+  const Shape last(x.shape().end() - axes, axes);
   for (const auto& [name, input] : channels) {
     const Tensor& v = *input.tensor;
     if (v.defined()) check_same_dtype(op, "x", x, name, v);
-    if (v.defined() && !(v.shape() == Shape{x.shape().last()})) {
-      fail("{}: {} must be [{}] for x {}; got {}. Hint: channels are the last axis.", op, name,
-           x.shape().last(), x.shape(), v.shape());
+    if (v.defined() && v.shape() != last) {
+      fail("{}: {} must be {} for x {}; got {}. Hint: channels are the last axis.", op, name, last,
+           x.shape(), v.shape());
     }
   }
 }
@@ -198,12 +311,14 @@ Tensor batch_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta, Tens
   if (!(options.momentum >= 0 && options.momentum <= 1)) {
     fail("{}: expected momentum in 0..1; got {}.", op, options.momentum);
   }
-  const double n = static_cast<double>(x.shape().without(x.rank() - 1).numel());
+  const int64_t n = x.shape().without(x.rank() - 1).numel(), channels = x.dim(-1);
+  const Layout layout(x.dtype(), 1, n, channels, 1);
   const bool tracks = running_mean.defined() && running_var.defined();
   if (!options.training) {
     if (!tracks) fail("{}: expected running statistics outside training; got undefined ones.", op);
-    return normalize(op, x, gamma, beta, running_mean.to(f64).clone(),
-                     sqrt(running_var.to(f64) + options.eps), true, activation);
+    const Tensor mean = running_mean.to(f64).clone().view({1, channels, 1});
+    const Tensor var = running_var.to(f64).view({1, channels, 1});
+    return normalize(op, x, layout, gamma, beta, mean, sqrt(var + options.eps), true, activation);
   }
   if (n == 1) {
     fail(
@@ -212,20 +327,28 @@ Tensor batch_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta, Tens
         op, x.shape());
   }
   Statistics s;
-  const Tensor y = normalize(op, x, gamma, beta, s, options.eps, activation);
+  const Tensor y = normalize(op, x, layout, gamma, beta, s, options.eps, activation);
   if (const double r = options.momentum; tracks && n > 0) {
-    running_mean.mul_(1 - r).add_(s.mean.to(x.dtype()), r);
-    running_var.mul_(1 - r).add_((s.var * (n / (n - 1))).to(x.dtype()), r);
+    const double unbiased = static_cast<double>(n) / static_cast<double>(n - 1);
+    running_mean.mul_(1 - r).add_(s.mean.view({channels}).to(x.dtype()), r);
+    running_var.mul_(1 - r).add_((s.var * unbiased).view({channels}).to(x.dtype()), r);
   }
   return y;
 }
 
-Tensor layer_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta, double eps) {
-  check("layer_norm", x, {{"gamma", gamma}, {"beta", beta}});
-  check_eps("layer_norm", eps);
+Tensor layer_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta,
+                  LayerNormOptions options) {
+  const char* op = "layer_norm";
+  check(op, x, {{"gamma", gamma}, {"beta", beta}}, options.axes);
+  check_eps(op, options.eps);
   const Shape& shape = x.shape();
-  const Tensor rows = reshape(x, {shape.without(x.rank() - 1).numel(), shape.last()});
-  return reshape(group_norm(rows, 1, gamma, beta, eps), {shape.begin(), shape.end()});
+  const int64_t rows = Shape(shape.begin(), x.rank() - options.axes).numel();
+  const int64_t n = Shape(shape.end() - options.axes, options.axes).numel();
+  const auto flat = [](const Tensor& v) { return v.defined() ? reshape(v, {v.numel()}) : v; };
+  Statistics s;
+  const Tensor y = normalize(op, reshape(x, {rows, n}), Layout(x.dtype(), rows, 1, 1, n),
+                             flat(gamma), flat(beta), s, options.eps, Identity{});
+  return reshape(y, {shape.begin(), shape.end()});
 }
 
 Tensor group_norm(const Tensor& x, int64_t groups, const Tensor& gamma, const Tensor& beta,
@@ -238,13 +361,16 @@ Tensor group_norm(const Tensor& x, int64_t groups, const Tensor& gamma, const Te
     fail("{}: expected a number of groups that divides the {} channels of x {}; got {}.", op,
          channels, x.shape(), groups);
   }
-  // What is normalized together becomes a column, and goes back.
-  const int64_t c = channels / groups, places = x.numel() / std::max<int64_t>(1, n * channels);
-  const Tensor split = permute(reshape(x, {n, places, groups, c}), {1, 3, 0, 2});
-  const Tensor columns = reshape(split, {places * c, n * groups});
+  const int64_t rows = x.numel() / std::max<int64_t>(1, n * channels);
+  const int64_t width = channels / groups;
   Statistics s;
-  Tensor y = normalize(op, columns, {}, {}, s, eps, Identity{});
-  y = permute(reshape(y, {places, c, n, groups}), {2, 0, 3, 1});
+  if (rows > 1 || groups == 1) {
+    return normalize(op, x, Layout(x.dtype(), n, rows, groups, width), gamma, beta, s, eps,
+                     Identity{});
+  }
+  // Groups are rows by themselves.
+  Tensor y = normalize(op, reshape(x, {n * groups, width}),
+                       Layout(x.dtype(), n * groups, 1, 1, width), {}, {}, s, eps, Identity{});
   y = reshape(y, {x.shape().begin(), x.shape().end()});
   if (gamma.defined()) y = y * gamma;
   return beta.defined() ? y + beta : y;

@@ -26,9 +26,17 @@ struct BatchNormOptions {
 Tensor batch_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta, Tensor& running_mean,
                   Tensor& running_var, BatchNormOptions options = {},
                   const Activation& activation = Identity{});
-/// Each row of x [.., c] by itself. Source: Ba, Kiros and Hinton (2016), eq. 3 and 4.
+
+struct LayerNormOptions {
+  int axes = 1;  // the last ones
+  double eps = 1e-5;
+};
+
+/// Each row of x [.., c] by itself; with several axes, all values that share the first ones: gamma
+/// and beta have the sizes of the last `axes` then. Errors: axes outside 1..rank-1.
+/// Source: Ba, Kiros and Hinton (2016), eq. 3 and 4.
 Tensor layer_norm(const Tensor& x, const Tensor& gamma = {}, const Tensor& beta = {},
-                  double eps = 1e-5);
+                  LayerNormOptions options = {});
 /// Each of `groups` groups of neighbouring channels of each sample of x [n, .., c] by itself.
 /// Errors: groups do not divide c. Source: Wu and He (2018), eq. 7.
 Tensor group_norm(const Tensor& x, int64_t groups, const Tensor& gamma = {},

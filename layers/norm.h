@@ -61,7 +61,9 @@ using BatchNorm2d = BatchNorm;
 /// y = layer_norm(x), x [.., channels].
 struct LayerNorm final : Norm {
   explicit LayerNorm(int64_t channels, NormOptions options = {}) : Norm(channels, options) {}
-  Tensor forward(const Tensor& x) override { return layer_norm(x, weight, bias, options.eps); }
+  Tensor forward(const Tensor& x) override {
+    return layer_norm(x, weight, bias, {.eps = options.eps});
+  }
   std::string describe() const override { return fmt::format("LayerNorm({})", channels); }
 };
 

@@ -95,11 +95,12 @@ TEST_CASE("layer norm and group norm are PyTorch's") {
     if (!layer && f.name.rfind("group_norm", 0) != 0) continue;
     ++cases;
     const Tensor x = f.leaf("x"), gamma = leaf_or_none(f, "gamma"), beta = leaf_or_none(f, "beta");
-    const Tensor y = layer ? layer_norm(x, gamma, beta)
+    const int axes = f.has("axes") ? static_cast<int>(f.number("axes")) : 1;
+    const Tensor y = layer ? layer_norm(x, gamma, beta, {.axes = axes})
                            : group_norm(x, static_cast<int64_t>(f.number("groups")), gamma, beta);
     check_gradients(f, x, gamma, beta, y);
   }
-  CHECK(cases == 44);
+  CHECK(cases == 60);
 }
 
 TEST_CASE("the derivatives, and no node is left behind") {
@@ -132,6 +133,47 @@ TEST_CASE("the derivatives, and no node is left behind") {
     }
   }
   CHECK(live_nodes() == before);
+}
+
+TEST_CASE("layer and group norm of every width are the formula") {
+  for (const DType dtype : {f32, f64}) {
+    const double t = dtype == f32 ? 3e-5 : 1e-12;
+    for (const Shape& shape : {Shape{5, 2}, Shape{9, 7}, Shape{3, 15}, Shape{70, 16}, Shape{3, 33},
+                               Shape{2, 130}, Shape{2, 1001}, Shape{6, 3, 4}, Shape{4, 5, 3, 6},
+                               Shape{3, 12, 12, 8}, Shape{2, 30, 30, 24}}) {
+      INFO(name_of(dtype), " ", shape.str());
+      const int64_t c = shape.last();
+      const Tensor x = random(shape, 1, dtype, 2).requires_grad_(), dy = random(shape, 2, dtype);
+      const Tensor gamma = random({c}, 3, dtype).requires_grad_();
+      const Tensor beta = random({c}, 4, dtype).requires_grad_();
+      const auto gradients = [&](const Tensor& y) {
+        backward(y, dy);
+        std::array out{y.detach(), x.grad(), gamma.grad(), beta.grad()};
+        for (Tensor leaf : {x, gamma, beta}) leaf.zero_grad();
+        return out;
+      };
+      // Of [n, rows, groups, width], together over the last axis or over the second and the last.
+      const auto formula = [&](const std::vector<int64_t>& as, const Axes& axes) {
+        const Tensor v = reshape(x, as), centered = v - mean(v, axes, {.keepdims = true});
+        const Tensor var = mean(centered * centered, axes, {.keepdims = true});
+        return reshape(centered / sqrt(var + 1e-5), {shape.begin(), shape.end()}) * gamma + beta;
+      };
+      const auto check = [&](const Tensor& y, const Tensor& right) {
+        const auto a = gradients(y), b = gradients(right);
+        for (size_t i = 0; i < a.size(); ++i) {
+          INFO(i);
+          check_close(a[i], b[i], i == 0 ? t : 20 * t);
+        }
+      };
+      const int64_t n = shape[0], rows = shape.numel() / n / c;
+      check(layer_norm(x, gamma, beta), formula({n * rows, c}, {1}));
+      for (const int64_t groups : {int64_t{1}, int64_t{2}, int64_t{3}, c / 2}) {
+        if (groups == 0 || c % groups) continue;
+        INFO(groups, " groups");
+        check(group_norm(x, groups, gamma, beta), formula({n, rows, groups, c / groups}, {1, 3}));
+      }
+    }
+  }
 }
 
 TEST_CASE("over many blocks it is the formula") {
@@ -210,7 +252,7 @@ TEST_CASE("values whose squares are too large or too small: as others, in units 
         Tensor mean = Tensor::zeros({6}, dtype), var = Tensor::zeros({6}, dtype);
         const Tensor y = kind == 0
                              ? batch_norm(leaf, gamma, {}, mean, var, {.momentum = 1, .eps = eps})
-                         : kind == 1 ? layer_norm(leaf, gamma, {}, eps)
+                         : kind == 1 ? layer_norm(leaf, gamma, {}, {.eps = eps})
                                      : group_norm(leaf, 2, gamma, {}, eps);
         backward(y, dy);
         return std::array{y.detach(), gamma.grad(), leaf.grad(), mean};
@@ -289,7 +331,7 @@ TEST_CASE("NaN, inf, constant and empty inputs") {
   check_close(batch_norm(x, {}, {}, none, also_none).view({8}).rows(2, 3), Tensor::zeros({1}, f64),
               0);
   // One row with NaN leaves the others alone.
-  const Tensor rows = layer_norm(Tensor::of<float>({NAN, 1, -1, 1}, {2, 2}), {}, {}, 0);
+  const Tensor rows = layer_norm(Tensor::of<float>({NAN, 1, -1, 1}, {2, 2}), {}, {}, {.eps = 0});
   CHECK(std::isnan(rows.values()[0]));
   CHECK(std::isnan(rows.values()[1]));
   check_close(rows.rows(1, 2), Tensor::of<float>({-1, 1}, {1, 2}), 1e-6);
@@ -371,7 +413,7 @@ TEST_CASE("LayerNorm and GroupNorm are their ops") {
     m->parameters()[0].detach().copy_(random({6}, 2, f32));
     m->parameters()[1].detach().copy_(random({6}, 3, f32));
   }
-  check_close(layer(x), layer_norm(x, layer.weight, layer.bias, 0.1), 0);
+  check_close(layer(x), layer_norm(x, layer.weight, layer.bias, {.eps = 0.1}), 0);
   check_close(group(x), group_norm(x, 3, group.weight, group.bias, 0.1), 0);
   CHECK(layer.describe() == "LayerNorm(6)");
   CHECK(group.describe() == "GroupNorm(3, 6)");
@@ -430,6 +472,15 @@ TEST_CASE("errors") {
   CHECK(message([&] {
           layer_norm(x, {}, Tensor::ones({3, 1}));
         }).find("layer_norm: beta must be [3]") == 0);
+  for (const int axes : {0, -1, 2}) {
+    CHECK(message([&] { layer_norm(x, {}, {}, {.axes = axes}); }) ==
+          fmt::format("layer_norm: expected axes in 1..1 for x [2, 3]; got {}.", axes));
+  }
+  CHECK(message([&] {
+          layer_norm(Tensor::ones({2, 3, 4}), Tensor::ones({4}), {}, {.axes = 2});
+        }) ==
+        "layer_norm: gamma must be [3, 4] for x [2, 3, 4]; got [4]. Hint: channels are the last "
+        "axis.");
   CHECK(message([&] {
           group_norm(Tensor::ones({2, 6}), 4);
         }) ==
@@ -438,7 +489,7 @@ TEST_CASE("errors") {
   for (const double bad : {-1e-5, double(NAN), double(INFINITY)}) {
     const std::string got = fmt::format(": expected eps >= 0, finite; got {}.", bad);
     CHECK(message([&] { batch_norm(x, {}, {}, mean, var, {.eps = bad}); }) == "batch_norm" + got);
-    CHECK(message([&] { layer_norm(x, {}, {}, bad); }) == "layer_norm" + got);
+    CHECK(message([&] { layer_norm(x, {}, {}, {.eps = bad}); }) == "layer_norm" + got);
     CHECK(message([&] { group_norm(x, 1, {}, {}, bad); }) == "group_norm" + got);
   }
   for (const double bad : {-0.1, 1.1, double(NAN)}) {

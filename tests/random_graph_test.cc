@@ -291,7 +291,7 @@ class Graph {
                          [=](const Values& v) { return log_softmax(v[a], axis); });
       default:
         return x.rank() > 1 && x.dim(-1) > 1 && take_step("layer_norm", {a}, [=](const Values& v) {
-                 return layer_norm(v[a], {}, {}, 0.1);
+                 return layer_norm(v[a], {}, {}, {.eps = 0.1});
                });
     }
   }

@@ -124,6 +124,15 @@ struct Kernels {
   void (*affine_cols[2])(int64_t rows, int64_t n, const T* k, const T* x, const T* g, T* y);
   // y[j] = sum of u, y[n + j] = sum of u (x - m), where u = x - m at [0], g at [1]
   void (*moments_cols[2])(int64_t rows, int64_t n, const T* m, const T* x, const T* g, double* y);
+  // Of the rows i: their mean and variance
+  void (*moments_rows)(int64_t rows, int64_t n, const T* x, double* mean, double* var);
+  // y[i, j] = xhat scale[j] + shift[j], xhat = (x[i, j] - k[i, 0]) k[i, 1] + k[i, 2], k [rows, 3]
+  void (*affine_rows)(int64_t rows, int64_t n, const T* k, const T* scale, const T* shift,
+                      const T* x, T* y);
+  // its dx, where k holds the row's mean and 1 / std; sums [2, n] of dy xhat and of dy over the
+  // rows
+  void (*norm_rows_vjp)(int64_t rows, int64_t n, const T* k, const T* scale, const T* x,
+                        const T* dy, T* dx, T* sums);
 
   // ---- optimizer.cc: the rules of core/rules_update.h, by their place in UpdateRules ----
   // w and the rule's states s after a step with gradients g

@@ -1,4 +1,5 @@
-// The passes of normalization over the columns of x [rows, n], whose constants stay in registers.
+// The passes of normalization: over the columns of x [rows, n], whose constants stay in registers,
+// and over rows that are normalized by themselves.
 #include "ramp/core/kernels/kernels.h"
 #include "ramp/core/kernels/vec.h"
 
@@ -12,6 +13,8 @@ inline V at(const T* p) {
   __builtin_memcpy(&v, p, sizeof v);
   return v;
 }
+template <typename V, typename T>
+constexpr int kWidth = sizeof(V) / sizeof(T);
 inline void add_in_double(float v, double* y) { *y += static_cast<double>(v); }
 inline void add_in_double(double v, double* y) { *y += v; }
 
@@ -72,8 +75,111 @@ void moments_of(int64_t rows, int64_t n, const T* m, const T* x, const T* g, dou
   });
 }
 
+// ---- rows, each by itself ----
+
+template <typename V>
+struct Pair {
+  V a, b;
+};
+// The sums of both values of f(j), for the columns j of a row.
+template <typename T, typename F>
+inline Pair<double> sum_row(int64_t n, F f) {
+  constexpr int W = kLanes<T>;
+  double a[W] = {}, b[W] = {};
+  int64_t j = 0;
+  while (j + W <= n) {
+    const int64_t stop = n - j < kBlock * W ? n : j + kBlock * W;
+    Pair<Vec<T>> s{};
+    for (; j + W <= stop; j += W) {
+      const Pair<Vec<T>> v = f.template operator()<Vec<T>>(j);
+      s.a += v.a;
+      s.b += v.b;
+    }
+    add_in_double(s.a, a);
+    add_in_double(s.b, b);
+  }
+  for (int lane = 0; j < n; ++j, ++lane) {
+    const Pair<T> v = f.template operator()<T>(j);
+    a[lane] += v.a;
+    b[lane] += v.b;
+  }
+  Pair<double> s{};
+  for (int lane = 0; lane < W; ++lane) {
+    s.a += a[lane];
+    s.b += b[lane];
+  }
+  return s;
+}
+
+template <typename T>
+void moments_rows(int64_t rows, int64_t n, const T* x, double* mean, double* var) {
+  const double count = static_cast<double>(n);
+  for (int64_t i = 0; i < rows; ++i, x += n) {
+    const T about = static_cast<T>(sum_row<T>(n,
+                                              [=]<typename V>(int64_t j) {
+                                                return Pair<V>{at<V>(x + j), V{}};
+                                              })
+                                       .a /
+                                   count);
+    const Pair<double> s = sum_row<T>(n, [=]<typename V>(int64_t j) {
+      const V d = at<V>(x + j) - about;
+      return Pair<V>{d, d * d};
+    });
+    const double off = s.a / count, v = s.b / count - off * off;
+    mean[i] = static_cast<double>(about) + off;
+    var[i] = v < 0 ? 0 : v;
+  }
+}
+
+// xhat at column j of a row with constants k
+template <typename V, typename T>
+inline V xhat(const T* x, const T* k) {
+  return (at<V>(x) - k[0]) * k[1] + k[2];
+}
+
+template <typename T>
+void affine_rows(int64_t rows, int64_t n, const T* k, const T* scale, const T* shift, const T* x,
+                 T* y) {
+  for (int64_t i = 0; i < rows; ++i, k += 3, x += n, y += n) {
+    for_panels<T>(n, [=]<typename V, int NV>(int64_t j) {
+      for (int64_t stop = j + NV * kWidth<V, T>; j < stop; j += kWidth<V, T>) {
+        const V z = xhat<V>(x + j, k) * at<V>(scale + j) + at<V>(shift + j);
+        __builtin_memcpy(y + j, &z, sizeof z);
+      }
+    });
+  }
+}
+
+// dx = (g - mean(g) - xhat mean(g xhat)) k[1], g = scale dy; the columns' sums of dy xhat and dy
+template <typename T>
+void norm_rows_vjp(int64_t rows, int64_t n, const T* k, const T* scale, const T* x, const T* dy,
+                   T* dx, T* sums) {
+  for (int64_t j = 0; j < 2 * n; ++j) sums[j] = 0;
+  for (int64_t i = 0; i < rows; ++i, k += 3, x += n, dy += n, dx += n) {
+    const Pair<double> s = sum_row<T>(n, [=]<typename V>(int64_t j) {
+      const V g = at<V>(scale + j) * at<V>(dy + j);
+      return Pair<V>{g, g * xhat<V>(x + j, k)};
+    });
+    const T a = static_cast<T>(s.a / static_cast<double>(n));
+    const T b = static_cast<T>(s.b / static_cast<double>(n));
+    for_panels<T>(n, [=]<typename V, int NV>(int64_t j) {
+      for (int64_t stop = j + NV * kWidth<V, T>; j < stop; j += kWidth<V, T>) {
+        const V h = xhat<V>(x + j, k), g = at<V>(dy + j);
+        const V d = (at<V>(scale + j) * g - a - h * b) * k[1];
+        const V p = at<V>(sums + j) + g * h, q = at<V>(sums + n + j) + g;
+        __builtin_memcpy(dx + j, &d, sizeof d);
+        __builtin_memcpy(sums + j, &p, sizeof p);
+        __builtin_memcpy(sums + n + j, &q, sizeof q);
+      }
+    });
+  }
+}
+
 template <typename T>
 void fill(Kernels<T>& k) {
+  k.moments_rows = moments_rows<T>;
+  k.affine_rows = affine_rows<T>;
+  k.norm_rows_vjp = norm_rows_vjp<T>;
   k.affine_cols[0] = affine_of<T, false>;
   k.affine_cols[1] = affine_of<T, true>;
   k.moments_cols[0] = moments_of<T, false>;
