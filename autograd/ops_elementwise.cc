@@ -5,78 +5,10 @@
 
 #include "ramp/core/kernels/kernels.h"
 #include "ramp/core/parallel.h"
+#include "ramp/core/strided.h"
 
 namespace ramp {
 namespace {
-
-// How N tensors are read to make one of shape y: the axes of y, the innermost first, with each
-// tensor's stride (0 where it is stretched). Neighbouring axes that all of them walk alike are one,
-// so the strides of axis 0 are 0 or 1.
-template <int N>
-struct Broadcast {
-  int rank = 1;
-  int64_t size[Shape::kMaxRank] = {1}, stride[Shape::kMaxRank][N] = {};
-
-  Broadcast(const Shape& y, const std::array<const Shape*, N>& x) {
-    int64_t next[N];  // the stride of the next axis of each tensor
-    for (int64_t& s : next) s = 1;
-    bool first = true;
-    for (int axis = y.rank() - 1; axis >= 0; --axis) {
-      if (y[axis] == 1) continue;
-      int64_t here[N];
-      bool merges = !first;
-      for (int k = 0; k < N; ++k) {
-        const int at = axis - (y.rank() - x[k]->rank());
-        const int64_t d = at < 0 ? 1 : (*x[k])[at];
-        here[k] = d == 1 ? 0 : next[k];
-        next[k] *= d;
-        merges = merges && here[k] == stride[rank - 1][k] * size[rank - 1];
-      }
-      if (merges) {
-        size[rank - 1] *= y[axis];
-        continue;
-      }
-      if (!first) ++rank;
-      first = false;
-      size[rank - 1] = y[axis];
-      for (int k = 0; k < N; ++k) stride[rank - 1][k] = here[k];
-    }
-  }
-
-  // Calls f(at, n, offset) for the runs of y's elements [at, at + n) that make up [begin, end);
-  // offset[k] is where tensor k is read.
-  template <typename F>
-  void runs(int64_t begin, int64_t end, F f) const {
-    int64_t index[Shape::kMaxRank], offset[N] = {}, rest = begin;
-    for (int a = 0; a < rank; ++a) {
-      index[a] = rest % size[a];
-      rest /= size[a];
-      for (int k = 0; k < N; ++k) offset[k] += index[a] * stride[a][k];
-    }
-    while (begin < end) {
-      const int64_t n = std::min(size[0] - index[0], end - begin);
-      f(begin, n, offset);
-      begin += n;
-      index[0] += n;
-      for (int k = 0; k < N; ++k) offset[k] += n * stride[0][k];
-      for (int a = 0; a + 1 < rank && index[a] == size[a]; ++a) {
-        index[a] = 0;
-        ++index[a + 1];
-        for (int k = 0; k < N; ++k) offset[k] += stride[a + 1][k] - size[a] * stride[a][k];
-      }
-    }
-  }
-};
-
-// Calls f(begin, end) for pieces of [0, n): at once if there is only one.
-template <typename F>
-void in_pieces(int64_t n, F f) {
-  if (n <= kStreamGrain) {
-    if (n > 0) f(int64_t{0}, n);
-  } else {
-    parallel_for(n, kStreamGrain, f);
-  }
-}
 
 // In the order of Binary. Unsigned arithmetic wraps where signed would be undefined.
 using Integer = int64_t;
@@ -129,11 +61,12 @@ Tensor map_stretched(Binary op, const char* name, const Tensor& a, const Tensor&
   check_same_dtype(name, "a", a, "b", b);
   Tensor y = Tensor::empty(broadcast(name, a.shape(), b.shape()), a.dtype());
   visit_dtype(y.dtype(), [&]<typename T>(T) {
-    const Broadcast<2> loop(y.shape(), {&a.shape(), &b.shape()});
+    const Walk<2> loop(y.shape(), {broadcast_strides(a.shape(), y.shape()),
+                                   broadcast_strides(b.shape(), y.shape())});
     const int64_t sa = loop.stride[0][0], sb = loop.stride[0][1];
     const T *pa = a.data<T>(), *pb = b.data<T>();
     T* py = y.mutable_data<T>();
-    in_pieces(y.numel(), [&](int64_t begin, int64_t end) {
+    parallel_for(y.numel(), kStreamGrain, [&](int64_t begin, int64_t end) {
       loop.runs(begin, end, [&](int64_t at, int64_t n, const int64_t* x) {
         run(op, n, pa + x[0], sa, pb + x[1], sb, py + at);
       });
@@ -149,7 +82,8 @@ Tensor map_alike(Binary op, const Tensor& a, const Tensor& b) {
     T* py = y.mutable_data<T>();
     const int64_t n = y.numel();
     if (n == 1) return run(op, n, pa, 1, pb, 1, py);
-    in_pieces(n, [=](int64_t i, int64_t end) { run(op, end - i, pa + i, 1, pb + i, 1, py + i); });
+    parallel_for(n, kStreamGrain,
+                 [=](int64_t i, int64_t end) { run(op, end - i, pa + i, 1, pb + i, 1, py + i); });
   });
   return y;
 }
@@ -159,11 +93,13 @@ Tensor select(const Tensor& cond, const Tensor& a, const Tensor& b) {
   const Shape both = broadcast("where", a.shape(), b.shape());
   Tensor y = Tensor::empty(broadcast("where", cond.shape(), both, "cond", "a and b"), a.dtype());
   visit_dtype(y.dtype(), [&]<typename T>(T) {
-    const Broadcast<3> loop(y.shape(), {&cond.shape(), &a.shape(), &b.shape()});
+    const Shape& to = y.shape();
+    const Walk<3> loop(to, {broadcast_strides(cond.shape(), to), broadcast_strides(a.shape(), to),
+                            broadcast_strides(b.shape(), to)});
     const int64_t sc = loop.stride[0][0], sa = loop.stride[0][1], sb = loop.stride[0][2];
     const T *pc = cond.data<T>(), *pa = a.data<T>(), *pb = b.data<T>();
     T* py = y.mutable_data<T>();
-    in_pieces(y.numel(), [&](int64_t begin, int64_t end) {
+    parallel_for(y.numel(), kStreamGrain, [&](int64_t begin, int64_t end) {
       loop.runs(begin, end, [&](int64_t at, int64_t n, const int64_t* x) {
         run_where(n, pc + x[0], sc, pa + x[1], sa, pb + x[2], sb, py + at);
       });
@@ -191,7 +127,7 @@ Tensor recorded_map(const Tensor& x, double lo = 0, double hi = 0) {
   visit_float(name, x.dtype(), [&]<typename T>(T) {
     const T* px = x.data<T>();
     T* py = y.mutable_data<T>();
-    in_pieces(x.numel(), [&](int64_t at, int64_t end) {
+    parallel_for(x.numel(), kStreamGrain, [&](int64_t at, int64_t end) {
       if constexpr (op == Unary::clamp) {
         kernels<T>().clamp(end - at, static_cast<T>(lo), static_cast<T>(hi), px + at, py + at);
       } else {
@@ -207,7 +143,7 @@ Tensor recorded_map(const Tensor& x, double lo = 0, double hi = 0) {
                   visit_float(name, dy.dtype(), [&]<typename T>(T) {
                     const T *p = x_or_y.data<T>(), *g = dy.data<T>();
                     T* d = dx.mutable_data<T>();
-                    in_pieces(dy.numel(), [&](int64_t at, int64_t end) {
+                    parallel_for(dy.numel(), kStreamGrain, [&](int64_t at, int64_t end) {
                       if constexpr (op == Unary::clamp) {
                         kernels<T>().clamp_vjp(end - at, static_cast<T>(lo), static_cast<T>(hi),
                                                p + at, g + at, d + at);

@@ -5,6 +5,7 @@
 #include "ramp/autograd/ops_shape.h"
 #include "ramp/autograd/record.h"
 #include "ramp/core/kernels/kernels.h"
+#include "ramp/core/strided.h"
 
 namespace ramp {
 namespace {
@@ -27,14 +28,9 @@ Tensor product(const Tensor& a, const Tensor& b, Trans trans) {
   const Shape batch = broadcast("matmul", leading(a), leading(b));
   const int r = batch.rank();
   Tensor y = Tensor::empty(batch.with(r, s.m).with(r + 1, s.n), a.dtype());
-  // Where a matrix of a or b stays the same along an axis, its step there is 0.
-  const auto steps = [&](const Shape& lead) {
-    std::array<int64_t, Shape::kMaxRank> own = lead.strides(), step{};
-    for (int i = 0; i < lead.rank(); ++i)
-      if (lead[i] != 1) step[i + r - lead.rank()] = own[i];
-    return step;
-  };
-  const auto step_a = steps(leading(a)), step_b = steps(leading(b));
+  // The matrices of a and b by number; where one stays the same along an axis, its stride is 0.
+  const Walk<2> walk(batch,
+                     {broadcast_strides(leading(a), batch), broadcast_strides(leading(b), batch)});
   visit_float("matmul", a.dtype(), [&]<typename T>(T) {
     const T *x = a.data<T>(), *w = b.data<T>();
     T* out = y.mutable_data<T>();
@@ -43,16 +39,12 @@ Tensor product(const Tensor& a, const Tensor& b, Trans trans) {
     const int64_t work = s.m * s.n * s.k;
     const int64_t grain = work > kGemmGrain ? count : kGemmGrain / (work + 1) + 1;
     parallel_for(count, grain, [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) {
-        int64_t at_a = 0, at_b = 0, rest = i;
-        for (int axis = r - 1; axis >= 0; --axis) {
-          const int64_t index = rest % batch[axis];
-          rest /= batch[axis];
-          at_a += index * step_a[axis];
-          at_b += index * step_b[axis];
+      walk.runs(begin, end, [&](int64_t first, int64_t n, const int64_t* from) {
+        for (int64_t i = 0; i < n; ++i) {
+          gemm(trans, s.m, s.n, s.k, x + (from[0] + i * walk.stride[0][0]) * s.m * s.k,
+               w + (from[1] + i * walk.stride[0][1]) * s.k * s.n, out + (first + i) * s.m * s.n);
         }
-        gemm(trans, s.m, s.n, s.k, x + at_a * s.m * s.k, w + at_b * s.k * s.n, out + i * s.m * s.n);
-      }
+      });
     });
   });
   return y;
@@ -84,7 +76,10 @@ Tensor as_matrix(const Tensor& x) {
 
 Tensor matmul(const Tensor& a, const Tensor& b, Trans trans) {
   check_same_dtype("matmul", "a", a, "b", b);
-  if (!is_float(a.dtype())) fail("matmul: expected f32 or f64; got i64. Hint: a.to(f32).");
+  if (!is_float(a.dtype())) {
+    fail("matmul: a and b must be f32 or f64; got i64 {} and {}. Hint: a.to(f32).", a.shape(),
+         b.shape());
+  }
   if (a.rank() < 2 || b.rank() < 2) {
     fail(
         "matmul: a {} and b {} must have at least two axes. Hint: reshape a vector to [1, n] or "
@@ -94,12 +89,22 @@ Tensor matmul(const Tensor& a, const Tensor& b, Trans trans) {
   const bool ta = transposes_a(trans), tb = transposes_b(trans);
   if (const Sizes s(a, b, trans); s.k != s.k_of_b) {
     const bool transposed_fits = s.k == s.n;
+    const auto inner = [](const Tensor& x, bool last) {
+      return last ? "last" : x.rank() == 2 ? "first" : "second to last";
+    };
     fail("matmul: a {} and b {} do not fit: a's {} dimension ({}) must equal b's {} ({}).{}",
-         a.shape(), b.shape(), ta ? "second to last" : "last", s.k, tb ? "last" : "first", s.k_of_b,
+         a.shape(), b.shape(), inner(a, !ta), s.k, inner(b, tb), s.k_of_b,
          !transposed_fits ? " Hint: reshape one of them."
          : ta             ? (tb ? " Hint: Trans::a." : " Hint: matmul(a, b, Trans::both).")
          : tb             ? " Hint: matmul(a, b)."
                           : " Hint: matmul(a, b, Trans::b).");
+  }
+  for (int i = 3; i <= std::min(a.rank(), b.rank()); ++i) {
+    if (a.dim(-i) == b.dim(-i) || a.dim(-i) == 1 || b.dim(-i) == 1) continue;
+    fail(
+        "matmul: a {} and b {} do not fit: the axes before the last two must be equal or 1; got "
+        "{} and {}. Hint: reshape one of them.",
+        a.shape(), b.shape(), a.dim(-i), b.dim(-i));
   }
   // Rows of a higher-rank a times one matrix are one product.
   if (b.rank() == 2 && a.rank() > 2 && !ta) {
@@ -145,8 +150,9 @@ Tensor matmul(const Tensor& a, const Tensor& b, Trans trans) {
 }
 
 Tensor linear(const Tensor& x, const Tensor& w, const Tensor& b, const Activation& activation) {
-  check_same_dtype("linear", "x", x, "w", w);
-  if (w.rank() != 2 || x.rank() < 1 || x.shape().last() != w.shape()[0]) {
+  check_same_dtype("linear", "w", w, "x", x);
+  if (w.rank() != 2) fail("linear: w must be [in, out]; got {}.", w.shape());
+  if (x.rank() < 1 || x.shape().last() != w.shape()[0]) {
     fail(
         "linear: x {} and w {} do not fit: x's last dimension must equal w's first. Hint: w is "
         "[in, out]; reshape x to [.., in].",

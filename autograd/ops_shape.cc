@@ -114,13 +114,9 @@ Tensor unsqueeze(const Tensor& x, int axis) {
 Tensor broadcast_to(const Tensor& x, const Shape& shape) {
   check_defined("broadcast_to", "x", x);
   const int more = shape.rank() - x.rank();
-  const Strides stride = x.shape().strides();
-  Strides from{};
   bool fits = more >= 0;
   for (int i = 0; fits && i < x.rank(); ++i) {
-    const bool same = x.shape()[i] == shape[more + i];
-    if (same) from[static_cast<size_t>(more + i)] = stride[static_cast<size_t>(i)];
-    fits = same || x.shape()[i] == 1;
+    fits = x.shape()[i] == shape[more + i] || x.shape()[i] == 1;
   }
   if (!fits) {
     fail(
@@ -129,7 +125,7 @@ Tensor broadcast_to(const Tensor& x, const Shape& shape) {
         x.shape(), shape);
   }
   Tensor y = Tensor::empty(shape, x.dtype());
-  copy_strided(shape, x, 0, from, y, 0, shape.strides());
+  copy_strided(shape, x, 0, broadcast_strides(x.shape(), shape), y, 0, shape.strides());
   return record("broadcast_to", y, {x}, [](const Tensor& dy, Wants) { return dy; });
 }
 
@@ -275,7 +271,7 @@ Tensor take(const Tensor& x, const Tensor& indices, int axis) {
                     const T* g = dy.data<T>();
                     T* d = dx.mutable_data<T>();
                     constexpr int64_t kColumns = 1024;
-                    const int64_t strips = (inner + kColumns - 1) / kColumns;
+                    const int64_t strips = ceil_div(inner, kColumns);
                     parallel_for(outer * strips, 1, [&](int64_t begin, int64_t end) {
                       for (int64_t i = begin; i < end; ++i) {
                         const int64_t o = i / strips, j = i % strips * kColumns,
@@ -293,20 +289,18 @@ Tensor take(const Tensor& x, const Tensor& indices, int axis) {
 
 namespace {
 
-// Calls f(i, place of y[i] in x) for gather, in the order of y.
+// Calls f(i, j) where gather reads y[i] = x[j], in the order of y.
 template <typename F>
 void for_gathered(const Shape& x, int axis, const Tensor& index, F f) {
-  const Shape& y = index.shape();
-  const Strides stride = x.strides();
-  const int64_t* at = index.data<int64_t>();
-  for (int64_t i = 0; i < y.numel(); ++i) {
-    int64_t rest = i, place = 0;
-    for (int k = y.rank() - 1; k >= 0; --k) {
-      place += (k == axis ? at[i] : rest % y[k]) * stride[static_cast<size_t>(k)];
-      rest /= y[k];
+  Strides stride = x.strides();
+  const int64_t step = std::exchange(stride[static_cast<size_t>(axis)], 0);
+  const int64_t* along = index.data<int64_t>();
+  const Walk<1> walk(index.shape(), {stride});
+  walk.runs(0, index.numel(), [&](int64_t begin, int64_t n, const int64_t* from) {
+    for (int64_t i = 0; i < n; ++i) {
+      f(begin + i, from[0] + i * walk.stride[0][0] + along[begin + i] * step);
     }
-    f(i, place);
-  }
+  });
 }
 
 }  // namespace

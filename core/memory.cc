@@ -93,7 +93,7 @@ void* from_system(size_t n) {
     p = std::aligned_alloc(64, n);
   }
   if (p == nullptr) {
-    fail("memory: the system has no {} bytes more; {} bytes are live. Hint: a smaller batch.", n,
+    fail("out of memory: {} bytes asked for, {} live. Hint: a smaller batch.", n,
          memory_stats().live_bytes);
   }
 #if defined(__linux__)

@@ -60,7 +60,7 @@ class Pool {
     next_.store(0, std::memory_order_relaxed);
     open_.store(true);
     wake_all();
-    take_pieces();
+    take_chunks();
     open_.store(false);
     for (int i = 0; active_.load() > 0; ++i) {
       if (i < kSpins) {
@@ -84,18 +84,18 @@ class Pool {
     wake_.notify_all();
   }
 
-  void take_pieces() {
+  void take_chunks() {
     in_parallel = true;
-    const int64_t pieces = ceil_div(n_, grain_);
+    const int64_t chunks = ceil_div(n_, grain_);
     for (;;) {
       const int64_t i = next_.fetch_add(1, std::memory_order_relaxed);
-      if (i >= pieces) break;
+      if (i >= chunks) break;
       try {
-        (*f_)(i * grain_, i + 1 == pieces ? n_ : (i + 1) * grain_);
+        (*f_)(i * grain_, i + 1 == chunks ? n_ : (i + 1) * grain_);
       } catch (...) {
         const std::lock_guard lock(mutex_);
         if (!error_) error_ = std::current_exception();
-        next_.store(pieces, std::memory_order_relaxed);
+        next_.store(chunks, std::memory_order_relaxed);
       }
     }
     in_parallel = false;
@@ -115,7 +115,7 @@ class Pool {
       }
       seen = generation_.load();
       active_.fetch_add(1);
-      if (open_.load()) take_pieces();
+      if (open_.load()) take_chunks();
       active_.fetch_sub(1);
     }
   }
@@ -174,8 +174,7 @@ void set_num_threads(int n) {
   t.pool.reset();  // the next parallel_for starts a pool of the new size
 }
 
-void parallel_for(int64_t n, int64_t grain, FunctionRef<void(int64_t, int64_t)> f) {
-  if (n <= 0) return;
+void detail::run_chunks(int64_t n, int64_t grain, FunctionRef<void(int64_t, int64_t)> f) {
   if (grain < 1) grain = 1;
   if (n > grain && !in_parallel && num_threads() > 1) {
     std::shared_ptr<Pool> pool;
@@ -190,8 +189,8 @@ void parallel_for(int64_t n, int64_t grain, FunctionRef<void(int64_t, int64_t)> 
   for (int64_t i = 0; i < n; i += grain) f(i, n - i < grain ? n : i + grain);
 }
 
-InlineParallel::InlineParallel() : saved_(std::exchange(in_parallel, true)) {}
-InlineParallel::~InlineParallel() { in_parallel = saved_; }
+NoThreads::NoThreads() : saved_(std::exchange(in_parallel, true)) {}
+NoThreads::~NoThreads() { in_parallel = saved_; }
 
 #if defined(__x86_64__)
 FlushDenormals::FlushDenormals() : saved_(_mm_getcsr()) { _mm_setcsr(saved_ | 0x8040); }

@@ -26,7 +26,7 @@ class FunctionRef<R(Args...)> {
   R (*call_)(void*, Args...);
 };
 
-/// a / b, rounded up: the pieces of b that hold a.
+/// a / b, rounded up: the chunks of b that hold a.
 constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 /// The threads that work shares: RAMP_NUM_THREADS, else the machine's cores.
@@ -34,20 +34,31 @@ int num_threads();
 /// Errors: fewer than 1 or more than 256; called from inside parallel_for.
 void set_num_threads(int n);
 
-/// Calls f(begin, end) for the pieces [0, grain), [grain, 2 grain), ... of [0, n), on all threads.
-/// The pieces depend on n and grain alone, so a result is bit-equal for any number of threads as
-/// long as each piece writes its own place. Nested calls run inline; the first exception reaches
-/// the caller after all threads have stopped.
-void parallel_for(int64_t n, int64_t grain, FunctionRef<void(int64_t begin, int64_t end)> f);
+namespace detail {
+void run_chunks(int64_t n, int64_t grain, FunctionRef<void(int64_t begin, int64_t end)> f);
+}
+
+/// Calls f(begin, end) for the chunks [0, grain), [grain, 2 grain), ... of [0, n), on all threads.
+/// The chunks depend on n and grain alone, so a result is bit-equal for any number of threads as
+/// long as each chunk writes memory of its own. A single chunk and nested calls run inline; the
+/// first exception reaches the caller after all threads have stopped.
+template <typename F>
+void parallel_for(int64_t n, int64_t grain, F&& f) {
+  if (n > grain) {
+    detail::run_chunks(n, grain, f);
+  } else if (n > 0) {
+    f(int64_t{0}, n);
+  }
+}
 
 /// While it lives, parallel_for runs inline on this thread: for a thread that works beside the pool
 /// and must not keep it from others.
-class InlineParallel {
+class NoThreads {
  public:
-  InlineParallel();
-  ~InlineParallel();
-  InlineParallel(const InlineParallel&) = delete;
-  InlineParallel& operator=(const InlineParallel&) = delete;
+  NoThreads();
+  ~NoThreads();
+  NoThreads(const NoThreads&) = delete;
+  NoThreads& operator=(const NoThreads&) = delete;
 
  private:
   bool saved_;

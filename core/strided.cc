@@ -8,7 +8,7 @@
 namespace ramp {
 namespace {
 
-constexpr int64_t kPieceBytes = 1 << 17;
+constexpr int64_t kChunkBytes = 1 << 17;
 
 struct Axis {
   int64_t n, from, to;
@@ -48,7 +48,7 @@ void copy(Axis* axes, int rank, const T* x, T* y) {
   int64_t steps = strips;
   for (int i = 0; i < loops; ++i) steps *= axes[i].n;
   const int64_t bytes = inner.n * (across >= 0 ? kStrip : 1) * static_cast<int64_t>(sizeof(T));
-  parallel_for(steps, kPieceBytes / bytes, [&](int64_t begin, int64_t end) {
+  parallel_for(steps, kChunkBytes / bytes, [&](int64_t begin, int64_t end) {
     for (int64_t step = begin; step < end; ++step) {
       const int64_t j = step % strips * kStrip;
       int64_t rest = step / strips, from = j * outer.from, to = j * outer.to;

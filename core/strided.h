@@ -1,6 +1,8 @@
-// Copies between strided views: what transposing, slicing, joining and padding have in common.
+// Strided views: copies between them (what transposing, slicing, joining and padding have in
+// common) and the walk over several at once.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 
@@ -17,5 +19,70 @@ using Strides = std::array<int64_t, Shape::kMaxRank>;
 void copy_strided(const Shape& dims, const Tensor& from, int64_t from_offset,
                   const Strides& from_stride, Tensor& to, int64_t to_offset,
                   const Strides& to_stride);
+
+/// The stride of x along each axis of y, which x broadcasts to: 0 where x is stretched.
+inline Strides broadcast_strides(const Shape& x, const Shape& y) {
+  Strides stride{};
+  int64_t next = 1;
+  for (int i = x.rank() - 1; i >= 0; next *= x[i--]) {
+    if (x[i] != 1) stride[static_cast<size_t>(y.rank() - x.rank() + i)] = next;
+  }
+  return stride;
+}
+
+/// How N tensors are read to make one of shape y, given their strides along y's axes. Neighbouring
+/// axes that all of them walk alike are one; axis 0 is the innermost, where the strides of tensors
+/// that broadcast to y are 0 or 1.
+template <int N>
+struct Walk {
+  int rank = 1;
+  int64_t size[Shape::kMaxRank] = {1}, stride[Shape::kMaxRank][N] = {};
+
+  Walk(const Shape& y, const std::array<Strides, N>& x) {
+    bool first = true;
+    for (int axis = y.rank() - 1; axis >= 0; --axis) {
+      if (y[axis] == 1) continue;
+      int64_t here[N];
+      bool merges = !first;
+      for (int k = 0; k < N; ++k) {
+        here[k] = x[k][static_cast<size_t>(axis)];
+        merges = merges && here[k] == stride[rank - 1][k] * size[rank - 1];
+      }
+      if (merges) {
+        size[rank - 1] *= y[axis];
+        continue;
+      }
+      if (!first) ++rank;
+      first = false;
+      size[rank - 1] = y[axis];
+      for (int k = 0; k < N; ++k) stride[rank - 1][k] = here[k];
+    }
+  }
+
+  /// Calls f(at, n, offset) for the runs of y's elements [at, at + n) that make up [begin, end);
+  /// offset[k] is where tensor k is read first, stride[0][k] its step.
+  template <typename F>
+  void runs(int64_t begin, int64_t end, F f) const {
+    if (begin >= end) return;
+    int64_t index[Shape::kMaxRank], offset[N] = {}, rest = begin;
+    for (int a = 0; a < rank; ++a) {
+      index[a] = rest % size[a];
+      rest /= size[a];
+      for (int k = 0; k < N; ++k) offset[k] += index[a] * stride[a][k];
+    }
+    while (begin < end) {
+      const int64_t n = std::min(size[0] - index[0], end - begin);
+      f(begin, n, offset);
+      begin += n;
+      index[0] += n;
+      for (int k = 0; k < N; ++k) offset[k] += n * stride[0][k];
+      for (int a = 0; a + 1 < rank && index[a] == size[a]; ++a) {
+        index[a] = 0;
+        ++index[a + 1];
+        for (int k = 0; k < N; ++k) offset[k] += stride[a + 1][k] - size[a] * stride[a][k];
+      }
+    }
+  }
+};
 
 }  // namespace ramp

@@ -80,7 +80,7 @@ Tensor& Tensor::copy_(const Tensor& source) {
   check_in_place("copy_", source);
   check_same_dtype("copy_", "the target", *this, "the source", source);
   if (shape_ != source.shape_) {
-    fail("copy_: the target {} and the source {} must have one shape.", shape_, source.shape_);
+    fail("copy_: the target {} and the source {} must have the same shape.", shape_, source.shape_);
   }
   bump_version();
   std::memmove(data_, source.data_, static_cast<size_t>(numel()) * size_of(dtype_));
@@ -101,7 +101,7 @@ Tensor& Tensor::add_(const Tensor& other, double factor) {
   check_same_dtype("add_", "the target", *this, "the other", other);
   check_number("add_", factor, dtype_);
   if (shape_ != other.shape_) {
-    fail("add_: the target {} and the other {} must have one shape.", shape_, other.shape_);
+    fail("add_: the target {} and the other {} must have the same shape.", shape_, other.shape_);
   }
   visit_dtype(dtype_, [&]<typename T>(T) {
     T* y = mutable_data<T>();
@@ -155,8 +155,10 @@ void check_same_dtype(std::string_view op, std::string_view a_name, const Tensor
   check_defined(op, a_name, a);
   check_defined(op, b_name, b);
   if (a.dtype() != b.dtype()) {
-    fail("{}: {} and {} must have one dtype; got {} {} and {} {}. Hint: {}.to({}).", op, a_name,
-         b_name, a.dtype(), a.shape(), b.dtype(), b.shape(), b_name, a.dtype());
+    const bool to_a = is_float(a.dtype());  // never a hint to make a float an integer
+    fail("{}: {} and {} must have the same dtype; got {} {} and {} {}. Hint: {}.to({}).", op,
+         a_name, b_name, a.dtype(), a.shape(), b.dtype(), b.shape(), to_a ? b_name : a_name,
+         to_a ? a.dtype() : b.dtype());
   }
 }
 

@@ -21,7 +21,7 @@ Prefetch::~Prefetch() {
 }
 
 void Prefetch::work() {
-  const InlineParallel beside_the_pool;
+  const NoThreads beside_the_pool;
   std::exception_ptr error;
   try {
     for (int64_t i = 0; i < epoch_.count(); ++i) {

@@ -210,11 +210,12 @@ TEST_CASE("a user's mistakes") {
   CHECK_THROWS_AS(linear(x, w, Tensor::ones({1, 4})), Error);
   CHECK_THROWS_WITH_AS(
       linear(x, w.to(f64), b),
-      "linear: x and w must have one dtype; got f32 [2, 3] and f64 [3, 4]. Hint: w.to(f32).",
+      "linear: w and x must have the same dtype; got f64 [3, 4] and f32 [2, 3]. Hint: x.to(f64).",
       Error);
   CHECK_THROWS_WITH_AS(
       linear(x, w, b.to(f64)),
-      "linear: w and b must have one dtype; got f32 [3, 4] and f64 [4]. Hint: b.to(f32).", Error);
+      "linear: w and b must have the same dtype; got f32 [3, 4] and f64 [4]. Hint: b.to(f32).",
+      Error);
   CHECK_THROWS_WITH_AS(linear(x.to(i64), w.to(i64)),
                        "linear: expected an f32 or f64 tensor; got i64. Hint: x.to(f32).", Error);
   CHECK_THROWS_AS(linear({}, w, b), Error);
@@ -236,11 +237,26 @@ TEST_CASE("a user's mistakes") {
                        Error);
   CHECK_THROWS_WITH_AS(
       matmul(x, w.to(f64)),
-      "matmul: a and b must have one dtype; got f32 [2, 3] and f64 [3, 4]. Hint: b.to(f32).",
+      "matmul: a and b must have the same dtype; got f32 [2, 3] and f64 [3, 4]. Hint: b.to(f32).",
       Error);
   CHECK_THROWS_WITH_AS(matmul(x.to(i64), w.to(i64)),
-                       "matmul: expected f32 or f64; got i64. Hint: a.to(f32).", Error);
-  CHECK_THROWS_AS(matmul(Tensor::ones({2, 2, 3}), Tensor::ones({3, 3, 4})), Error);
+                       "matmul: a and b must be f32 or f64; got i64 [2, 3] and [3, 4]. Hint: "
+                       "a.to(f32).",
+                       Error);
+  CHECK_THROWS_WITH_AS(matmul(Tensor::ones({2, 3, 4}), Tensor::ones({3, 4, 5})),
+                       "matmul: a [2, 3, 4] and b [3, 4, 5] do not fit: the axes before the last "
+                       "two must be equal or 1; got 2 and 3. Hint: reshape one of them.",
+                       Error);
+  CHECK_THROWS_WITH_AS(matmul(x, Tensor::ones({2, 5, 6})),
+                       "matmul: a [2, 3] and b [2, 5, 6] do not fit: a's last dimension (3) must "
+                       "equal b's second to last (5). Hint: reshape one of them.",
+                       Error);
+  CHECK_THROWS_WITH_AS(matmul(x, Tensor::ones({5, 6}), Trans::a),
+                       "matmul: a [2, 3] and b [5, 6] do not fit: a's first dimension (2) must "
+                       "equal b's first (5). Hint: reshape one of them.",
+                       Error);
+  CHECK_THROWS_WITH_AS(linear(x, Tensor::ones({3})), "linear: w must be [in, out]; got [3].",
+                       Error);
   CHECK_THROWS_AS(matmul({}, w), Error);
   CHECK_THROWS_AS(matmul(x, {}), Error);
 }

@@ -455,11 +455,9 @@ TEST_CASE("errors") {
         "channels are the last axis.");
   CHECK(of_batch(Tensor::ones({2, 4}), {})
             .find("batch_norm: running_mean must be [4] for x [2, 4]; got [3].") == 0);
-  CHECK(
-      of_batch(x.to(f64), {})
-          .find(
-              "batch_norm: x and running_mean must have one dtype; got f64 [2, 3] and f32 [3].") ==
-      0);
+  CHECK(of_batch(x.to(f64), {})
+            .find("batch_norm: x and running_mean must have the same dtype; got f64 [2, 3] and f32 "
+                  "[3].") == 0);
   CHECK(of_batch({}, {}).find("batch_norm: x is undefined") == 0);
   CHECK(message([&] { batch_norm(x, {}, {}, none, also_none, {.training = false}); }) ==
         "batch_norm: expected running statistics outside training; got undefined ones.");

@@ -353,7 +353,7 @@ TEST_CASE("a user's mistakes") {
                          doctest::Contains((name + ": a [4, 3] and b [2, 3] do not").c_str()),
                          Error);
     CHECK_THROWS_WITH_AS(op(x, x.to(f64)),
-                         doctest::Contains((name + ": a and b must have one dtype").c_str()),
+                         doctest::Contains((name + ": a and b must have the same dtype").c_str()),
                          Error);
     CHECK_THROWS_WITH_AS(op(none, x), doctest::Contains((name + ": a is undefined").c_str()),
                          Error);
@@ -375,7 +375,7 @@ TEST_CASE("a user's mistakes") {
   CHECK_THROWS_WITH_AS(where(Tensor::ones({4}), x, x),
                        doctest::Contains("where: cond [4] and a and b [2, 3] do not"), Error);
   CHECK_THROWS_WITH_AS(where(none, x, x), doctest::Contains("where: cond is undefined"), Error);
-  CHECK_THROWS_WITH_AS(where(x, x, i), doctest::Contains("where: a and b must have one dtype"),
+  CHECK_THROWS_WITH_AS(where(x, x, i), doctest::Contains("where: a and b must have the same dtype"),
                        Error);
   CHECK_THROWS_WITH_AS(i * 0.5,
                        "arithmetic with a number: an i64 tensor takes integers; got 0.5. Hint: "

@@ -567,7 +567,7 @@ TEST_CASE("the pairwise losses: a user's mistakes") {
     CHECK(message([&] { loss(x.to(i64), one.to(i64)); }) == expected("i64 [2, 1] and i64 [2, 1]"));
     CHECK(message([&] { loss(x, one.to(f64)); }) ==
           op + ": " + y +
-              " and target must have one dtype; got f32 [2, 1] and f64 [2, 1]. Hint: "
+              " and target must have the same dtype; got f32 [2, 1] and f64 [2, 1]. Hint: "
               "target.to(f32).");
     CHECK(message([&] { loss(x, {}); }) ==
           op + ": target is undefined (moved from, or never set). Hint: give it a value first.");
@@ -652,7 +652,8 @@ TEST_CASE("the pairwise losses: a user's mistakes") {
           fmt::format("cosine_embedding_loss: expected margin in -1..1; got {}.", v));
   }
   CHECK(message([&] { bce_with_logits(x, x, {.pos_weight = Tensor::ones({1}, f64)}); }) ==
-        "bce_with_logits: logits and pos_weight must have one dtype; got f32 [2, 1] and f64 [1]. "
+        "bce_with_logits: logits and pos_weight must have the same dtype; got f32 [2, 1] and f64 "
+        "[1]. "
         "Hint: pos_weight.to(f32).");
 }
 

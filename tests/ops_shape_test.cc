@@ -264,7 +264,7 @@ TEST_CASE("ops that move values: a user's mistakes") {
   CHECK(message([&] {
           concat({x, x.to(f64)});
         }) ==
-        "concat: x[0] and x[1] must have one dtype; got f32 [2, 3] and f64 [2, 3]. Hint: "
+        "concat: x[0] and x[1] must have the same dtype; got f32 [2, 3] and f64 [2, 3]. Hint: "
         "x[1].to(f32).");
   CHECK(message([&] {
           stack({x, y});

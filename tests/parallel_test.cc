@@ -129,7 +129,7 @@ TEST_CASE("nested calls run inline") {
   CHECK_FALSE(moved);
 }
 
-TEST_CASE("InlineParallel: one thread does it all, in order, while it lives") {
+TEST_CASE("NoThreads: one thread does it all, in order, while it lives") {
   const Restore restore;
   set_num_threads(2);
   const auto threads_used = [] {
@@ -143,9 +143,9 @@ TEST_CASE("InlineParallel: one thread does it all, in order, while it lives") {
     return ids.size();
   };
   {
-    const InlineParallel outer;
+    const NoThreads outer;
     {
-      const InlineParallel inner;
+      const NoThreads inner;
       CHECK(threads_used() == 1);
     }
     CHECK(threads_used() == 1);

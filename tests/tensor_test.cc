@@ -212,14 +212,16 @@ TEST_CASE("a user's mistakes") {
   CHECK_THROWS_AS((void)Tensor::scalar(1).rows(0, 0), Error);
   CHECK_THROWS_AS((void)x.dim(2), Error);
   CHECK_THROWS_WITH_AS(w.copy_(Tensor::zeros({3, 2})),
-                       "copy_: the target [2, 3] and the source [3, 2] must have one shape.",
+                       "copy_: the target [2, 3] and the source [3, 2] must have the same shape.",
                        Error);
-  CHECK_THROWS_WITH_AS(w.copy_(x.to(f64)),
-                       "copy_: the target and the source must have one dtype; got f32 [2, 3] and "
-                       "f64 [2, 3]. Hint: the source.to(f32).",
-                       Error);
+  CHECK_THROWS_WITH_AS(
+      w.copy_(x.to(f64)),
+      "copy_: the target and the source must have the same dtype; got f32 [2, 3] and "
+      "f64 [2, 3]. Hint: the source.to(f32).",
+      Error);
   CHECK_THROWS_WITH_AS(w.add_(Tensor::zeros({3})),
-                       "add_: the target [2, 3] and the other [3] must have one shape.", Error);
+                       "add_: the target [2, 3] and the other [3] must have the same shape.",
+                       Error);
   CHECK_THROWS_AS(w.add_(x.to(i64)), Error);
   CHECK(w.version() == 0);  // none of them wrote
 }
