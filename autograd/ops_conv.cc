@@ -95,7 +95,7 @@ Tensor convolution(const char* op, const ConvSizes& s, const Tensor& x, const Te
       if (!pools) return;
       for (int64_t i = 0; i < at.rows; i += 2) {
         const int64_t pooled = first / 4 + i / 2 * (row / 2);
-        kernels<T>().max_pool_row(s.ow / 2, s.k, 2, 2, rows + i * row, row, 2 * s.k,
+        kernels<T>().max_pool_row(s.ow / 2, s.k, 2, 2, rows + i * row, row, s.k, 2 * s.k,
                                   values + pooled, place + pooled);
       }
     };
@@ -130,7 +130,7 @@ Tensor convolution(const char* op, const ConvSizes& s, const Tensor& x, const Te
             for (int64_t i = 0; i < rows.rows; i += 2) {
               const int64_t pooled = i / 2 * (row / 2);
               kernels<T>().max_unpool_row(s.ow / 2, s.k, 2, 2, small.get() + pooled,
-                                          place + first / 4 + pooled, scratch + i * row, row,
+                                          place + first / 4 + pooled, scratch + i * row, row, s.k,
                                           2 * s.k, false);
             }
             return scratch;
