@@ -321,7 +321,9 @@ TEST_CASE("a softmax or a sigmoid taken twice is an error that says what to writ
                                                             {"log_softmax", log_softmax(x)},
                                                             {"sigmoid", sigmoid(x)},
                                                             {"log_sigmoid", log_sigmoid(x)}};
-  for (const auto& [name, y] : made) {
+  for (const auto& one_of : made) {
+    const char* name = one_of.first;
+    const Tensor& y = one_of.second;
     INFO(name);
     const auto text = [&](const std::string& op, const std::string& instead) {
       return op + ": expected logits; got the result of " + name + "(), which " + op +

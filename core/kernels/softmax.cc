@@ -132,7 +132,7 @@ void log_softmax_vjp(int64_t rows, int64_t n, const T* y, const T* dy, T* dx) {
     const Vec<T> s = row.sum([&](int64_t j) { return row.get(dy, j); });
     for (int64_t j = 0; j < row.count; ++j) {
       const Vec<T> g = row.get(dy, j);
-      row.put(dx, j, (g == 0) & (s == 0) ? g : g - vexp<T>(row.get(y, j)) * s);
+      row.put(dx, j, ((g == 0) & (s == 0)) ? g : g - vexp<T>(row.get(y, j)) * s);
     }
   }
 }
