@@ -69,10 +69,14 @@ void check_at_least_0(const char* op, const char* name, double value) {
   }
 }
 
-// The op that x is the result of, seen through reshapes; "" where nothing is recorded.
+// The op that x is the result of, seen through those that only move values; "" where nothing is
+// recorded.
 std::string_view made_by(const Tensor& x) {
   const Node* node = node_of(x);
-  while (node && node->op == std::string_view("reshape")) node = node->inputs()[0].get();
+  const auto moves = [](std::string_view op) {
+    return op == "reshape" || op == "permute" || op == "slice" || op == "clone";
+  };
+  while (node && moves(node->op)) node = node->inputs()[0].get();
   return node ? node->op : "";
 }
 // The mistake of taking a softmax or sigmoid twice trains slowly, or not at all, and says nothing.
