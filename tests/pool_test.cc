@@ -200,7 +200,7 @@ TEST_CASE("pooling is PyTorch's") {
     check_close(x.grad(), f.tensor("dx"), is_max && !global ? tolerance + 3e-7 : tolerance);
   }
   const std::map<std::string, int> expected{
-      {"max", 48},     {"avg", 54},  {"adaptive", 8}, {"global_avg", 2}, {"global_max", 2},
+      {"max", 48},    {"avg", 54},  {"adaptive", 8}, {"global_avg", 2}, {"global_max", 2},
       {"dilated", 8}, {"max1d", 6}, {"avg1d", 12},   {"divisor", 4},    {"adaptive_max", 8}};
   CHECK(cases == expected);
 }
@@ -434,18 +434,20 @@ TEST_CASE("pooling: a user's mistakes") {
   // Sizes that overflow, or that no machine holds: refused before memory is taken.
   constexpr int64_t kHuge = std::numeric_limits<int64_t>::max();
   for (const int64_t n : {kHuge, kHuge - 1, int64_t{1} << 62, int64_t{1} << 40}) {
-    CHECK(message([&] { max_pool2d(x, n, {.stride = 1, .padding = n / 2}); }) != "");
-    CHECK(message([&] { max_pool2d(x, {2, n}, {.stride = 1, .padding = {0, n / 2}}); }) != "");
-    CHECK(message([&] { max_pool2d(x, 2, {.dilation = n}); }) != "");
-    CHECK(message([&] { max_pool1d(signals, 3, {.stride = n, .dilation = n}); }) != "");
-    CHECK(message([&] { adaptive_max_pool2d(x, n); }) != "");
-    CHECK(message([&] { adaptive_avg_pool2d(x, {1, n}); }) != "");
+    CHECK(message([&] { max_pool2d(x, n, {.stride = 1, .padding = n / 2}); }) != "no error");
+    CHECK(message([&] {
+            max_pool2d(x, {2, n}, {.stride = 1, .padding = {0, n / 2}});
+          }) != "no error");
+    CHECK(message([&] { max_pool2d(x, 2, {.dilation = n}); }) != "no error");
+    CHECK(message([&] { max_pool1d(signals, 3, {.stride = n, .dilation = n}); }) != "no error");
+    CHECK(message([&] { adaptive_max_pool2d(x, n); }) != "no error");
+    CHECK(message([&] { adaptive_avg_pool2d(x, {1, n}); }) != "no error");
   }
   for (const int64_t n : {kHuge, int64_t{1} << 59}) {
     CHECK(message([&] { avg_pool2d(x, n, {.stride = 1, .padding = n / 2}); }) ==
           fmt::format("avg_pool2d: a size is at most 2^58, the most elements of a tensor; got {}.",
                       n));
-    CHECK(message([&] { avg_pool1d(signals, 2, {.stride = n, .ceil_mode = true}); }) != "");
+    CHECK(message([&] { avg_pool1d(signals, 2, {.stride = n, .ceil_mode = true}); }) != "no error");
   }
   CHECK(avg_pool2d(x, int64_t{1} << 40, {.stride = 1, .padding = int64_t{1} << 39}).shape() ==
         Shape{2, 5, 5, 3});

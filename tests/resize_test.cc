@@ -116,7 +116,7 @@ TEST_CASE("upsampling: a user's mistakes, and the layer") {
             }).starts_with("upsample_bilinear2d: a size"));
       CHECK(message([&] { resize_nearest2d(images, n); }).starts_with("resize_nearest2d: a size"));
     }
-    CHECK(message([&] { resize_bilinear2d(x, {1, n}); }) != "");
+    CHECK(message([&] { resize_bilinear2d(x, {1, n}); }) != "no error");
   }
   CHECK(Upsample(2).describe() == "Upsample(2, nearest)");
   CHECK(Upsample({1, 3}, {.bilinear = true}).describe() == "Upsample(1x3, bilinear)");
