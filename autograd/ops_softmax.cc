@@ -35,7 +35,7 @@ Tensor along(const char* op, const Tensor& x, int axis, Kernel kernel, Vjp vjp) 
     for_rows(x, [&](int64_t rows, int64_t at) {
       kernel(kernels<T>())(rows, x.shape().last(), from + at, to + at);
     });
-    return record(op, y, {x}, [op, vjp, y = Saved(y, "its result")](const Tensor& dy, Wants) {
+    return record(op, y, {x}, [vjp, y = Saved(y, "its result")](const Tensor& dy, Wants) {
       const Tensor& saved = y.get();
       Tensor dx = Tensor::empty(dy.shape(), dy.dtype());
       const T *value = saved.data<T>(), *g = dy.data<T>();

@@ -161,10 +161,10 @@ constexpr FileType kFileTypes[] = {
     {"BOOL", 1, i64, convert<uint8_t, int64_t>},
 };
 
-const FileType& find_type(const std::string& path, const std::string& name,
+const FileType* find_type(const std::string& path, const std::string& name,
                           const std::string& text) {
   for (const FileType& t : kFileTypes)
-    if (t.name == text) return t;
+    if (t.name == text) return &t;
   fail(
       "load_safetensors: {}: \"{}\" must be of F64, F32, F16, BF16, I64 or a smaller integer; got "
       "{}.",
@@ -194,14 +194,14 @@ Entry read_entry(const std::string& path, const std::string& name, const Json& v
   if (dims.size() > Shape::kMaxRank)
     bad(fmt::format("has {} dimensions, more than 8", dims.size()));
   std::vector<int64_t> shape;
-  const FileType& type = find_type(path, name, value["dtype"].get<std::string>());
+  const FileType* type = find_type(path, name, value["dtype"].get<std::string>());
   for (const Json& d : dims) {
     if (!d.is_number_unsigned()) bad("has a dimension that is no natural number");
     const uint64_t n = d.get<uint64_t>();
     if (n > uint64_t{1} << 58) bad("is larger than the file");
     shape.push_back(static_cast<int64_t>(n));
   }
-  uint64_t bytes = std::count(shape.begin(), shape.end(), 0) > 0 ? 0 : type.size;
+  uint64_t bytes = std::count(shape.begin(), shape.end(), 0) > 0 ? 0 : type->size;
   for (const int64_t d : shape) {
     const uint64_t n = static_cast<uint64_t>(d);
     if (n > 0 && bytes > data_bytes / n) bad("is larger than the file");
@@ -217,7 +217,7 @@ Entry read_entry(const std::string& path, const std::string& name, const Json& v
     bad(fmt::format("needs {} bytes for its shape and has {}", bytes, end - begin));
   }
   try {
-    return {name, &type, Shape(shape), begin, end};
+    return {name, type, Shape(shape), begin, end};
   } catch (const Error&) {  // an empty one: [0, 2^40, 2^40]
     bad("has a shape of more than 2^58 elements where it is not empty");
     throw;
