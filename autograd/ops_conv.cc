@@ -1,90 +1,157 @@
 #include "ramp/autograd/ops_conv.h"
 
+#include <algorithm>
+#include <utility>
+
 #include "ramp/autograd/ops_elementwise.h"
 #include "ramp/autograd/ops_pool.h"
-#include "ramp/autograd/ops_shape.h"
 #include "ramp/autograd/record.h"
 #include "ramp/core/conv.h"
 #include "ramp/core/kernels/kernels.h"
 
 namespace ramp {
-namespace {
 
-void check_geometry(const char* op, Size2d stride, Size2d padding, Size2d dilation,
-                    int64_t groups) {
-  if (stride.h < 1 || stride.w < 1 || dilation.h < 1 || dilation.w < 1 || padding.h < 0 ||
-      padding.w < 0 || groups < 1) {
+void detail::check_conv_options(const char* op, int rank, const ConvTransposeOptions& o) {
+  const auto text = [&](Size2d s) { return rank == 4 ? s.str() : fmt::format("{}", s.w); };
+  if (std::min({o.stride.h, o.stride.w, o.dilation.h, o.dilation.w, o.groups}) < 1 ||
+      std::min(o.padding.h, o.padding.w) < 0) {
     fail(
         "{}: expected stride, dilation and groups of at least 1 and padding of at least 0; got "
-        "stride {}x{}, dilation {}x{}, padding {}x{}, groups {}.",
-        op, stride.h, stride.w, dilation.h, dilation.w, padding.h, padding.w, groups);
+        "stride {}, dilation {}, padding {}, groups {}.",
+        op, text(o.stride), text(o.dilation), text(o.padding), o.groups);
   }
+  const auto fits = [](int64_t extra, int64_t stride, int64_t dilation) {
+    return extra >= 0 && extra < std::max(stride, dilation);
+  };
+  if (!fits(o.output_padding.h, o.stride.h, o.dilation.h) ||
+      !fits(o.output_padding.w, o.stride.w, o.dilation.w)) {
+    fail(
+        "{}: expected an output_padding of at least 0 and below the stride or the dilation; got "
+        "{}.",
+        op, text(o.output_padding));
+  }
+  for (const Size2d size : {o.stride, o.dilation, o.padding})
+    for (const int64_t n : {size.h, size.w}) CheckedSize(op, n);
+  CheckedSize(op, o.groups);
 }
 
-ConvSizes sizes_of(const char* op, const Tensor& x, const Tensor& w, const Tensor& b,
-                   const ConvOptions& o) {
+namespace {
+
+// A signal [n, w, c] is an image of height 1: of its options the numbers for columns count, and
+// those for rows may not ask for anything else.
+Size2d along_width(const char* op, const char* option, Size2d size, int64_t usual) {
+  if (size.h != usual && size.h != size.w) {
+    fail("{}: expected one number for the {}; got {}.", op, option, size.str());
+  }
+  return {usual, size.w};
+}
+template <typename Options>
+Options along_width(const char* op, Options o) {
+  o.stride = along_width(op, "stride", o.stride, 1);
+  o.dilation = along_width(op, "dilation", o.dilation, 1);
+  if constexpr (std::is_same_v<Options, ConvOptions>) {
+    o.padding.size = along_width(op, "padding", o.padding.size, 0);
+  } else {
+    o.padding = along_width(op, "padding", o.padding, 0);
+    o.output_padding = along_width(op, "output_padding", o.output_padding, 0);
+  }
+  return o;
+}
+
+// The sizes that both directions have in common, before what depends on the other image is known.
+// rank 4: x [n, h, w, c] and w [kh, kw, ..]; rank 3: x [n, w, c] and w [kw, ..].
+ConvSizes check_conv(const char* op, int rank, const Tensor& x, const Tensor& w,
+                     const ConvTransposeOptions& o, bool transposed) {
   check_same_dtype(op, "x", x, "w", w);
-  if (x.rank() != 4 || w.rank() != 4) {
+  const bool image = rank == 4;
+  const char* weights = transposed ? image ? "[kh, kw, k / groups, c]" : "[kw, k / groups, c]"
+                        : image    ? "[kh, kw, c / groups, k]"
+                                   : "[kw, c / groups, k]";
+  if (x.rank() != rank || w.rank() != rank) {
     fail(
-        "{}: expected x [n, h, w, c] and w [kh, kw, c / groups, k]; got {} and {}. Hint: one image "
-        "[h, w, c] is unsqueeze(image, 0).",
-        op, x.shape(), w.shape());
+        "{}: expected x {} and w {}; got {} and {}. Hint: one {}.", op,
+        image ? "[n, h, w, c]" : "[n, w, c]", weights, x.shape(), w.shape(),
+        image ? "image [h, w, c] is unsqueeze(image, 0)" : "signal [w, c] is unsqueeze(signal, 0)");
   }
-  check_geometry(op, o.stride, o.padding.size, o.dilation, o.groups);
+  detail::check_conv_options(op, rank, o);
+  const auto [stride, padding, extra, dilation, groups] = o;
   const Shape &xs = x.shape(), &ws = w.shape();
-  const int64_t c = xs[3], k = ws[3];
-  if (c % o.groups != 0 || k % o.groups != 0 || ws[2] * o.groups != c) {
+  const int64_t takes = transposed ? ws.last() : (CheckedSize(op, groups) * ws[rank - 2]).value();
+  if (xs.last() != takes || takes % groups != 0 || (!transposed && ws.last() % groups != 0)) {
     fail("{}: x {} and w {} do not fit: x has {} channels and w takes {}{}. Hint: {}.", op, xs, ws,
-         c, ws[2] * o.groups, o.groups == 1 ? "" : fmt::format(" in {} groups", o.groups),
-         xs[1] == ws[2] * o.groups ? "channels are the last axis: permute(x, {0, 2, 3, 1})"
-                                   : "w is [kh, kw, c / groups, k]; groups divide c and k");
+         xs.last(), takes, groups == 1 ? "" : fmt::format(" in {} groups", groups),
+         xs[1] == takes && takes % groups == 0
+             ? fmt::format("channels are the last axis: permute(x, {})",
+                           image ? "{0, 2, 3, 1}" : "{0, 2, 1}")
+             : fmt::format("w is {}; groups divide c and k", weights));
   }
-  check_bias(op, w, b, k);
-  ConvSizes s{.n = xs[0],
-              .h = xs[1],
-              .w = xs[2],
-              .c = c,
-              .kh = ws[0],
-              .kw = ws[1],
-              .k = k,
-              .oh = 0,
-              .ow = 0,
-              .stride = {o.stride.h, o.stride.w},
-              .dilation = {o.dilation.h, o.dilation.w},
-              .before = {o.padding.size.h, o.padding.size.w},
-              .groups = o.groups};
-  const auto places = [&](int axis, int64_t in, int64_t kernel) {
-    const int64_t reach = (kernel - 1) * s.dilation[axis] + 1;
+  const int64_t kh = image ? ws[0] : 1, kw = ws[rank - 3];
+  if (std::min(kh, kw) < 1) fail("{}: a kernel has at least 1 weight; got w {}.", op, ws);
+  return {.n = xs[0],
+          .h = image ? xs[1] : 1,
+          .w = xs[rank - 2],
+          .c = xs.last(),
+          .kh = kh,
+          .kw = kw,
+          .k = transposed ? (CheckedSize(op, groups) * ws[rank - 2]).value() : ws.last(),
+          .oh = 0,
+          .ow = 0,
+          .stride = {stride.h, stride.w},
+          .dilation = {dilation.h, dilation.w},
+          .before = {padding.h, padding.w},
+          .groups = groups};
+}
+
+// Errors where so many values cannot be.
+void check_values(const char* op, std::initializer_list<int64_t> sizes) {
+  CheckedSize values(op, 1);
+  for (const int64_t n : sizes) values = values * std::max<int64_t>(n, 1);
+}
+
+ConvSizes sizes_of(const char* op, int rank, const Tensor& x, const Tensor& w, const Tensor& b,
+                   const ConvOptions& o) {
+  ConvSizes s =
+      check_conv(op, rank, x, w, {o.stride, o.padding.size, 0, o.dilation, o.groups}, false);
+  check_bias(op, w, b, s.k);
+  const auto output_size = [&](int axis, int64_t in, int64_t kernel) {
+    const int64_t reach = ((CheckedSize(op, kernel) - 1) * s.dilation[axis] + 1).value();
     if (o.padding.same) {
       const int64_t out = ceil_div(in, s.stride[axis]);
       s.before[axis] = std::max<int64_t>(0, (out - 1) * s.stride[axis] + reach - in) / 2;
       return out;
     }
-    const int64_t whole = in + 2 * s.before[axis];
-    if (kernel < 1 || whole < reach) {
+    const int64_t whole = (CheckedSize(op, s.before[axis]) * 2 + in).value();
+    if (whole < reach) {
       fail(
-          "{}: the kernel reaches over {} places of the {} there are with padding; got x {} and w "
+          "{}: the kernel reaches over {} pixels of the {} there are with padding; got x {} and w "
           "{}. Hint: padding, or fewer layers that shrink the image.",
-          op, reach, whole, xs, ws);
+          op, reach, whole, x.shape(), w.shape());
     }
     return (whole - reach) / s.stride[axis] + 1;
   };
-  s.oh = places(0, s.h, s.kh);
-  s.ow = places(1, s.w, s.kw);
+  s.oh = output_size(0, s.h, s.kh);
+  s.ow = output_size(1, s.w, s.kw);
+  check_values(op, {s.n, s.oh, s.ow, s.k});
+  check_values(op, {s.h + 2 * s.before[0], s.w + 2 * s.before[1], s.c});
   return s;
 }
 
-// With `pools`, y is max_pool2d(f(..), 2), and its places are kept instead of f's result.
+// An image of height 1 is given back as the signal it is.
+Shape shape_of(int rank, int64_t n, int64_t h, int64_t w, int64_t c) {
+  return rank == 4 ? Shape{n, h, w, c} : Shape{n, w, c};
+}
+
+// With `pools`, y is max_pool2d(f(..)), and its indices are kept instead of f's result.
 Tensor convolution(const char* op, const ConvSizes& s, const Tensor& x, const Tensor& w,
                    const Tensor& b, const Activation& f, bool pools) {
   const bool keeps_z = f.derives_from_x() && should_record({x, w, b});
   const int64_t row = s.ow * s.k, halves = pools ? 2 : 1;
-  Tensor y = Tensor::empty({s.n, s.oh / halves, s.ow / halves, s.k}, x.dtype());
+  Tensor y = Tensor::empty(shape_of(x.rank(), s.n, s.oh / halves, s.ow / halves, s.k), x.dtype());
   Tensor z = keeps_z ? Tensor::empty(y.shape(), x.dtype()) : y.detach();
   // A byte for each value of y: which of the four it is.
-  const Ref<Storage> places =
+  const Ref<Storage> indices =
       pools ? Storage::make(static_cast<size_t>(y.numel())) : Ref<Storage>();
-  auto* place = pools ? static_cast<uint8_t*>(places->data()) : nullptr;
+  auto* index = pools ? static_cast<uint8_t*>(indices->data()) : nullptr;
 
   visit_float(op, x.dtype(), [&]<typename T>(T) {
     T *sums = z.mutable_data<T>(), *values = y.mutable_data<T>();
@@ -95,8 +162,8 @@ Tensor convolution(const char* op, const ConvSizes& s, const Tensor& x, const Te
       if (!pools) return;
       for (int64_t i = 0; i < at.rows; i += 2) {
         const int64_t pooled = first / 4 + i / 2 * (row / 2);
-        kernels<T>().max_pool_row(s.ow / 2, s.k, 2, 2, rows + i * row, row, 2 * s.k,
-                                  values + pooled, place + pooled);
+        kernels<T>().max_pool_row(s.ow / 2, s.k, 2, 2, rows + i * row, row, s.k, 2 * s.k,
+                                  values + pooled, index + pooled);
       }
     };
     conv<T>(s, x.data<T>(), w.data<T>(), b.defined() ? b.data<T>() : nullptr,
@@ -106,7 +173,7 @@ Tensor convolution(const char* op, const ConvSizes& s, const Tensor& x, const Te
   const Tensor at = keeps_z ? z : y;
   return record(
       op, std::move(y), {x, w, b},
-      [op, s, row, pools, places, x = Saved(x, "x"), w = Saved(w, "w"),
+      [op, s, row, pools, indices, x = Saved(x, "x"), w = Saved(w, "w"),
        at = Saved(at, "y", pools || !f.is_identity()), f](const Tensor& dy, Wants want) {
         const Tensor &xs = x.get(), &ws = w.get();
         const DType t = dy.dtype();
@@ -117,7 +184,7 @@ Tensor convolution(const char* op, const ConvSizes& s, const Tensor& x, const Te
         visit_float(op, t, [&]<typename T>(T) {
           const T* g = dy.data<T>();
           const T* value = at.get().defined() ? at.get().data<T>() : nullptr;
-          const auto* place = pools ? static_cast<const uint8_t*>(places->data()) : nullptr;
+          const auto* index = pools ? static_cast<const uint8_t*>(indices->data()) : nullptr;
           const auto gradient = [&](ConvRows rows, T* scratch) -> const T* {
             const int64_t n = rows.rows * row, first = (rows.image * s.oh + rows.row) * row;
             if (!pools) {
@@ -130,7 +197,7 @@ Tensor convolution(const char* op, const ConvSizes& s, const Tensor& x, const Te
             for (int64_t i = 0; i < rows.rows; i += 2) {
               const int64_t pooled = i / 2 * (row / 2);
               kernels<T>().max_unpool_row(s.ow / 2, s.k, 2, 2, small.get() + pooled,
-                                          place + first / 4 + pooled, scratch + i * row, row,
+                                          index + first / 4 + pooled, scratch + i * row, row, s.k,
                                           2 * s.k, false);
             }
             return scratch;
@@ -143,82 +210,31 @@ Tensor convolution(const char* op, const ConvSizes& s, const Tensor& x, const Te
       });
 }
 
-}  // namespace
-
-Tensor conv2d(const Tensor& x, const Tensor& w, const Tensor& b, const ConvOptions& o,
-              const Activation& f) {
-  return convolution("conv2d", sizes_of("conv2d", x, w, b, o), x, w, b, f, false);
-}
-
-Tensor conv2d_max_pool(const Tensor& x, const Tensor& w, const Tensor& b, const ConvOptions& o,
-                       const Activation& f) {
-  const ConvSizes s = sizes_of("conv2d", x, w, b, o);
-  const bool fits = s.oh % 2 == 0 && s.ow % 2 == 0 && !f.derives_from_x();
-  const Tensor y = convolution("conv2d", s, x, w, b, f, fits);
-  return fits ? y : max_pool2d(y);
-}
-
-Tensor conv1d(const Tensor& x, const Tensor& w, const Tensor& b, const ConvOptions& o,
-              const Activation& f) {
-  check_same_dtype("conv1d", "x", x, "w", w);
-  if (x.rank() != 3 || w.rank() != 3) {
-    fail("conv1d: expected x [n, w, c] and w [kw, c / groups, k]; got {} and {}.", x.shape(),
-         w.shape());
-  }
-  ConvOptions columns = o;
-  columns.stride.h = columns.dilation.h = 1;
-  columns.padding.size.h = 0;
-  return squeeze(conv2d(unsqueeze(x, 1), unsqueeze(w, 0), b, columns, f), 1);
-}
-
-Tensor conv_transpose2d(const Tensor& x, const Tensor& w, const Tensor& b,
-                        const ConvTransposeOptions& o, const Activation& f) {
-  const char* op = "conv_transpose2d";
-  check_same_dtype(op, "x", x, "w", w);
-  check_geometry(op, o.stride, o.padding, o.dilation, o.groups);
-  if (x.rank() != 4 || w.rank() != 4 || x.dim(3) != w.dim(3) || x.dim(3) % o.groups != 0) {
-    fail("{}: expected x [n, h, w, c] and w [kh, kw, k / groups, c]; got {} and {}.", op, x.shape(),
-         w.shape());
-  }
-  const auto fits = [](int64_t extra, int64_t stride, int64_t dilation) {
-    return extra >= 0 && extra < std::max(stride, dilation);
+// The adjoint of a convolution: from its y to its x.
+Tensor transposed_convolution(const char* op, int rank, const Tensor& x, const Tensor& w,
+                              const Tensor& b, const ConvTransposeOptions& o, const Activation& f) {
+  ConvSizes s = check_conv(op, rank, x, w, o, true);
+  const auto output_size = [&](int axis, int64_t in, int64_t kernel, int64_t extra) {
+    const int64_t reach = ((CheckedSize(op, kernel) - 1) * s.dilation[axis] + 1).value();
+    return ((CheckedSize(op, in) - 1) * s.stride[axis] - s.before[axis] - s.before[axis] + reach +
+            extra)
+        .value();
   };
-  if (!fits(o.output_padding.h, o.stride.h, o.dilation.h) ||
-      !fits(o.output_padding.w, o.stride.w, o.dilation.w)) {
-    fail(
-        "{}: expected an output_padding of at least 0 and below the stride or the dilation; got "
-        "{}x{}.",
-        op, o.output_padding.h, o.output_padding.w);
-  }
-  const Shape &xs = x.shape(), &ws = w.shape();
-  const auto places = [&](int64_t in, int64_t kernel, int64_t stride, int64_t padding,
-                          int64_t dilation, int64_t extra) {
-    return (in - 1) * stride - 2 * padding + dilation * (kernel - 1) + extra + 1;
-  };
-  // The convolution whose adjoint this is: from y to x.
-  const ConvSizes s{
-      .n = xs[0],
-      .h = places(xs[1], ws[0], o.stride.h, o.padding.h, o.dilation.h, o.output_padding.h),
-      .w = places(xs[2], ws[1], o.stride.w, o.padding.w, o.dilation.w, o.output_padding.w),
-      .c = ws[2] * o.groups,
-      .kh = ws[0],
-      .kw = ws[1],
-      .k = xs[3],
-      .oh = xs[1],
-      .ow = xs[2],
-      .stride = {o.stride.h, o.stride.w},
-      .dilation = {o.dilation.h, o.dilation.w},
-      .before = {o.padding.h, o.padding.w},
-      .groups = o.groups};
+  // s becomes the convolution whose adjoint this is.
+  s.oh = std::exchange(s.h, output_size(0, s.h, s.kh, o.output_padding.h));
+  s.ow = std::exchange(s.w, output_size(1, s.w, s.kw, o.output_padding.w));
+  std::swap(s.c, s.k);
   if (s.h < 1 || s.w < 1) {
-    fail("{}: nothing is left of x {} with w {} and padding {}x{}. Hint: less padding.", op, xs, ws,
-         o.padding.h, o.padding.w);
+    fail("{}: nothing is left of x {} with w {} and padding {}. Hint: less padding.", op, x.shape(),
+         w.shape(), rank == 4 ? o.padding.str() : fmt::format("{}", o.padding.w));
   }
+  check_values(op, {s.n, s.h, s.w, s.c});
+  check_values(op, {s.h + 2 * s.before[0], s.w + 2 * s.before[1], s.c});
   check_bias(op, w, b, s.c);
   const auto image = [s]<typename T>(const T* from) {
     return [=](ConvRows at, T*) { return from + (at.image * s.oh + at.row) * s.ow * s.k; };
   };
-  Tensor y = Tensor::empty({s.n, s.h, s.w, s.c}, x.dtype());
+  Tensor y = Tensor::empty(shape_of(rank, s.n, s.h, s.w, s.c), x.dtype());
   visit_float(op, x.dtype(), [&]<typename T>(T) {
     conv_vjp<T>(s, nullptr, w.data<T>(), image(x.data<T>()), y.mutable_data<T>(), nullptr, nullptr);
   });
@@ -243,6 +259,38 @@ Tensor conv_transpose2d(const Tensor& x, const Tensor& w, const Tensor& b,
              });
   if (b.defined()) y = y + b;
   return f.is_identity() ? y : activate(y, f);
+}
+
+}  // namespace
+
+Tensor conv2d(const Tensor& x, const Tensor& w, const Tensor& b, const ConvOptions& o,
+              const Activation& f) {
+  return convolution("conv2d", sizes_of("conv2d", 4, x, w, b, o), x, w, b, f, false);
+}
+
+Tensor conv2d_max_pool(const Tensor& x, const Tensor& w, const Tensor& b, const ConvOptions& o,
+                       const Activation& f) {
+  const ConvSizes s = sizes_of("conv2d", 4, x, w, b, o);
+  const bool fits = s.oh % 2 == 0 && s.ow % 2 == 0 && !f.derives_from_x();
+  const Tensor y = convolution("conv2d", s, x, w, b, f, fits);
+  return fits ? y : max_pool2d(y);
+}
+
+Tensor conv1d(const Tensor& x, const Tensor& w, const Tensor& b, const ConvOptions& o,
+              const Activation& f) {
+  const ConvSizes s = sizes_of("conv1d", 3, x, w, b, along_width("conv1d", o));
+  return convolution("conv1d", s, x, w, b, f, false);
+}
+
+Tensor conv_transpose2d(const Tensor& x, const Tensor& w, const Tensor& b,
+                        const ConvTransposeOptions& o, const Activation& f) {
+  return transposed_convolution("conv_transpose2d", 4, x, w, b, o, f);
+}
+
+Tensor conv_transpose1d(const Tensor& x, const Tensor& w, const Tensor& b,
+                        const ConvTransposeOptions& o, const Activation& f) {
+  const char* op = "conv_transpose1d";
+  return transposed_convolution(op, 3, x, w, b, along_width(op, o), f);
 }
 
 }  // namespace ramp

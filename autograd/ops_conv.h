@@ -6,7 +6,7 @@
 
 namespace ramp {
 
-/// Places of 0 around an image: a number, {rows, columns}, or kSame: as many as make the result
+/// Zero padding of an image: a number, {rows, columns}, or kSame: as many as make the result
 /// ceil(size / stride) large, the odd one at the end.
 struct Padding {
   Size2d size;
@@ -33,8 +33,8 @@ struct ConvOptions {
 /// y [n, oh, ow, k] with oh = (h + 2 padding - dilation (kh - 1) - 1) / stride + 1, rounded down.
 /// y[n, i, j, :] = f(b + sum over p, q of x[n, i stride + p dilation - padding, ..] w[p, q, :, :]).
 /// f32 or f64; the gradient at f's kinks is f's. Errors: channels, groups or b that do not fit; a
-/// kernel that is larger than the padded image; i64.
-/// Source: LeCun et al. (1989); the fast method for 3x3: see core/kernels/winograd.cc.
+/// kernel that is larger than the padded image; i64; sizes that cannot be.
+/// Source: LeCun et al. (1989); how it is computed: docs/convolution.md.
 Tensor conv2d(const Tensor& x, const Tensor& w, const Tensor& b = {}, const ConvOptions& o = {},
               const Activation& f = Identity{});
 
@@ -43,8 +43,8 @@ Tensor conv2d(const Tensor& x, const Tensor& w, const Tensor& b = {}, const Conv
 Tensor conv2d_max_pool(const Tensor& x, const Tensor& w, const Tensor& b, const ConvOptions& o,
                        const Activation& f);
 
-/// conv2d along one axis: x [n, w, c], weights [kw, c / groups, k] -> [n, ow, k]. The numbers for
-/// columns in o count.
+/// conv2d along one axis: x [n, w, c], weights [kw, c / groups, k] -> [n, ow, k]. Options are one
+/// number each.
 Tensor conv1d(const Tensor& x, const Tensor& w, const Tensor& b = {}, const ConvOptions& o = {},
               const Activation& f = Identity{});
 
@@ -59,5 +59,14 @@ struct ConvTransposeOptions {
 /// Source: Zeiler et al. (2010), "Deconvolutional networks".
 Tensor conv_transpose2d(const Tensor& x, const Tensor& w, const Tensor& b = {},
                         const ConvTransposeOptions& o = {}, const Activation& f = Identity{});
+/// The same along one axis: x [n, w, c], w [kw, k / groups, c] -> [n, ow, k].
+Tensor conv_transpose1d(const Tensor& x, const Tensor& w, const Tensor& b = {},
+                        const ConvTransposeOptions& o = {}, const Activation& f = Identity{});
+
+namespace detail {
+/// Errors: a stride, dilation or number of groups below 1, a negative padding, an output_padding
+/// that does not fit. rank: of x.
+void check_conv_options(const char* op, int rank, const ConvTransposeOptions& o);
+}  // namespace detail
 
 }  // namespace ramp

@@ -69,10 +69,14 @@ void check_at_least_0(const char* op, const char* name, double value) {
   }
 }
 
-// The op that x is the result of, seen through reshapes; "" where nothing is recorded.
+// The op that x is the result of, seen through those that only move values; "" where nothing is
+// recorded.
 std::string_view made_by(const Tensor& x) {
   const Node* node = node_of(x);
-  while (node && node->op == std::string_view("reshape")) node = node->inputs()[0].get();
+  const auto moves = [](std::string_view op) {
+    return op == "reshape" || op == "permute" || op == "slice" || op == "clone";
+  };
+  while (node && moves(node->op)) node = node->inputs()[0].get();
   return node ? node->op : "";
 }
 // The mistake of taking a softmax or sigmoid twice trains slowly, or not at all, and says nothing.
@@ -228,7 +232,7 @@ T bounded(T log) {
 }
 // For kl_div: q v, and 0 for q = 0, even where log p is -inf; NaN where it is NaN.
 template <typename T>
-T times(T q, T v, T log_p) {
+T q_times(T q, T v, T log_p) {
   return log_p != log_p ? log_p : math::damped(v, q);
 }
 
@@ -494,14 +498,14 @@ Tensor kl_div(const Tensor& log_p, const Tensor& target, const KlDivOptions& o) 
   if (o.log_target) {
     return elementwise_loss(
         "kl_div", "log_p", log_p, target, o.reduction,
-        [](auto x, auto t) { return times(std::exp(t), t - x, x); },
+        [](auto x, auto t) { return q_times(std::exp(t), t - x, x); },
         [](auto x, auto t) {
-          return std::array{-std::exp(t), times(std::exp(t), t - x + 1, x)};
+          return std::array{-std::exp(t), q_times(std::exp(t), t - x + 1, x)};
         });
   }
   return elementwise_loss(
       "kl_div", "log_p", log_p, target, o.reduction,
-      [](auto x, auto q) { return times(q, std::log(q) - x, x); },
+      [](auto x, auto q) { return q_times(q, std::log(q) - x, x); },
       [](auto x, auto q) {
         const bool ruled_out = q == 0 && x == -INFINITY;
         return std::array{-q, ruled_out ? 0 : std::log(q) + 1 - x};

@@ -42,12 +42,27 @@ struct Layout {
   // [groups, width], f64, of a tensor [channels]
   Tensor channels(const Tensor& v) const { return v.detach().to(f64).view({groups, width}); }
 
-  // [samples, list, n]: values [samples, groups, width or 1] for every column, in x's dtype
-  Tensor constants(std::vector<Tensor> list, DType dtype) const {
-    for (Tensor& v : list) {
-      v = broadcast_to(unsqueeze(v.to(dtype), 1), {samples, repeats, groups, width});
-    }
-    return stack(list, 1);
+  // The sum [samples, groups, 1] over the channels of each group.
+  Tensor sum_channels(const Tensor& v) const {
+    return width == 1 ? v : sum(v, {2}, {.keepdims = true});
+  }
+  // [samples, list, n]: f64 values [samples, groups, width or 1] for every column, in x's dtype
+  Tensor constants(const std::vector<Tensor>& list, DType dtype) const {
+    Tensor k = Tensor::empty({samples, static_cast<int64_t>(list.size()), n}, dtype);
+    visit_float("norm", dtype, [&]<typename T>(T) {
+      T* to = k.mutable_data<T>();
+      for (int64_t s = 0; s < samples; ++s) {
+        for (const Tensor& v : list) {
+          const int64_t stride = v.shape().last() == 1 ? 0 : 1, step = stride ? width : 1;
+          const double* from = v.data<double>() + s * groups * step;
+          for (int64_t i = 0; i < repeats * groups; ++i) {
+            const double* group = from + i % groups * step;
+            for (int64_t w = 0; w < width; ++w) *to++ = static_cast<T>(group[w * stride]);
+          }
+        }
+      }
+    });
+    return k;
   }
   // f(sample, offset of the first element, rows, piece)
   template <typename F>
@@ -119,8 +134,8 @@ Statistics statistics(const Tensor& x, const Layout& l) {
         l.sums([&](int64_t sample, int64_t at, int64_t rows, double* part) {
           k.moments_cols[0](rows, l.n, m.data<T>() + sample * l.n, from + at, nullptr, part);
         });
-    const Tensor off = sum(first, {2}, {.keepdims = true}) / l.together();
-    const Tensor square = sum(second, {2}, {.keepdims = true}) / l.together();
+    const Tensor off = l.sum_channels(first) / l.together();
+    const Tensor square = l.sum_channels(second) / l.together();
     s = {about + off, maximum(square - off * off, Tensor::scalar(0, f64))};
   });
   return s;
@@ -243,9 +258,7 @@ Tensor normalize(const char* op, const Tensor& x, const Layout& l, const Tensor&
       if (want[2]) dx[2] = sum(sum_dz, {0}).to(t).view({l.groups * l.width});
       if (!want[0]) return;
       const double inverse_n = fixed ? 0 : 1 / l.together();  // fixed: no terms with means
-      const auto mean_of = [&](const Tensor& s) {
-        return sum(s, {2}, {.keepdims = true}) * inverse_n;
-      };
+      const auto mean_of = [&](const Tensor& s) { return l.sum_channels(s) * inverse_n; };
       const Tensor a = mean_of(scale * sum_dz), b = mean_of(scale * sum_dz_xhat);  // both / sigma
       const Tensor slope = -(b * invstd);
       const Tensor back = l.constants({mean, slope, -(slope * rest) - a, scale}, t);

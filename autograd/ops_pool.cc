@@ -13,46 +13,97 @@
 namespace ramp {
 namespace {
 
-// Sets the stride, and returns how many windows there are along h and w.
-Size2d windows(const char* op, const Tensor& x, Pool2dOptions& o) {
-  check_images(op, x);
-  if (o.stride == 0) o.stride = o.kernel;
-  const auto count = [&](int64_t n, int64_t k, int64_t s, int64_t p) {
-    const int64_t rest = n + 2 * p - k + (o.ceil_mode ? s - 1 : 0);
-    if (k >= 1 && s >= 1 && p >= 0 && 2 * p <= k && rest >= 0) {
-      return rest / s + (o.ceil_mode && rest / s * s >= n + p ? 0 : 1);
+// Returns how many windows there are along h and w of x [n, h, w, c], or 1 and w of x [n, w, c].
+// An average has no dilation.
+template <typename Options>
+Size2d windows(const char* op, const Tensor& x, Size2d kernel, const Options& o,
+               Size2d dilation = 1) {
+  const int w = x.rank() - 2;
+  const auto text = [&](Size2d s) { return w == 1 ? fmt::format("{}", s.w) : s.str(); };
+  const auto count = [&](int64_t n, int64_t k, int64_t s, int64_t p, int64_t d) {
+    if (k >= 1 && s >= 1 && p >= 0 && d >= 1) {
+      const int64_t reach = ((CheckedSize(op, k) - 1) * d + 1).value();
+      const int64_t rest = (CheckedSize(op, p) * 2 + n - reach).value();
+      const int64_t more = o.ceil_mode ? CheckedSize(op, s).value() - 1 : 0;
+      if (2 * p <= k && rest + more >= 0) {
+        const int64_t last = (rest + more) / s;
+        return last + (o.ceil_mode && last * s >= n + p ? 0 : 1);
+      }
     }
     fail(
-        "{}: no kernel {} with stride {} and padding {} (at most half the kernel) fits x {}. "
-        "Hint: has the image been pooled too often?",
-        op, o.kernel.str(), o.stride.str(), o.padding.str(), x.shape());
+        "{}: no kernel {} with stride {}, padding {} (at most half the kernel){} fits x {}. Hint: "
+        "has the image been pooled too often?",
+        op, text(kernel), text(o.stride), text(o.padding),
+        dilation == 1 ? "" : " and dilation " + text(dilation), x.shape());
   };
-  return {count(x.shape()[1], o.kernel.h, o.stride.h, o.padding.h),
-          count(x.shape()[2], o.kernel.w, o.stride.w, o.padding.w)};
+  return {w == 1 ? 1 : count(x.dim(1), kernel.h, o.stride.h, o.padding.h, dilation.h),
+          count(x.dim(w), kernel.w, o.stride.w, o.padding.w, dilation.w)};
 }
 
-Axes pixels(const char* op, const Tensor& x) {
-  check_defined(op, "x", x);
-  if (x.rank() == 3) return 1;
-  if (x.rank() == 4) return {1, 2};
-  fail("{}: expected x [n, h, w, c] or [n, l, c]; got {}.", op, x.shape());
+Size2d stride_of(Size2d stride, Size2d kernel) { return stride == 0 ? kernel : stride; }
+// A signal is an image of height 1.
+Size2d along_width(int64_t stride, int64_t kernel) { return {1, stride == 0 ? kernel : stride}; }
+
+// `count` pixels from `begin` on, `step` apart.
+struct Window {
+  int64_t begin, count, step;
+};
+// Those of adaptive pooling: they hold all pixels, and overlap where n is no multiple of m.
+Window adaptive_window(int64_t i, int64_t n, int64_t m) {
+  const int64_t begin = i * n / m;
+  return {begin, ceil_div((i + 1) * n, m) - begin, 1};
 }
 
-}  // namespace
+// The largest value of each of m windows along an axis, the first one or the first NaN. Along w,
+// then along h: what is largest in a rectangle, and first row by row.
+Tensor max_along(const char* op, const Tensor& x, int axis, int64_t m,
+                 FunctionRef<Window(int64_t i)> window) {
+  const Shape shape = x.shape().without(axis).with(axis, m);
+  const int64_t n = x.dim(axis), row = shape.strides()[static_cast<size_t>(axis)];
+  Tensor y = Tensor::empty(shape, x.dtype());
+  Tensor index = Tensor::empty(shape, i64);  // in the [n, row] values of x before it
+  const int64_t outer = y.numel() == 0 ? 0 : y.numel() / (m * row);
+  const int64_t grain = kStreamGrain / (n * row + 1) + 1;
+  visit_float(op, x.dtype(), [&]<typename T>(T) {
+    const T* from = x.data<T>();
+    T* to = y.mutable_data<T>();
+    int64_t* at = index.mutable_data<int64_t>();
+    parallel_for(outer, grain, [&](int64_t begin, int64_t end) {
+      for (int64_t p = begin * m; p < end * m; ++p) {
+        const Window w = window(p % m);
+        const T* image = from + p / m * n * row;
+        kernels<T>().arg_extreme_cols[1](w.count, row, image + w.begin * row, w.step * row,
+                                         at + p * row);
+        for (int64_t j = p * row; j < (p + 1) * row; ++j) {
+          at[j] = (w.begin + at[j] * w.step) * row + j % row;
+          to[j] = image[at[j]];
+        }
+      }
+    });
+  });
+  return record(op, y, {x}, [=](const Tensor& dy, Wants want) {
+    Tensor dx = Tensor::zeros(want.shape(0), dy.dtype());
+    visit_float(op, dy.dtype(), [&]<typename T>(T) {
+      const T* g = dy.data<T>();
+      T* to = dx.mutable_data<T>();
+      const int64_t* at = index.data<int64_t>();
+      parallel_for(outer, grain, [&](int64_t begin, int64_t end) {
+        for (int64_t o = begin; o < end; ++o)
+          for (int64_t j = o * m * row; j < (o + 1) * m * row; ++j) to[o * n * row + at[j]] += g[j];
+      });
+    });
+    return dx;
+  });
+}
 
-Tensor max_pool2d(const Tensor& x, Pool2dOptions options) {
-  const Size2d out = windows("max_pool2d", x, options);
-  const Size2d k = options.kernel, s = options.stride, p = options.padding;
-  if (k.h * k.w > 256) {
-    fail("max_pool2d: a window has at most 256 places; got kernel {}. Hint: pool twice.", k.str());
-  }
-  const int64_t n = x.shape()[0], h = x.shape()[1], w = x.shape()[2], c = x.shape()[3];
-  const int64_t below = std::max<int64_t>((out.h - 1) * s.h + k.h - p.h - h, 0),
-                right = std::max<int64_t>((out.w - 1) * s.w + k.w - p.w - w, 0);
-  if (p.h + p.w + below + right > 0) {
-    const Tensor padded = pad(x, {{0, 0}, {p.h, below}, {p.w, right}, {0, 0}},
-                              -std::numeric_limits<double>::infinity());
-    return max_pool2d(padded, {.kernel = k, .stride = s});
+// Of x [n, h, w, c], whose padding is large enough for all windows.
+Tensor max_pool(const char* op, const Tensor& x, Size2d out, Size2d k, Size2d s, Size2d d) {
+  const int64_t n = x.dim(0), h = x.dim(1), w = x.dim(2), c = x.dim(3);
+  if (k.h > 256 / k.w) {  // an index takes a byte
+    const auto along = [&](const Tensor& x, int axis, int64_t m, int64_t s, int64_t k, int64_t d) {
+      return max_along(op, x, axis, m, [=](int64_t i) { return Window{i * s, k, d}; });
+    };
+    return along(along(x, 2, out.w, s.w, k.w, d.w), 1, out.h, s.h, k.h, d.h);
   }
   // f(first value of the windows, first value of y) for all rows of windows, `block` rows in order.
   const auto for_rows = [=](int64_t block, auto f) {
@@ -63,47 +114,123 @@ Tensor max_pool2d(const Tensor& x, Pool2dOptions options) {
       }
     });
   };
-  return visit_float("max_pool2d", x.dtype(), [&]<typename T>(T) {
+  return visit_float(op, x.dtype(), [&]<typename T>(T) {
     Tensor y = Tensor::empty({n, out.h, out.w, c}, x.dtype());
-    const Ref<Storage> places = Storage::make(static_cast<size_t>(y.numel()));
+    const Ref<Storage> index = Storage::make(static_cast<size_t>(y.numel()));
     const T* from = x.data<T>();
     T* to = y.mutable_data<T>();
-    auto* at = static_cast<uint8_t*>(places->data());
+    auto* at = static_cast<uint8_t*>(index->data());
     for_rows(1, [&](int64_t i, int64_t o) {
-      kernels<T>().max_pool_row(out.w, c, k.h, k.w, from + i, w * c, s.w * c, to + o, at + o);
+      kernels<T>().max_pool_row(out.w, c, k.h, k.w, from + i, d.h * w * c, d.w * c, s.w * c, to + o,
+                                at + o);
     });
-    return record("max_pool2d", y, {x}, [=](const Tensor& dy, Wants want) {
-      const bool apart = s == k, all = apart && out.h * k.h == h && out.w * k.w == w;
+    return record(op, y, {x}, [=](const Tensor& dy, Wants want) {
+      const bool apart = s == k && d == 1, all = apart && out.h * k.h == h && out.w * k.w == w;
       Tensor dx = (all ? Tensor::empty : Tensor::zeros)(want.shape(0), dy.dtype());
       const T* g = dy.data<T>();
-      T* d = dx.mutable_data<T>();
-      const auto* at = static_cast<const uint8_t*>(places->data());
+      T* to = dx.mutable_data<T>();
+      const auto* at = static_cast<const uint8_t*>(index->data());
       for_rows(apart ? 1 : out.h, [&](int64_t i, int64_t o) {
-        kernels<T>().max_unpool_row(out.w, c, k.h, k.w, g + o, at + o, d + i, w * c, s.w * c,
-                                    !apart);
+        kernels<T>().max_unpool_row(out.w, c, k.h, k.w, g + o, at + o, to + i, d.h * w * c, d.w * c,
+                                    s.w * c, !apart);
       });
       return dx;
     });
   });
 }
 
-Tensor avg_pool2d(const Tensor& x, Pool2dOptions o) {
-  const Size2d out = windows("avg_pool2d", x, o);
-  return resample("avg_pool2d", x, out, [&](int axis, int64_t i, int64_t n, int64_t) {
-    const auto [k, s, p] = axis == 1 ? std::array{o.kernel.h, o.stride.h, o.padding.h}
-                                     : std::array{o.kernel.w, o.stride.w, o.padding.w};
+Tensor pad_and_max_pool(const char* op, const Tensor& x, Size2d out, Size2d k,
+                        const MaxPool2dOptions& o) {
+  const auto after = [](int64_t n, int64_t out, int64_t k, int64_t s, int64_t p, int64_t d) {
+    return std::max<int64_t>((out - 1) * s + d * (k - 1) + 1 - p - n, 0);
+  };
+  const auto [s, p, d, ceil_mode] = o;
+  const int64_t below = after(x.dim(1), out.h, k.h, s.h, p.h, d.h),
+                right = after(x.dim(2), out.w, k.w, s.w, p.w, d.w);
+  const bool pads = p.h + p.w + below + right > 0;
+  return max_pool(op,
+                  pads ? pad(x, {{0, 0}, {p.h, below}, {p.w, right}, {0, 0}},
+                             -std::numeric_limits<double>::infinity())
+                       : x,
+                  out, k, s, d);
+}
+
+// Of x [n, h, w, c].
+Tensor avg_pool(const char* op, const Tensor& x, Size2d out, Size2d kernel,
+                const AvgPool2dOptions& o) {
+  if (o.divisor_override < 0) {
+    fail("{}: expected a divisor_override of at least 1, or 0 for a window's pixels; got {}.", op,
+         o.divisor_override);
+  }
+  return detail::resample(op, x, out, [=](int axis, int64_t i, int64_t n, int64_t) {
+    const auto [k, s, p] = axis == 1 ? std::array{kernel.h, o.stride.h, o.padding.h}
+                                     : std::array{kernel.w, o.stride.w, o.padding.w};
     const int64_t begin = i * s - p, end = std::min(begin + k, n + p),
                   first = std::max<int64_t>(begin, 0), last = std::min(end, n);
-    const double f = 1.0 / (o.count_include_pad ? end - begin : last - first);
-    return Blend{first, last, f, f};
+    const int64_t pixels = o.count_include_pad ? end - begin : last - first;
+    const double f = 1.0 / (o.divisor_override == 0 ? pixels : axis == 1 ? 1 : o.divisor_override);
+    return detail::Blend{first, last, f, f};
   });
 }
 
+Axes pixels(const char* op, const Tensor& x) {
+  check_defined(op, "x", x);
+  if (x.rank() == 3) return 1;
+  if (x.rank() == 4) return {1, 2};
+  fail("{}: expected x [n, h, w, c] or [n, w, c]; got {}.", op, x.shape());
+}
+
+}  // namespace
+
+Tensor max_pool2d(const Tensor& x, Size2d kernel, const MaxPool2dOptions& options) {
+  const char* op = "max_pool2d";
+  detail::check_images(op, x);
+  MaxPool2dOptions o = options;
+  o.stride = stride_of(o.stride, kernel);
+  return pad_and_max_pool(op, x, windows(op, x, kernel, o, o.dilation), kernel, o);
+}
+
+Tensor avg_pool2d(const Tensor& x, Size2d kernel, const AvgPool2dOptions& options) {
+  const char* op = "avg_pool2d";
+  detail::check_images(op, x);
+  AvgPool2dOptions o = options;
+  o.stride = stride_of(o.stride, kernel);
+  return avg_pool(op, x, windows(op, x, kernel, o), kernel, o);
+}
+
+Tensor max_pool1d(const Tensor& x, int64_t kernel, const MaxPool1dOptions& o) {
+  const char* op = "max_pool1d";
+  detail::check_images(op, x, 3);
+  const MaxPool2dOptions wide{
+      along_width(o.stride, kernel), {0, o.padding}, {1, o.dilation}, o.ceil_mode};
+  const Size2d out = windows(op, x, {1, kernel}, wide, wide.dilation);
+  return squeeze(pad_and_max_pool(op, unsqueeze(x, 1), out, {1, kernel}, wide), 1);
+}
+
+Tensor avg_pool1d(const Tensor& x, int64_t kernel, const AvgPool1dOptions& o) {
+  const char* op = "avg_pool1d";
+  detail::check_images(op, x, 3);
+  const AvgPool2dOptions wide{
+      along_width(o.stride, kernel), {0, o.padding}, o.ceil_mode, o.count_include_pad};
+  const Size2d out = windows(op, x, {1, kernel}, wide);
+  return squeeze(avg_pool(op, unsqueeze(x, 1), out, {1, kernel}, wide), 1);
+}
+
 Tensor adaptive_avg_pool2d(const Tensor& x, Size2d size) {
-  return resample("adaptive_avg_pool2d", x, size, [](int, int64_t i, int64_t n, int64_t m) {
-    const int64_t begin = i * n / m, end = ((i + 1) * n + m - 1) / m;
-    return Blend{begin, end, 1.0 / (end - begin), 1.0 / (end - begin)};
+  return detail::resample("adaptive_avg_pool2d", x, size, [](int, int64_t i, int64_t n, int64_t m) {
+    const auto [begin, count, step] = adaptive_window(i, n, m);
+    return detail::Blend{begin, begin + count, 1.0 / count, 1.0 / count};
   });
+}
+
+Tensor adaptive_max_pool2d(const Tensor& x, Size2d size) {
+  const char* op = "adaptive_max_pool2d";
+  detail::check_images(op, x);
+  detail::check_size(op, x, size);
+  const auto along = [&](const Tensor& x, int axis, int64_t m) {
+    return max_along(op, x, axis, m, [&](int64_t i) { return adaptive_window(i, x.dim(axis), m); });
+  };
+  return along(along(x, 2, size.w), 1, size.h);
 }
 
 Tensor global_avg_pool(const Tensor& x) { return mean(x, pixels("global_avg_pool", x)); }

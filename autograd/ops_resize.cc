@@ -1,77 +1,91 @@
 #include "ramp/autograd/ops_resize.h"
 
+#include <vector>
+
 #include "ramp/autograd/record.h"
 #include "ramp/core/kernels/kernels.h"
+#include "ramp/core/parallel.h"
 
 namespace ramp {
+namespace detail {
 namespace {
 
-// y = x blended along an axis, or dx of y = dy, with n places.
-Tensor blend(const Tensor& x, int axis, int64_t n, const std::vector<Blend>& blends, bool back) {
-  Tensor y = Tensor::zeros(x.shape().without(axis).with(axis, n), x.dtype());
-  const int64_t m = x.shape()[axis], row = y.shape().strides()[static_cast<size_t>(axis)],
-                outer = y.numel() / std::max<int64_t>(n * row, 1);
+// y = x [.., n, ..] blended to m pixels along an axis; with `back` the transpose: dx of x = dy.
+Tensor blend(const Tensor& x, int axis, int64_t n, int64_t m, const Blends& of, bool back) {
+  const int64_t from_size = back ? m : n, to_size = back ? n : m;
+  Tensor y = Tensor::zeros(x.shape().without(axis).with(axis, to_size), x.dtype());
+  if (y.numel() == 0) return y;
+  std::vector<Blend> blends;
+  for (int64_t i = 0; i < m; ++i) blends.push_back(of(axis, i, n, m));
+  const int64_t row = y.shape().strides()[static_cast<size_t>(axis)];
   visit_float("resample", x.dtype(), [&]<typename T>(T) {
     const T* from = x.data<T>();
     T* to = y.mutable_data<T>();
-    parallel_for(outer, kStreamGrain / (m * row + 1) + 1, [&](int64_t o, int64_t stop) {
-      for (; o < stop; ++o) {
-        for (int64_t i = 0; i < std::ssize(blends); ++i) {
-          const auto [begin, end, first, rest] = blends[static_cast<size_t>(i)];
-          for (int64_t j = begin; j < end; ++j) {
-            kernels<T>().axpy(row, static_cast<T>(j == begin ? first : rest),
-                              from + (o * m + (back ? i : j)) * row,
-                              to + (o * n + (back ? j : i)) * row);
-          }
-        }
-      }
-    });
+    parallel_for(y.numel() / (to_size * row), kStreamGrain / (from_size * row + 1) + 1,
+                 [&](int64_t o, int64_t stop) {
+                   for (; o < stop; ++o) {
+                     for (int64_t i = 0; i < m; ++i) {
+                       const auto [begin, end, first, rest] = blends[static_cast<size_t>(i)];
+                       for (int64_t j = begin; j < end; ++j) {
+                         kernels<T>().axpy(row, static_cast<T>(j == begin ? first : rest),
+                                           from + (o * from_size + (back ? i : j)) * row,
+                                           to + (o * to_size + (back ? j : i)) * row);
+                       }
+                     }
+                   }
+                 });
   });
   return y;
 }
 
-Size2d scaled(const char* op, const Tensor& x, Size2d scale) {
-  check_images(op, x);
-  return {x.shape()[1] * scale.h, x.shape()[2] * scale.w};
-}
-
 }  // namespace
 
-void check_images(const char* op, const Tensor& x) {
+void check_images(const char* op, const Tensor& x, int rank) {
   check_defined(op, "x", x);
   visit_float(op, x.dtype(), [](auto) {});
-  if (x.rank() == 4 && x.shape()[1] > 0 && x.shape()[2] > 0) return;
+  if (x.rank() == rank && x.shape()[1] > 0 && x.shape()[rank - 2] > 0) return;
+  if (rank == 3) {
+    fail("{}: expected signals x [n, w, c] with values; got {}.{}", op, x.shape(),
+         x.rank() == 2 ? " Hint: signals of one channel are unsqueeze(x, -1)." : "");
+  }
   fail("{}: expected images x [n, h, w, c] with pixels; got {}. Hint: {}", op, x.shape(),
        x.rank() == 3 ? "one image is unsqueeze(x, 0), gray ones are unsqueeze(x, -1)."
                      : "are they flat already, or pooled away?");
 }
 
-Tensor resample(const char* op, const Tensor& x, Size2d size,
-                FunctionRef<Blend(int axis, int64_t i, int64_t n, int64_t m)> of) {
-  check_images(op, x);
+void check_size(const char* op, const Tensor& x, Size2d size) {
   if (std::min(size.h, size.w) < 1) {
     fail("{}: y must have at least 1 x 1 pixels; got {} from x {}.", op, size.str(), x.shape());
   }
-  std::vector<Blend> h, w;
-  for (int64_t i = 0; i < size.h; ++i) h.push_back(of(1, i, x.shape()[1], size.h));
-  for (int64_t i = 0; i < size.w; ++i) w.push_back(of(2, i, x.shape()[2], size.w));
-  Tensor y = blend(blend(x, 1, size.h, h, false), 2, size.w, w, false);
-  return record(op, y, {x}, [h, w](const Tensor& dy, Wants want) {
+  const auto some = [&](int axis) { return std::max<int64_t>(x.dim(axis), 1); };
+  CheckedSize(op, some(0)) * size.h* size.w* some(3);
+}
+
+Tensor resample(const char* op, const Tensor& x, Size2d size, const Blends& of) {
+  check_images(op, x);
+  check_size(op, x, size);
+  const Shape& s = x.shape();
+  Tensor y = blend(blend(x, 1, s[1], size.h, of, false), 2, s[2], size.w, of, false);
+  return record(op, y, {x}, [size, of](const Tensor& dy, Wants want) {
     const Shape& x = want.shape(0);
-    return blend(blend(dy, 2, x[2], w, true), 1, x[1], h, true);
+    return blend(blend(dy, 2, x[2], size.w, of, true), 1, x[1], size.h, of, true);
   });
 }
 
-Tensor upsample_nearest2d(const Tensor& x, Size2d scale) {
-  const char* op = "upsample_nearest2d";
-  return resample(op, x, scaled(op, x, scale), [](int, int64_t i, int64_t n, int64_t m) {
+}  // namespace detail
+
+namespace {
+
+using detail::Blend;
+
+Tensor nearest(const char* op, const Tensor& x, Size2d size) {
+  return detail::resample(op, x, size, [](int, int64_t i, int64_t n, int64_t m) {
     return Blend{i * n / m, i * n / m + 1, 1, 0};
   });
 }
 
-Tensor upsample_bilinear2d(const Tensor& x, Size2d scale, BilinearOptions options) {
-  const char* op = "upsample_bilinear2d";
-  return resample(op, x, scaled(op, x, scale), [&](int, int64_t i, int64_t n, int64_t m) {
+Tensor bilinear(const char* op, const Tensor& x, Size2d size, BilinearOptions options) {
+  return detail::resample(op, x, size, [options](int, int64_t i, int64_t n, int64_t m) {
     const double corners = static_cast<double>(i * (n - 1)) / std::max<int64_t>(m - 1, 1),
                  centers = std::max((i + 0.5) * n / m - 0.5, 0.0),
                  at = options.align_corners ? corners : centers;
@@ -79,6 +93,29 @@ Tensor upsample_bilinear2d(const Tensor& x, Size2d scale, BilinearOptions option
     const bool between = at > begin && begin + 1 < n;
     return Blend{begin, begin + 1 + between, between ? 1 - (at - begin) : 1, at - begin};
   });
+}
+
+Size2d scaled(const char* op, const Tensor& x, Size2d scale) {
+  detail::check_images(op, x);
+  return {(CheckedSize(op, x.shape()[1]) * scale.h).value(),
+          (CheckedSize(op, x.shape()[2]) * scale.w).value()};
+}
+
+}  // namespace
+
+Tensor resize_nearest2d(const Tensor& x, Size2d size) {
+  return nearest("resize_nearest2d", x, size);
+}
+Tensor resize_bilinear2d(const Tensor& x, Size2d size, BilinearOptions options) {
+  return bilinear("resize_bilinear2d", x, size, options);
+}
+Tensor upsample_nearest2d(const Tensor& x, Size2d scale) {
+  const char* op = "upsample_nearest2d";
+  return nearest(op, x, scaled(op, x, scale));
+}
+Tensor upsample_bilinear2d(const Tensor& x, Size2d scale, BilinearOptions options) {
+  const char* op = "upsample_bilinear2d";
+  return bilinear(op, x, scaled(op, x, scale), options);
 }
 
 }  // namespace ramp

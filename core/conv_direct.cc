@@ -83,8 +83,8 @@ struct Correlation {
     pitch = width * c;
     out_width = of_dx ? s.w : s.ow;
     T* to = packed.get();
-    for (int64_t r = 0; r < out_step[0]; ++r)
-      for (int64_t q = 0; q < out_step[1]; ++q) {
+    for (int64_t r = 0; r < std::min(out_step[0], of_dx ? s.h : s.oh); ++r)
+      for (int64_t q = 0; q < std::min(out_step[1], out_width); ++q) {
         const auto taps = [&](int i, int64_t at) {
           return of_dx
                      ? Taps::of_dx(kernel[i], s.dilation[i], s.stride[i], at + s.before[i], lead[i])

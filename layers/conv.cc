@@ -28,17 +28,17 @@ std::string describe_conv(const Convolution& layer, const char* name, int64_t c,
 std::string padding_text(const Padding& p) {
   return p.same ? ", padding same" : unless_default("padding", p.size, 0);
 }
-
-// Options along one axis are those of images of height 1; they read as numbers.
-ConvOptions along_width(const Conv1dOptions& o) {
-  return {{1, o.stride}, o.padding, {1, o.dilation}, o.groups};
+std::string padding_text(const ConvTransposeOptions& o) {
+  return unless_default("padding", o.padding, 0) +
+         unless_default("output_padding", o.output_padding, 0);
 }
 
 }  // namespace
 
 Convolution::Convolution(const char* layer, int64_t c, int64_t k, std::vector<int64_t> shape,
-                         int64_t groups, bool has_bias, Activation f)
+                         const ConvTransposeOptions& o, bool has_bias, Activation f)
     : activation(std::move(f)) {
+  const int64_t groups = o.groups;
   if (c < 1 || k < 1 || *std::min_element(shape.begin(), shape.end()) < 1) {
     fail("{}: expected channels and a kernel of at least 1; got {} and {} channels, kernel {}.",
          layer, c, k, fmt::join(shape, "x"));
@@ -47,6 +47,7 @@ Convolution::Convolution(const char* layer, int64_t c, int64_t k, std::vector<in
     fail("{}: expected groups that divide the channels; got {} groups for {} and {} channels.",
          layer, groups, c, k);
   }
+  detail::check_conv_options(layer, static_cast<int>(shape.size()) + 2, o);
   shape.push_back(c / groups);
   shape.push_back(k);
   weight = he_normal(shape, layer_rng(), activation).requires_grad_();
@@ -54,7 +55,8 @@ Convolution::Convolution(const char* layer, int64_t c, int64_t k, std::vector<in
 }
 
 Conv2d::Conv2d(int64_t c, int64_t k, Size2d kernel, Activation f, Conv2dOptions o)
-    : Convolution("Conv2d", c, k, {kernel.h, kernel.w}, o.groups, o.bias, std::move(f)),
+    : Convolution("Conv2d", c, k, {kernel.h, kernel.w},
+                  {o.stride, o.padding.size, 0, o.dilation, o.groups}, o.bias, std::move(f)),
       options{o.stride, o.padding, o.dilation, o.groups} {}
 
 Fused Conv2d::forward_with(const Tensor& x, std::span<Module* const> next) {
@@ -73,8 +75,9 @@ std::string Conv2d::describe() const {
 }
 
 Conv1d::Conv1d(int64_t c, int64_t k, int64_t kernel, Activation f, Conv1dOptions o)
-    : Convolution("Conv1d", c, k, {kernel}, o.groups, o.bias, std::move(f)),
-      options(along_width(o)) {}
+    : Convolution("Conv1d", c, k, {kernel}, {o.stride, o.padding.size, 0, o.dilation, o.groups},
+                  o.bias, std::move(f)),
+      options{o.stride, o.padding, o.dilation, o.groups} {}
 
 Fused Conv1d::forward_with(const Tensor& x, std::span<Module* const> next) {
   const auto [f, took] = activation_with(activation, next);
@@ -83,15 +86,15 @@ Fused Conv1d::forward_with(const Tensor& x, std::span<Module* const> next) {
 
 std::string Conv1d::describe() const {
   const Shape& s = weight.shape();
-  ConvOptions o = options;
-  o.stride = o.stride.w;
-  o.dilation = o.dilation.w;
-  return describe_conv(*this, "Conv1d", s[1] * o.groups, s[2], s[0], o, padding_text(o.padding));
+  return describe_conv(*this, "Conv1d", s[1] * options.groups, s[2], s[0], options,
+                       padding_text(options.padding));
 }
 
 ConvTranspose2d::ConvTranspose2d(int64_t c, int64_t k, Size2d kernel, Activation f,
                                  ConvTranspose2dOptions o)
-    : Convolution("ConvTranspose2d", c, k, {kernel.h, kernel.w}, o.groups, o.bias, std::move(f)),
+    : Convolution("ConvTranspose2d", c, k, {kernel.h, kernel.w},
+                  {o.stride, o.padding, o.output_padding, o.dilation, o.groups}, o.bias,
+                  std::move(f)),
       options{o.stride, o.padding, o.output_padding, o.dilation, o.groups} {
   weight = weight.detach().view({kernel.h, kernel.w, k / o.groups, c}).requires_grad_();
 }
@@ -104,8 +107,27 @@ Fused ConvTranspose2d::forward_with(const Tensor& x, std::span<Module* const> ne
 std::string ConvTranspose2d::describe() const {
   const Shape& s = weight.shape();
   return describe_conv(*this, "ConvTranspose2d", s[3], s[2] * options.groups, {s[0], s[1]}, options,
-                       unless_default("padding", options.padding, 0) +
-                           unless_default("output_padding", options.output_padding, 0));
+                       padding_text(options));
+}
+
+ConvTranspose1d::ConvTranspose1d(int64_t c, int64_t k, int64_t kernel, Activation f,
+                                 ConvTranspose1dOptions o)
+    : Convolution("ConvTranspose1d", c, k, {kernel},
+                  {o.stride, o.padding, o.output_padding, o.dilation, o.groups}, o.bias,
+                  std::move(f)),
+      options{o.stride, o.padding, o.output_padding, o.dilation, o.groups} {
+  weight = weight.detach().view({kernel, k / o.groups, c}).requires_grad_();
+}
+
+Fused ConvTranspose1d::forward_with(const Tensor& x, std::span<Module* const> next) {
+  const auto [f, took] = activation_with(activation, next);
+  return {conv_transpose1d(x, weight, bias, options, f), took};
+}
+
+std::string ConvTranspose1d::describe() const {
+  const Shape& s = weight.shape();
+  return describe_conv(*this, "ConvTranspose1d", s[2], s[1] * options.groups, s[0], options,
+                       padding_text(options));
 }
 
 }  // namespace ramp

@@ -8,7 +8,7 @@ namespace ramp {
 
 /// What they share. Starts as Dense does, with fan-in kh kw c / groups. In a Sequential the
 /// activation behind it runs in the same pass.
-/// Errors: a size below 1; groups that do not divide c and k; those of the op.
+/// Errors: a size below 1; groups that do not divide c and k; options and inputs as of the op.
 struct Convolution : Module {
   Tensor weight;
   Tensor bias;  // [k]; undefined without
@@ -18,8 +18,8 @@ struct Convolution : Module {
   void fields(Fields& f) override { f.param("weight", weight).param("bias", bias); }
 
  protected:
-  Convolution(const char* layer, int64_t c, int64_t k, std::vector<int64_t> kernel, int64_t groups,
-              bool has_bias, Activation f);
+  Convolution(const char* layer, int64_t c, int64_t k, std::vector<int64_t> kernel,
+              const ConvTransposeOptions& o, bool has_bias, Activation f);
 };
 
 struct Conv2dOptions {
@@ -79,6 +79,25 @@ struct ConvTranspose2d final : Convolution {  // weight [kh, kw, k / groups, c]
       : ConvTranspose2d(c, k, kernel, Identity{}, o) {}
   ConvTranspose2d(int64_t c, int64_t k, Activation,
                   ConvTranspose2dOptions = {}) = delete;  // write the kernel's size
+  Fused forward_with(const Tensor& x, std::span<Module* const> next) override;
+  std::string describe() const override;
+};
+
+struct ConvTranspose1dOptions {
+  int64_t stride = 1, padding = 0, output_padding = 0, dilation = 1, groups = 1;
+  bool bias = true;
+};
+
+/// The same along one axis: x [n, w, c] -> [n, ow, k]; see conv_transpose1d().
+struct ConvTranspose1d final : Convolution {  // weight [kw, k / groups, c]
+  ConvTransposeOptions options;
+
+  ConvTranspose1d(int64_t c, int64_t k, int64_t kernel, Activation f = Identity{},
+                  ConvTranspose1dOptions o = {});
+  ConvTranspose1d(int64_t c, int64_t k, int64_t kernel, ConvTranspose1dOptions o)
+      : ConvTranspose1d(c, k, kernel, Identity{}, o) {}
+  ConvTranspose1d(int64_t c, int64_t k, Activation,
+                  ConvTranspose1dOptions = {}) = delete;  // write the kernel's size
   Fused forward_with(const Tensor& x, std::span<Module* const> next) override;
   std::string describe() const override;
 };

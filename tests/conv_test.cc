@@ -1,11 +1,14 @@
 #include <cmath>
+#include <limits>
 
 #include "fixture.h"
+#include "message.h"
 #include "ramp/autograd/backward.h"
 #include "ramp/autograd/gradcheck.h"
 #include "ramp/autograd/ops_conv.h"
 #include "ramp/autograd/ops_elementwise.h"
 #include "ramp/autograd/ops_pool.h"
+#include "ramp/autograd/ops_reduce.h"
 #include "ramp/core/conv.h"
 #include "ramp/core/random.h"
 #include "ramp/layers/conv.h"
@@ -150,7 +153,7 @@ TEST_CASE("every method against the formula, in f32 and f64") {
   }
 }
 
-TEST_CASE("conv2d, conv1d and conv_transpose2d are PyTorch's") {
+TEST_CASE("conv2d, conv1d and their transposes are PyTorch's") {
   int cases = 0;
   const std::map<std::string, Activation> activations = {
       {"identity", Identity{}}, {"relu", ReLU{}}, {"leaky_relu", LeakyReLU{0.1}}};
@@ -162,15 +165,19 @@ TEST_CASE("conv2d, conv1d and conv_transpose2d are PyTorch's") {
       return Size2d(static_cast<int64_t>(f.number(name + "_h")),
                     static_cast<int64_t>(f.number(name + "_w")));
     };
-    const auto groups = static_cast<int64_t>(f.number("groups"));
+    const auto number = [&](const char* key) { return static_cast<int64_t>(f.number(key)); };
+    const auto groups = number("groups");
     Tensor y;
     if (f.name.rfind("conv2d", 0) == 0) {
       const std::string name = f.name.substr(7, f.name.find(' ', 7) - 7);
       y = conv2d(x, w, b, {pair("stride"), pair("padding"), pair("dilation"), groups},
                  activations.at(name));
     } else if (f.name.rfind("conv1d", 0) == 0) {
-      const auto number = [&](const char* key) { return static_cast<int64_t>(f.number(key)); };
       y = conv1d(x, w, b, {number("stride"), number("padding"), number("dilation"), groups});
+    } else if (f.name.rfind("conv_transpose1d", 0) == 0) {
+      y = conv_transpose1d(
+          x, w, b,
+          {number("stride"), number("padding"), number("extra"), number("dilation"), groups});
     } else {
       y = conv_transpose2d(
           x, w, b, {pair("stride"), pair("padding"), pair("extra"), pair("dilation"), groups});
@@ -183,7 +190,7 @@ TEST_CASE("conv2d, conv1d and conv_transpose2d are PyTorch's") {
     check_close(w.grad(), f.tensor("dw"), tolerance);
     if (b.defined()) check_close(b.grad(), f.tensor("db"), tolerance);
   }
-  CHECK(cases == 26);
+  CHECK(cases == 30);
 }
 
 TEST_CASE("the derivatives, and no node is left behind") {
@@ -207,6 +214,11 @@ TEST_CASE("the derivatives, and no node is left behind") {
     }
     CHECK(gradcheck([&](const auto& in) { return conv1d(in[0], in[1], in[2], {.stride = 2}, f); },
                     {random({2, 7, 2}, 1), random({3, 2, 3}, 2), random({3}, 3)}) == "");
+    CHECK(gradcheck(
+              [&](const auto& in) {
+                return conv_transpose1d(in[0], in[1], in[2], {.stride = 2, .groups = 2}, f);
+              },
+              {random({2, 4, 2}, 1), random({3, 3, 2}, 2), random({6}, 3)}) == "");
     CHECK(gradcheck(
               [&](const auto& in) {
                 return conv_transpose2d(in[0], in[1], in[2],
@@ -382,14 +394,14 @@ TEST_CASE("a user's mistakes") {
       Error);
   CHECK_THROWS_WITH_AS(
       conv2d(Tensor::ones({2, 2, 6, 3}), w),
-      "conv2d: the kernel reaches over 3 places of the 2 there are with padding; got "
+      "conv2d: the kernel reaches over 3 pixels of the 2 there are with padding; got "
       "x [2, 2, 6, 3] and w [3, 3, 3, 8]. Hint: padding, or fewer layers that shrink "
       "the image.",
       Error);
   CHECK_THROWS_WITH_AS(
       conv2d(x, w, {}, {.stride = 0}),
       "conv2d: expected stride, dilation and groups of at least 1 and padding of at "
-      "least 0; got stride 0x0, dilation 1x1, padding 0x0, groups 1.",
+      "least 0; got stride 0, dilation 1, padding 0, groups 1.",
       Error);
   CHECK_THROWS_AS(conv2d(x, w, {}, {.padding = -1}), Error);
   CHECK_THROWS_AS(conv2d(x, w, {}, {.groups = 0}), Error);
@@ -403,7 +415,7 @@ TEST_CASE("a user's mistakes") {
   const Tensor v = Tensor::ones({3, 3, 8, 3});
   CHECK_THROWS_WITH_AS(conv_transpose2d(x, v, {}, {.output_padding = 1}),
                        "conv_transpose2d: expected an output_padding of at least 0 and below the "
-                       "stride or the dilation; got 1x1.",
+                       "stride or the dilation; got 1.",
                        Error);
   CHECK_THROWS_AS(conv_transpose2d(x, v, {}, {.padding = 5}), Error);
   CHECK_THROWS_AS(Conv2d(0, 4, 3), Error);
@@ -437,6 +449,101 @@ static_assert(!std::constructible_from<Conv2d, int, int, int, const char*>);
 static_assert(!std::constructible_from<Dense, int, int, const char*>);
 static_assert(std::constructible_from<Dense, int, int, DenseOptions>);
 
+TEST_CASE("errors along one axis, and of transposes, show the caller's own words") {
+  const Tensor x = Tensor::ones({2, 6, 3}), w = Tensor::ones({3, 3, 8});
+  CHECK(message([&] {
+          conv1d(Tensor::ones({6, 3}), w);
+        }) ==
+        "conv1d: expected x [n, w, c] and w [kw, c / groups, k]; got [6, 3] and [3, 3, 8]. Hint: "
+        "one signal [w, c] is unsqueeze(signal, 0).");
+  CHECK(message([&] {
+          conv1d(Tensor::ones({2, 3, 6}), w);
+        }) ==
+        "conv1d: x [2, 3, 6] and w [3, 3, 8] do not fit: x has 6 channels and w takes 3. Hint: "
+        "channels are the last axis: permute(x, {0, 2, 1}).");
+  CHECK(message([&] {
+          conv1d(Tensor::ones({2, 2, 3}), w);
+        }) ==
+        "conv1d: the kernel reaches over 3 pixels of the 2 there are with padding; got x [2, 2, 3] "
+        "and w [3, 3, 8]. Hint: padding, or fewer layers that shrink the image.");
+  CHECK(message([&] { conv1d(x, w, {}, {.stride = -1}); }) ==
+        "conv1d: expected stride, dilation and groups of at least 1 and padding of at least 0; got "
+        "stride -1, dilation 1, padding 0, groups 1.");
+  CHECK(message([&] {
+          conv1d(x, w, {}, {.stride = {2, 3}});
+        }) == "conv1d: expected one number for the stride; got 2x3.");
+  CHECK(message([&] { conv1d(x, w, Tensor::ones({3})); }) ==
+        "conv1d: b must be [8] for w [3, 3, 8]; got [3].");
+  CHECK(message([&] {
+          conv1d(x, Tensor::ones({0, 3, 8}), {}, {.padding = kSame});
+        }) == "conv1d: a kernel has at least 1 weight; got w [0, 3, 8].");
+  const Tensor y = Tensor::ones({2, 6, 6, 4});
+  CHECK(message([&] {
+          conv_transpose2d(y, Tensor::ones({3, 3, 2, 4}), {}, {.groups = 3});
+        }) ==
+        "conv_transpose2d: x [2, 6, 6, 4] and w [3, 3, 2, 4] do not fit: x has 4 channels and w "
+        "takes 4 in 3 groups. Hint: w is [kh, kw, k / groups, c]; groups divide c and k.");
+  CHECK(message([&] {
+          conv_transpose2d(y, Tensor::ones({3, 3, 4, 2}));
+        }) ==
+        "conv_transpose2d: x [2, 6, 6, 4] and w [3, 3, 4, 2] do not fit: x has 4 channels and w "
+        "takes 2. Hint: w is [kh, kw, k / groups, c]; groups divide c and k.");
+  CHECK(message([&] {
+          conv_transpose1d(x, Tensor::ones({1, 2, 3}), {}, {.padding = 3});
+        }) ==
+        "conv_transpose1d: nothing is left of x [2, 6, 3] with w [1, 2, 3] and padding 3. Hint: "
+        "less padding.");
+  // A tape's errors too: the saved x is the caller's.
+  Tensor leaf = Tensor::ones({2, 6, 3}), weight = Tensor::ones({3, 3, 8}).requires_grad_();
+  const Tensor z = conv1d(leaf, weight);
+  leaf.fill_(2);
+  CHECK(message([&] { backward(z, z.clone()); }).starts_with("backward through conv1d: "));
+  CHECK(message([] { Conv2d(3, 4, 3, {.stride = 0}); }) ==
+        "Conv2d: expected stride, dilation and groups of at least 1 and padding of at least 0; got "
+        "stride 0, dilation 1, padding 0, groups 1.");
+  CHECK(message([] { ConvTranspose1d(3, 4, 3, {.output_padding = 1}); }) ==
+        "ConvTranspose1d: expected an output_padding of at least 0 and below the stride or the "
+        "dilation; got 1.");
+}
+
+TEST_CASE("sizes that overflow or that no machine holds: an error before memory is taken") {
+  const Tensor x = Tensor::ones({1, 5, 6, 2}), w = Tensor::ones({3, 3, 2, 4});
+  const Tensor signal = Tensor::ones({1, 5, 2}), v = Tensor::ones({3, 2, 4});
+  constexpr int64_t kHuge = std::numeric_limits<int64_t>::max();
+  for (const int64_t n :
+       {kHuge, kHuge - 1, int64_t{1} << 62, int64_t{1} << 59, int64_t{1} << 57, int64_t{1} << 40}) {
+    INFO(n);
+    const auto is_error = [](auto f) { return message(f) != "no error"; };
+    CHECK(is_error([&] { conv2d(x, w, {}, {.padding = n}); }));
+    CHECK(is_error([&] { conv2d(x, w, {}, {.padding = {0, n}}); }));
+    CHECK(is_error([&] { conv2d(x, w, {}, {.padding = {n, 0}, .dilation = {n, 1}}); }));
+    CHECK(is_error([&] { conv2d(x, w, {}, {.stride = n, .padding = n}); }));
+    CHECK(is_error([&] { conv2d(x, w, {}, {.dilation = n}); }));
+    CHECK(is_error([&] { conv2d(x, w, {}, {.padding = kSame, .dilation = n}); }));
+    CHECK(is_error([&] { conv2d(x, w, {}, {.groups = n}); }));
+    CHECK(is_error([&] { conv1d(signal, v, {}, {.padding = n}); }));
+    const Tensor u = Tensor::ones({3, 3, 4, 2}), t = Tensor::ones({3, 4, 2});
+    CHECK(is_error([&] { conv_transpose2d(x, u, {}, {.stride = n}); }));
+    CHECK(is_error([&] { conv_transpose2d(x, u, {}, {.padding = n}); }));
+    CHECK(
+        is_error([&] { conv_transpose1d(signal, t, {}, {.stride = n, .output_padding = n - 1}); }));
+    CHECK(is_error([&] { conv_transpose1d(signal, t, {}, {.dilation = n}); }));
+    CHECK(is_error([&] { Conv2d(1, 1, n); }));
+    CHECK(is_error([&] { Conv1d(1, n, n); }));
+  }
+  // Steps that leave one window are right, whatever their size, and their derivatives end.
+  for (const int64_t n : {int64_t{1} << 40, kMaxElements}) {
+    Tensor leaf = Tensor::ones({1, 5, 6, 2}).requires_grad_();
+    const Tensor y = conv2d(leaf, w, {}, {.stride = n});
+    CHECK(y.values() == std::vector<double>(4, 18));
+    backward(y, y.clone());
+    CHECK(sum(leaf.grad()).item() == 18 * 18 * 4);
+    check_close(
+        conv_transpose1d(Tensor::ones({1, 1, 2}), Tensor::ones({3, 4, 2}), {}, {.stride = n}),
+        2 * Tensor::ones({1, 3, 4}), 0);
+  }
+}
+
 TEST_CASE("layers: parameters, descriptions, shapes") {
   seed_layers(3);
   Conv2d a(3, 8, {3, 5}, ReLU{}, {.stride = 2, .bias = false});
@@ -455,6 +562,9 @@ TEST_CASE("layers: parameters, descriptions, shapes") {
         "Conv1d(4, 8, 3, stride 2, padding 1, dilation 3, groups 2)");
   CHECK(ConvTranspose2d(4, 8, 3, {.stride = 2, .padding = 1, .output_padding = 1}).describe() ==
         "ConvTranspose2d(4, 8, 3, stride 2, padding 1, output_padding 1)");
+  ConvTranspose1d e(4, 6, 2, ReLU{}, {.stride = 2});
+  CHECK(e(Tensor::ones({2, 7, 4})).shape() == Shape{2, 14, 6});
+  CHECK(e.describe() == "ConvTranspose1d(4, 6, 2, relu, stride 2)");
   // He: the variance of the weights is 2 / fan-in
   double square = 0;
   Conv2d d(64, 64, 3, ReLU{});

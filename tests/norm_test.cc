@@ -226,18 +226,20 @@ TEST_CASE("a large offset costs the variance no digits") {
 TEST_CASE("values whose squares are too large or too small: as others, in units of their own") {
   const double eps = 1e-5;
   // x is multiplied by 2^k; what is normalized has the same bits then, when eps is 0 or goes along.
-  for (const auto& [dtype, k] : std::vector<std::pair<DType, int>>{{f32, 50},
-                                                                   {f32, 64},
-                                                                   {f32, 100},
-                                                                   {f32, 125},
-                                                                   {f32, -50},
-                                                                   {f32, -70},
-                                                                   {f32, -120},
-                                                                   {f64, 330},
-                                                                   {f64, 600},
-                                                                   {f64, 1020},
-                                                                   {f64, -400},
-                                                                   {f64, -1000}}) {
+  for (const auto& scaled : std::vector<std::pair<DType, int>>{{f32, 50},
+                                                               {f32, 64},
+                                                               {f32, 100},
+                                                               {f32, 125},
+                                                               {f32, -50},
+                                                               {f32, -70},
+                                                               {f32, -120},
+                                                               {f64, 330},
+                                                               {f64, 600},
+                                                               {f64, 1020},
+                                                               {f64, -400},
+                                                               {f64, -1000}}) {
+    const DType dtype = scaled.first;
+    const int k = scaled.second;
     INFO(name_of(dtype), " 2^", k);
     const double factor = std::ldexp(1, k);
     // The first channel (row, group) stays as it is: each has its own scale.

@@ -71,6 +71,10 @@ Row images(const std::string& fixture, std::function<Tensor(const Tensor&)> op) 
   return {fixture, [op](const Values& v) { return op(v[0]); }, {{2, 4, 4, 3}}, {{1, 2, 2, 1}}, {}};
 }
 
+Row signals(const std::string& fixture, std::function<Tensor(const Tensor&)> op) {
+  return {fixture, [op](const Values& v) { return op(v[0]); }, {{2, 4, 3}}, {{1, 2, 1}}, {}};
+}
+
 std::map<std::string, Row> rows() {
   using T = const Tensor&;
   const auto labels = [](std::initializer_list<int64_t> l) { return Tensor::of<int64_t>(l); };
@@ -204,6 +208,12 @@ std::map<std::string, Row> rows() {
         {{2, 5, 2}, {3, 2, 3}, {3}},
         {{1, 1, 1}, {1, 1, 1}, {1}},
         {{0, 5, 2}, {3, 2, 3}, {3}}}},
+      {"conv_transpose1d",
+       {"conv conv_transpose1d",
+        [](const Values& v) { return conv_transpose1d(v[0], v[1], v[2], {.stride = 2}); },
+        {{2, 4, 2}, {3, 3, 2}, {3}},
+        {{1, 1, 1}, {1, 1, 1}, {1}},
+        {{0, 4, 2}, {3, 3, 2}, {3}}}},
       {"conv_transpose2d",
        {"conv conv_transpose2d",
         [](const Values& v) { return conv_transpose2d(v[0], v[1], v[2], {.stride = 2}); },
@@ -213,6 +223,14 @@ std::map<std::string, Row> rows() {
 
       {"max_pool2d", images("pool max", [](T x) { return max_pool2d(x); })},
       {"avg_pool2d", images("pool avg", [](T x) { return avg_pool2d(x); })},
+      {"max_pool1d", signals("pool max1d", [](T x) { return max_pool1d(x); })},
+      {"avg_pool1d", signals("pool avg1d", [](T x) { return avg_pool1d(x); })},
+      {"adaptive_max_pool2d",
+       images("pool adaptive_max", [](T x) { return adaptive_max_pool2d(x, 2); })},
+      {"resize_nearest2d",
+       images("pool resize_nearest", [](T x) { return resize_nearest2d(x, {3, 6}); })},
+      {"resize_bilinear2d",
+       images("pool resize_bilinear", [](T x) { return resize_bilinear2d(x, {3, 6}); })},
       {"adaptive_avg_pool2d", images("pool adaptive", [](T x) { return adaptive_avg_pool2d(x, 2); })},
       {"global_avg_pool", images("pool global_avg", global_avg_pool)},
       {"global_max_pool", images("pool global_max", global_max_pool)},

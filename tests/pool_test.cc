@@ -1,6 +1,8 @@
 #include "ramp/layers/pool.h"
 
+#include <algorithm>
 #include <cmath>
+#include <functional>
 #include <limits>
 
 #include "fixture.h"
@@ -46,11 +48,12 @@ std::string differs(const std::vector<T>& a, const std::vector<T>& b) {
 }
 
 struct Geometry {
-  int64_t out, c, kh, kw, step, row;  // step in pixels; row: its stride in pixels
-  int64_t in() const { return (out - 1) * step + kw; }
+  int64_t out, c, kh, kw, step, row;  // all in pixels; rows lie `row` apart
+  int64_t apart = 1;                  // pixels of a window
+  int64_t in() const { return (out - 1) * step + (kw - 1) * apart + 1; }
   int64_t size() const { return ((kh - 1) * row + in()) * c; }  // not a value more, for ASan
   int64_t at(int64_t o, int64_t i, int64_t j, int64_t k) const {
-    return (i * row + o * step + j) * c + k;
+    return (i * row + o * step + j * apart) * c + k;
   }
 };
 
@@ -88,13 +91,15 @@ void check_rows(const Geometry& g, bool special) {
     }
   }
   const int64_t rows = g.row * g.c, step = g.step * g.c;
-  k.max_pool_row(g.out, g.c, g.kh, g.kw, x.data(), rows, step, y2.data(), at2.data());
+  k.max_pool_row(g.out, g.c, g.kh, g.kw, x.data(), rows, g.c * g.apart, step, y2.data(),
+                 at2.data());
   CHECK(differs(y2, y) == "");
   CHECK(differs(at2, at) == "");
   for (const bool add : {false, true}) {
-    if (!add && g.step != g.kw) continue;
+    if (!add && (g.step != g.kw || g.apart > 1)) continue;
     std::vector<T> dx(x.size(), 7);
-    k.max_unpool_row(g.out, g.c, g.kh, g.kw, dy.data(), at.data(), dx.data(), rows, step, add);
+    k.max_unpool_row(g.out, g.c, g.kh, g.kw, dy.data(), at.data(), dx.data(), rows, g.c * g.apart,
+                     step, add);
     CHECK(differs(dx, add ? max_sum : max_dx) == "");
   }
 }
@@ -111,15 +116,17 @@ TEST_CASE("the row kernels are what plain loops are, to the bit") {
                                                                {0, 0, 3, 3, 3, 0},
                                                                {0, 0, 3, 2, 1, 0},
                                                                {0, 0, 1, 4, 4, 0},
-                                                               {0, 0, 16, 16, 5, 0}}) {
+                                                               {0, 0, 16, 16, 5, 0},
+                                                               {0, 0, 2, 2, 2, 0, 3},
+                                                               {0, 0, 3, 2, 1, 0, 2}}) {
         if (out == 0 && k.kw > 2) continue;
         for (const int64_t rest : {0, 1}) {
-          Geometry g{out, c, k.kh, k.kw, k.step, 0};
+          Geometry g{out, c, k.kh, k.kw, k.step, 0, k.apart};
           g.row = std::max<int64_t>(g.in(), 0) + rest;
           INFO(out << " windows of " << g.kh << "x" << g.kw << ", step " << g.step << ", " << c
                    << " channels, rows of " << g.row);
           if (out == 0) {
-            kernels<float>().max_pool_row(0, c, 2, 2, nullptr, 0, 0, nullptr, nullptr);
+            kernels<float>().max_pool_row(0, c, 2, 2, nullptr, 0, 0, 0, nullptr, nullptr);
             continue;
           }
           for (const bool special : {false, true}) {
@@ -138,12 +145,20 @@ Size2d pair(const Fixture& f, const std::string& a, const std::string& b) {
   return {static_cast<int64_t>(f.number(a)), static_cast<int64_t>(f.number(b))};
 }
 
-Pool2dOptions options_of(const Fixture& f) {
-  return {.kernel = pair(f, "kh", "kw"),
-          .stride = pair(f, "sh", "sw"),
+int64_t whole(const Fixture& f, const char* key) { return static_cast<int64_t>(f.number(key)); }
+
+MaxPool2dOptions max_options(const Fixture& f) {
+  return {.stride = pair(f, "sh", "sw"),
           .padding = pair(f, "ph", "pw"),
-          .ceil_mode = f.number("ceil") != 0,
-          .count_include_pad = f.number("include") != 0};
+          .dilation = f.has("dh") ? pair(f, "dh", "dw") : Size2d(1),
+          .ceil_mode = f.number("ceil") != 0};
+}
+AvgPool2dOptions avg_options(const Fixture& f) {
+  return {.stride = pair(f, "sh", "sw"),
+          .padding = pair(f, "ph", "pw"),
+          .ceil_mode = f.has("ceil") && f.number("ceil") != 0,
+          .count_include_pad = !f.has("include") || f.number("include") != 0,
+          .divisor_override = f.has("divisor") ? whole(f, "divisor") : 0};
 }
 
 Tensor image(const std::vector<double>& values, int64_t h, int64_t w) {
@@ -155,45 +170,80 @@ Tensor image(const std::vector<double>& values, int64_t h, int64_t w) {
 TEST_CASE("pooling is PyTorch's") {
   std::map<std::string, int> cases;
   for (const Fixture& f : read_fixtures("pool")) {
-    if (f.name == "nearest" || f.name == "bilinear") continue;  // in resize_test.cc
+    if (f.name.ends_with("nearest") || f.name.ends_with("bilinear")) continue;  // resize_test.cc
     const Tensor x = f.leaf("x"), dy = f.tensor("dy");
     INFO(f.name << " of " << x.shape().str() << " to " << dy.shape().str());
     ++cases[f.name];
     Tensor y;
-    if (f.name == "max") y = max_pool2d(x, options_of(f));
-    if (f.name == "avg") y = avg_pool2d(x, options_of(f));
+    if (f.name == "max" || f.name == "dilated")
+      y = max_pool2d(x, pair(f, "kh", "kw"), max_options(f));
+    if (f.name == "avg" || f.name == "divisor")
+      y = avg_pool2d(x, pair(f, "kh", "kw"), avg_options(f));
+    if (f.name == "max1d") {
+      y = max_pool1d(x, whole(f, "k"),
+                     {whole(f, "s"), whole(f, "p"), whole(f, "d"), f.number("ceil") != 0});
+    }
+    if (f.name == "avg1d") {
+      y = avg_pool1d(
+          x, whole(f, "k"),
+          {whole(f, "s"), whole(f, "p"), f.number("ceil") != 0, f.number("include") != 0});
+    }
     if (f.name == "adaptive") y = adaptive_avg_pool2d(x, pair(f, "h", "w"));
+    if (f.name == "adaptive_max") y = adaptive_max_pool2d(x, pair(f, "h", "w"));
     if (f.name == "global_avg") y = global_avg_pool(x);
     if (f.name == "global_max") y = global_max_pool(x);
-    const double tolerance = f.name.ends_with("max") ? 0 : x.dtype() == f32 ? 3e-7 : 1e-15;
+    const bool is_max = f.name.find("max") != std::string::npos || f.name == "dilated";
+    const double tolerance = is_max ? 0 : x.dtype() == f32 ? 3e-7 : 1e-15;
     const bool global = f.name.starts_with("global");
     check_close(y, global ? f.tensor("y").view({2, 3}) : f.tensor("y"), tolerance);
     backward(y, global ? dy.view({2, 3}) : dy);
-    check_close(x.grad(), f.tensor("dx"), f.name == "max" ? tolerance + 3e-7 : tolerance);
+    check_close(x.grad(), f.tensor("dx"), is_max && !global ? tolerance + 3e-7 : tolerance);
   }
   const std::map<std::string, int> expected{
-      {"max", 48}, {"avg", 54}, {"adaptive", 8}, {"global_avg", 2}, {"global_max", 2}};
+      {"max", 48},    {"avg", 54},  {"adaptive", 8}, {"global_avg", 2}, {"global_max", 2},
+      {"dilated", 8}, {"max1d", 6}, {"avg1d", 12},   {"divisor", 4},    {"adaptive_max", 8}};
   CHECK(cases == expected);
 }
 
 TEST_CASE("pooling: the derivatives agree with differences") {
   const int64_t before = live_nodes();
-  for (const Pool2dOptions& o : std::initializer_list<Pool2dOptions>{
-           {},
-           {.kernel = 3},
-           {.kernel = {2, 3}, .stride = 1},
-           {.kernel = 2, .stride = 3},
-           {.kernel = 3, .stride = 2, .padding = 1},
-           {.kernel = {3, 2}, .stride = 2, .padding = {1, 0}, .ceil_mode = true},
-           {.kernel = 3, .stride = 2, .padding = 1, .count_include_pad = false}}) {
-    for (const int64_t c : {1, 6, 17}) {
-      // Different everywhere, so that no step changes which value is the largest.
-      const Tensor x = Rng(1).permutation(2 * 6 * 7 * c).to(f64).view({2, 6, 7, c});
-      CHECK(gradcheck([&](const auto& x) { return max_pool2d(x[0], o); }, {x}) == "");
-      const Tensor small = Rng(2).normal({2, 6, 7, c}, 0, 1, f64);
-      CHECK(gradcheck([&](const auto& x) { return avg_pool2d(x[0], o); }, {small}) == "");
-    }
+  const auto distinct = [](const Shape& shape) {
+    // Different everywhere, so that no step changes which value is the largest.
+    return Rng(1).permutation(shape.numel()).to(f64).view(shape);
+  };
+  for (const int64_t c : {1, 6, 17}) {
+    const Shape shape{2, 6, 7, c};
+    const auto check = [&](Size2d kernel, const MaxPool2dOptions& o) {
+      INFO(kernel.str() << " of " << c << " channels");
+      const auto max = [&](const auto& x) { return max_pool2d(x[0], kernel, o); };
+      const auto avg = [&](const auto& x) {
+        return avg_pool2d(x[0], kernel,
+                          {o.stride, o.padding, o.ceil_mode, c == 6, c == 17 ? 3 : 0});
+      };
+      CHECK(gradcheck(max, {distinct(shape)}) == "");
+      CHECK(gradcheck(avg, {Rng(2).normal(shape, 0, 1, f64)}) == "");
+    };
+    check(2, {});
+    check(3, {});
+    check({2, 3}, {.stride = 1});
+    check(2, {.stride = 3});
+    check(3, {.stride = 2, .padding = 1});
+    check(3, {.stride = 2, .padding = 1, .dilation = 2});
+    check({3, 2}, {.stride = 2, .padding = {1, 0}, .ceil_mode = true});
   }
+  // Windows of more than 256 pixels.
+  const auto large = [](const auto& x) { return max_pool2d(x[0], 17, {.stride = 1}); };
+  CHECK(gradcheck(large, {distinct({1, 19, 18, 2})}) == "");
+  const auto max_1d = [](const auto& x) {
+    return max_pool1d(x[0], 3, {.stride = 1, .padding = 1, .dilation = 2});
+  };
+  CHECK(gradcheck(max_1d, {distinct({2, 7, 3})}) == "");
+  const auto avg_1d = [](const auto& x) {
+    return avg_pool1d(x[0], 3, {.stride = 2, .padding = 1});
+  };
+  CHECK(gradcheck(avg_1d, {distinct({2, 7, 3})}) == "");
+  const auto adaptive = [](const auto& x) { return adaptive_max_pool2d(x[0], {3, 9}); };
+  CHECK(gradcheck(adaptive, {distinct({2, 5, 7, 3})}) == "");
   const Tensor x = Rng(2).normal({2, 5, 7, 3}, 0, 1, f64);
   CHECK(gradcheck([](const auto& x) { return adaptive_avg_pool2d(x[0], {3, 9}); }, {x}) == "");
   CHECK(gradcheck([](const auto& x) { return global_avg_pool(x[0]); }, {x}) == "");
@@ -224,51 +274,89 @@ TEST_CASE("max_pool2d: ties, NaN, infinities") {
   }
 }
 
+TEST_CASE("adaptive_max_pool2d and large windows: the first NaN, and ties row by row") {
+  for (const bool adaptive : {false, true}) {
+    const auto dx = [&](const Values& values) {
+      Values all(17 * 16, -1);
+      std::copy(values.begin(), values.end(), all.begin() + 20);
+      const Tensor x = image(all, 17, 16).requires_grad_();
+      const Tensor y = adaptive ? adaptive_max_pool2d(x, 1) : max_pool2d(x, {17, 16});
+      backward(y);
+      const Values g = x.grad().values();
+      return std::find(g.begin(), g.end(), 1) - g.begin() - 20;
+    };
+    CHECK(dx({1, 2, 3, 3}) == 2);
+    CHECK(dx({0, kInf, kNaN, 5, kNaN}) == 2);
+    CHECK(dx({-1}) == -20);
+  }
+}
+
 TEST_CASE("avg_pool2d: NaN and inf stay in their window") {
   const Tensor x = image({1, kNaN, 3, 5, 2, 3, 1, 1, 0, 0, kInf, 8}, 2, 6);
   check_close(avg_pool2d(x), image({kNaN, 2, kInf}, 1, 3), 0);
 }
 
 TEST_CASE("pooling: no images, no channels, one pixel, values no window sees") {
-  for (const auto pool : {max_pool2d, avg_pool2d}) {
+  const auto max = [](const Tensor& x, Size2d k, Size2d s) {
+    return max_pool2d(x, k, {.stride = s});
+  };
+  const auto avg = [](const Tensor& x, Size2d k, Size2d s) {
+    return avg_pool2d(x, k, {.stride = s});
+  };
+  using Pool = Tensor (*)(const Tensor&, Size2d kernel, Size2d stride);
+  for (const Pool pool : {Pool(max), Pool(avg)}) {
     for (const Shape& shape : {Shape{0, 4, 6, 3}, Shape{2, 4, 6, 0}}) {
       Tensor x = Tensor::zeros(shape).requires_grad_();
-      const Tensor y = pool(x, {});
+      const Tensor y = pool(x, 2, 0);
       CHECK(y.shape() == Shape{shape[0], 2, 3, shape[3]});
       backward(y, y.clone());
       CHECK(x.grad().shape() == shape);
     }
     Tensor x = Tensor::full({1, 1, 1, 1}, 5).requires_grad_();
-    const Tensor y = pool(x, {.kernel = 1});
+    const Tensor y = pool(x, 1, 0);
     CHECK(y.values() == Values{5});
     backward(y, Tensor::full({1, 1, 1, 1}, 3));
     CHECK(x.grad().values() == Values{3});
     // 3 x 3 with windows of 2: the last row and column are not seen. With stride 2 and windows of 1
     // neither are the odd ones.
     x = Tensor::ones({1, 3, 3, 1}).requires_grad_();
-    backward(pool(x, {}), Tensor::full({1, 1, 1, 1}, 4));
-    CHECK(x.grad().values() == (pool == max_pool2d ? Values{4, 0, 0, 0, 0, 0, 0, 0, 0}
-                                                   : Values{1, 1, 0, 1, 1, 0, 0, 0, 0}));
+    backward(pool(x, 2, 0), Tensor::full({1, 1, 1, 1}, 4));
+    CHECK(x.grad().values() == (pool == Pool(max) ? Values{4, 0, 0, 0, 0, 0, 0, 0, 0}
+                                                  : Values{1, 1, 0, 1, 1, 0, 0, 0, 0}));
     x.zero_grad();
-    backward(pool(x, {.kernel = 1, .stride = 2}), image({1, 2, 3, 4}, 2, 2).to(f32));
+    backward(pool(x, 1, 2), image({1, 2, 3, 4}, 2, 2).to(f32));
     CHECK(x.grad().values() == Values{1, 0, 2, 0, 0, 0, 3, 0, 4});
   }
+  for (const Shape& shape : {Shape{0, 4, 6, 3}, Shape{2, 4, 6, 0}}) {
+    Tensor x = Tensor::zeros(shape).requires_grad_();
+    const Tensor y = adaptive_max_pool2d(x, {2, 9});
+    CHECK(y.shape() == Shape{shape[0], 2, 9, shape[3]});
+    backward(y, y.clone());
+    CHECK(x.grad().shape() == shape);
+  }
+  CHECK(max_pool1d(Tensor::zeros({0, 4, 3})).shape() == Shape{0, 2, 3});
+  CHECK(avg_pool1d(Tensor::zeros({2, 4, 0})).shape() == Shape{2, 2, 0});
   CHECK(global_avg_pool(Tensor::ones({2, 7, 3})).shape() == Shape{2, 3});
   CHECK(global_max_pool(Tensor::arange(6, f32).view({1, 3, 2})).values() == Values{4, 5});
 }
 
 TEST_CASE("pooling: equal bits for 1 and 2 threads, every channel count") {
   for (const int64_t c : {1, 3, 6, 10, 16, 33}) {
-    for (const Pool2dOptions& o : std::initializer_list<Pool2dOptions>{
-             {}, {.kernel = 3}, {.kernel = 3, .stride = 2, .padding = 1}}) {
-      for (const auto pool : {max_pool2d, avg_pool2d}) {
-        check_equal_bits([&] {
-          const Tensor x = Rng(1).normal({5, 40, 30, c}).requires_grad_();
-          const Tensor y = pool(x, o);
-          backward(y, Rng(2).normal(y.shape()));
-          return std::vector{y, x.grad()};
-        });
-      }
+    for (const auto& pool : std::initializer_list<std::function<Tensor(const Tensor&)>>{
+             [](const Tensor& x) { return max_pool2d(x); },
+             [](const Tensor& x) { return max_pool2d(x, 3); },
+             [](const Tensor& x) { return max_pool2d(x, 3, {.stride = 2, .padding = 1}); },
+             [](const Tensor& x) { return max_pool2d(x, 17, {.stride = 2}); },
+             [](const Tensor& x) { return avg_pool2d(x, 3, {.stride = 2, .padding = 1}); },
+             [](const Tensor& x) {
+               return adaptive_max_pool2d(x, {3, 7});
+             }}) {
+      check_equal_bits([&] {
+        const Tensor x = Rng(1).normal({5, 40, 30, c}).requires_grad_();
+        const Tensor y = pool(x);
+        backward(y, Rng(2).normal(y.shape()));
+        return std::vector{y, x.grad()};
+      });
     }
   }
 }
@@ -287,42 +375,82 @@ TEST_CASE("pooling: a step takes nothing from the system after the first") {
 
 TEST_CASE("pooling: a user's mistakes") {
   const Tensor x = Tensor::zeros({2, 4, 4, 3});
-  const auto max_of = [](const Tensor& x, Pool2dOptions o) {
-    return message([&] { max_pool2d(x, o); });
+  const auto max_of = [](const Tensor& x, const MaxPool2dOptions& o = {}) {
+    return message([&] { max_pool2d(x, 2, o); });
   };
-  CHECK(max_of({}, {}) ==
+  CHECK(max_of({}) ==
         "max_pool2d: x is undefined (moved from, or never set). Hint: give it a value first.");
-  CHECK(max_of(Tensor::zeros({2, 48}), {}) ==
+  CHECK(max_of(Tensor::zeros({2, 48})) ==
         "max_pool2d: expected images x [n, h, w, c] with pixels; got [2, 48]. Hint: are they flat "
         "already, or pooled away?");
-  CHECK(max_of(Tensor::zeros({4, 4, 3}), {}) ==
+  CHECK(max_of(Tensor::zeros({4, 4, 3})) ==
         "max_pool2d: expected images x [n, h, w, c] with pixels; got [4, 4, 3]. Hint: one image is "
         "unsqueeze(x, 0), gray ones are unsqueeze(x, -1).");
   CHECK(max_of(Tensor::zeros({2, 0, 4, 3}), {.padding = 1}) ==
         "max_pool2d: expected images x [n, h, w, c] with pixels; got [2, 0, 4, 3]. Hint: are they "
         "flat already, or pooled away?");
-  CHECK(max_of(Tensor::zeros({2, 4, 4, 3}, i64), {}) ==
+  CHECK(max_of(Tensor::zeros({2, 4, 4, 3}, i64)) ==
         "max_pool2d: expected an f32 or f64 tensor; got i64. Hint: x.to(f32).");
-  CHECK(max_of(Tensor::zeros({1, 20, 20, 1}), {.kernel = 17}) ==
-        "max_pool2d: a window has at most 256 places; got kernel 17. Hint: pool twice.");
-  for (const Pool2dOptions& o :
-       std::initializer_list<Pool2dOptions>{{.kernel = 0, .stride = 1},
-                                            {.kernel = {2, -1}},
-                                            {.stride = {0, 1}},
-                                            {.stride = -1},
-                                            {.padding = 2},
-                                            {.kernel = 3, .padding = {0, 2}},
-                                            {.padding = {-1, 0}},
-                                            {.kernel = {5, 2}},
-                                            {.kernel = {2, 8}, .padding = {0, 1}}}) {
-    const std::string stride = (o.stride.h || o.stride.w ? o.stride : o.kernel).str();
+  struct Case {
+    Size2d kernel, stride, padding;
+  };
+  for (const Case& k : {Case{0, 1, 0},
+                        {{2, -1}, 0, 0},
+                        {2, {0, 1}, 0},
+                        {2, -1, 0},
+                        {2, 0, 2},
+                        {3, 0, {0, 2}},
+                        {2, 0, {-1, 0}},
+                        {{5, 2}, 0, 0},
+                        {{2, 8}, 0, {0, 1}}}) {
+    const std::string stride = (k.stride.h || k.stride.w ? k.stride : k.kernel).str();
     for (const std::string op : {"max_pool2d", "avg_pool2d"}) {
-      CHECK(message([&] { op[0] == 'm' ? max_pool2d(x, o) : avg_pool2d(x, o); }) ==
-            op + ": no kernel " + o.kernel.str() + " with stride " + stride + " and padding " +
-                o.padding.str() + " (at most half the kernel) fits x [2, 4, 4, 3]. Hint: has the " +
-                "image been pooled too often?");
+      CHECK(message([&] {
+              op[0] == 'm' ? max_pool2d(x, k.kernel, {k.stride, k.padding})
+                           : avg_pool2d(x, k.kernel, {k.stride, k.padding});
+            }) == op + ": no kernel " + k.kernel.str() + " with stride " + stride + ", padding " +
+                      k.padding.str() + " (at most half the kernel) fits x " +
+                      "[2, 4, 4, 3]. Hint: has the image been pooled too often?");
     }
   }
+  CHECK(max_of(x, {.dilation = {4, 1}}) ==
+        "max_pool2d: no kernel 2 with stride 2, padding 0 (at most half the kernel) and dilation "
+        "4x1 fits x [2, 4, 4, 3]. Hint: has the image been pooled too often?");
+  CHECK(max_of(x, {.dilation = 0}).starts_with("max_pool2d: no kernel 2"));
+  CHECK(message([&] { avg_pool2d(x, 2, {.divisor_override = -1}); }) ==
+        "avg_pool2d: expected a divisor_override of at least 1, or 0 for a window's pixels; got "
+        "-1.");
+  const Tensor signals = Tensor::zeros({2, 4, 3});
+  CHECK(message([&] { max_pool1d(signals, 5, {.padding = 0}); }) ==
+        "max_pool1d: no kernel 5 with stride 5, padding 0 (at most half the kernel) fits x "
+        "[2, 4, 3]. Hint: has the image been pooled too often?");
+  CHECK(message([&] { avg_pool1d(x); }) ==
+        "avg_pool1d: expected signals x [n, w, c] with values; got [2, 4, 4, 3].");
+  CHECK(message([&] {
+          max_pool1d(signals.view({2, 12}));
+        }) ==
+        "max_pool1d: expected signals x [n, w, c] with values; got [2, 12]. Hint: signals of one "
+        "channel are unsqueeze(x, -1).");
+  // Sizes that overflow, or that no machine holds: refused before memory is taken.
+  constexpr int64_t kHuge = std::numeric_limits<int64_t>::max();
+  for (const int64_t n : {kHuge, kHuge - 1, int64_t{1} << 62, int64_t{1} << 40}) {
+    CHECK(message([&] { max_pool2d(x, n, {.stride = 1, .padding = n / 2}); }) != "no error");
+    CHECK(message([&] {
+            max_pool2d(x, {2, n}, {.stride = 1, .padding = {0, n / 2}});
+          }) != "no error");
+    CHECK(message([&] { max_pool2d(x, 2, {.dilation = n}); }) != "no error");
+    CHECK(message([&] { max_pool1d(signals, 3, {.stride = n, .dilation = n}); }) != "no error");
+    CHECK(message([&] { adaptive_max_pool2d(x, n); }) != "no error");
+    CHECK(message([&] { adaptive_avg_pool2d(x, {1, n}); }) != "no error");
+  }
+  for (const int64_t n : {kHuge, int64_t{1} << 59}) {
+    CHECK(message([&] { avg_pool2d(x, n, {.stride = 1, .padding = n / 2}); }) ==
+          fmt::format("avg_pool2d: a size is at most 2^58, the most elements of a tensor; got {}.",
+                      n));
+    CHECK(message([&] { avg_pool1d(signals, 2, {.stride = n, .ceil_mode = true}); }) != "no error");
+  }
+  CHECK(avg_pool2d(x, int64_t{1} << 40, {.stride = 1, .padding = int64_t{1} << 39}).shape() ==
+        Shape{2, 5, 5, 3});
   CHECK(message([] {
           avg_pool2d(Tensor::zeros({2, 4, 4, 3}, i64));
         }) == "avg_pool2d: expected an f32 or f64 tensor; got i64. Hint: x.to(f32).");
@@ -332,7 +460,7 @@ TEST_CASE("pooling: a user's mistakes") {
         "adaptive_avg_pool2d: y must have at least 1 x 1 pixels; got 0x2 from x [2, 4, 4, 3].");
   CHECK(message([] {
           global_avg_pool(Tensor::zeros({2, 3}));
-        }) == "global_avg_pool: expected x [n, h, w, c] or [n, l, c]; got [2, 3].");
+        }) == "global_avg_pool: expected x [n, h, w, c] or [n, w, c]; got [2, 3].");
   CHECK(message([] { global_max_pool({}); }) ==
         "global_max_pool: x is undefined (moved from, or never set). Hint: give it a value first.");
   CHECK(message([] { global_max_pool(Tensor::zeros({2, 0, 3})); }).starts_with("max: "));
@@ -341,21 +469,31 @@ TEST_CASE("pooling: a user's mistakes") {
 TEST_CASE("pooling layers") {
   const Tensor x = Rng(1).normal({2, 6, 6, 3});
   Sequential net{MaxPool2d(2), AvgPool2d(3, {.stride = 2, .padding = 1}), GlobalAvgPool{}};
-  check_close(net(x),
-              global_avg_pool(avg_pool2d(max_pool2d(x), {.kernel = 3, .stride = 2, .padding = 1})),
+  check_close(net(x), global_avg_pool(avg_pool2d(max_pool2d(x), 3, {.stride = 2, .padding = 1})),
               0);
-  CHECK(net.get<MaxPool2d>(0).options.kernel.w == 2);
+  CHECK(net.get<MaxPool2d>(0).kernel == 2);
   CHECK(net[0].describe() == "MaxPool2d(2)");
   CHECK((MaxPool2d(2).is_halving() && MaxPool2d({2, 2}, {.stride = 2}).is_halving()));
   for (const MaxPool2d& other :
        {MaxPool2d(3), MaxPool2d({2, 3}), MaxPool2d(2, {.stride = 1}), MaxPool2d(2, {.padding = 1}),
-        MaxPool2d(2, {.stride = {2, 1}}), MaxPool2d(2, {.ceil_mode = true})}) {
+        MaxPool2d(2, {.stride = {2, 1}}), MaxPool2d(2, {.ceil_mode = true}),
+        MaxPool2d(2, {.dilation = 2})}) {
     CHECK(!other.is_halving());
   }
   CHECK(net[1].describe() == "AvgPool2d(3, stride 2, padding 1)");
   CHECK(MaxPool2d({2, 3}, {.stride = {1, 2}, .ceil_mode = true}).describe() ==
         "MaxPool2d(2x3, stride 1x2, ceil)");
   check_close(AdaptiveAvgPool2d({2, 1})(x), adaptive_avg_pool2d(x, {2, 1}), 0);
+  check_close(AdaptiveMaxPool2d({2, 1})(x), adaptive_max_pool2d(x, {2, 1}), 0);
+  CHECK(AdaptiveMaxPool2d({2, 1}).describe() == "AdaptiveMaxPool2d(2x1)");
+  const Tensor signals = Rng(2).normal({2, 9, 3});
+  check_close(MaxPool1d(3, {.stride = 2, .dilation = 2})(signals),
+              max_pool1d(signals, 3, {.stride = 2, .dilation = 2}), 0);
+  CHECK(MaxPool1d(3, {.stride = 2, .dilation = 2}).describe() ==
+        "MaxPool1d(3, stride 2, dilation 2)");
+  check_close(AvgPool1d(2)(signals), avg_pool1d(signals), 0);
+  CHECK(AvgPool1d(2, {.count_include_pad = false}).describe() == "AvgPool1d(2, without padding)");
+  CHECK(AvgPool2d(2, {.divisor_override = 3}).describe() == "AvgPool2d(2, divisor 3)");
   CHECK(AdaptiveAvgPool2d(7).describe() == "AdaptiveAvgPool2d(7)");
   check_close(GlobalMaxPool{}(x), global_max_pool(x), 0);
   CHECK(GlobalAvgPool{}.describe() == "GlobalAvgPool");

@@ -7,31 +7,34 @@
 #include "ramp/autograd/backward.h"
 #include "ramp/autograd/gradcheck.h"
 #include "ramp/core/random.h"
-#include "ramp/layers/upsample.h"
+#include "ramp/layers/resize.h"
 #include "threads.h"
 
 using namespace ramp;
 
 using Values = std::vector<double>;
 
-TEST_CASE("upsampling is PyTorch's") {
+TEST_CASE("upsampling and resizing are PyTorch's") {
   int cases = 0;
   for (const Fixture& f : read_fixtures("pool")) {
-    if (f.name != "nearest" && f.name != "bilinear") continue;
+    const bool nearest = f.name.ends_with("nearest");
+    if (!nearest && !f.name.ends_with("bilinear")) continue;
     ++cases;
-    const Size2d scale(static_cast<int64_t>(f.number("h")), static_cast<int64_t>(f.number("w")));
+    const Size2d size(static_cast<int64_t>(f.number("h")), static_cast<int64_t>(f.number("w")));
     const Tensor x = f.leaf("x");
-    INFO(f.name << " of " << x.shape().str() << " by " << scale.str());
-    const Tensor y =
-        f.name == "nearest"
-            ? upsample_nearest2d(x, scale)
-            : upsample_bilinear2d(x, scale, {.align_corners = f.number("corners") != 0});
+    INFO(f.name << " of " << x.shape().str() << " and " << size.str());
+    const BilinearOptions o{.align_corners = f.has("corners") && f.number("corners") != 0};
+    Tensor y;
+    if (f.name == "nearest") y = upsample_nearest2d(x, size);
+    if (f.name == "bilinear") y = upsample_bilinear2d(x, size, o);
+    if (f.name == "resize_nearest") y = resize_nearest2d(x, size);
+    if (f.name == "resize_bilinear") y = resize_bilinear2d(x, size, o);
     const double tolerance = x.dtype() == f32 ? 1e-6 : 1e-14;
-    check_close(y, f.tensor("y"), f.name == "nearest" ? 0 : tolerance);
+    check_close(y, f.tensor("y"), nearest ? 0 : tolerance);
     backward(y, f.tensor("dy"));
     check_close(x.grad(), f.tensor("dx"), tolerance);
   }
-  CHECK(cases == 72);
+  CHECK(cases == 96);
 }
 
 TEST_CASE("upsampling: the derivatives agree with differences") {
@@ -40,6 +43,8 @@ TEST_CASE("upsampling: the derivatives agree with differences") {
     const std::vector<Tensor> x{Rng(1).normal({2, 3, 4, c}, 0, 1, f64)};
     for (const Size2d scale : {Size2d(2), Size2d(1, 3)}) {
       CHECK(gradcheck([&](const auto& x) { return upsample_nearest2d(x[0], scale); }, x) == "");
+      CHECK(gradcheck([&](const auto& x) { return resize_nearest2d(x[0], {2, 5}); }, x) == "");
+      CHECK(gradcheck([&](const auto& x) { return resize_bilinear2d(x[0], {2, 5}); }, x) == "");
       for (const bool corners : {false, true}) {
         CHECK(gradcheck(
                   [&](const auto& x) {
@@ -72,7 +77,7 @@ TEST_CASE("upsampling: equal bits for 1 and 2 threads") {
   for (const bool bilinear : {false, true}) {
     check_equal_bits([&] {
       const Tensor x = Rng(1).normal({3, 20, 30, 6}).requires_grad_();
-      const Tensor y = Upsample(2, bilinear)(x);
+      const Tensor y = Upsample(2, {.bilinear = bilinear})(x);
       backward(y, Rng(2).normal(y.shape()));
       return std::vector{y, x.grad()};
     });
@@ -96,7 +101,29 @@ TEST_CASE("upsampling: a user's mistakes, and the layer") {
       message([] { upsample_nearest2d({}, 2); }).starts_with("upsample_nearest2d: x is undefined"));
   CHECK(message([&] { upsample_nearest2d(x.to(i64), 2); }) ==
         "upsample_nearest2d: expected an f32 or f64 tensor; got i64. Hint: x.to(f32).");
+  CHECK(message([&] {
+          resize_nearest2d(x, {3, 0});
+        }) == "resize_nearest2d: y must have at least 1 x 1 pixels; got 3x0 from x [2, 4, 5, 3].");
+  // Sizes that overflow, or that no machine holds: refused before memory is taken.
+  for (const int64_t n :
+       {std::numeric_limits<int64_t>::max(), int64_t{1} << 62, int64_t{1} << 40}) {
+    for (const Tensor& images : {x, Tensor::zeros({0, 4, 5, 3}), Tensor::zeros({2, 4, 5, 0})}) {
+      CHECK(message([&] {
+              upsample_nearest2d(images, n);
+            }).starts_with("upsample_nearest2d: a size"));
+      CHECK(message([&] {
+              upsample_bilinear2d(images, {n, n});
+            }).starts_with("upsample_bilinear2d: a size"));
+      CHECK(message([&] { resize_nearest2d(images, n); }).starts_with("resize_nearest2d: a size"));
+    }
+    CHECK(message([&] { resize_bilinear2d(x, {1, n}); }) != "no error");
+  }
   CHECK(Upsample(2).describe() == "Upsample(2, nearest)");
-  CHECK(Upsample({1, 3}, true).describe() == "Upsample(1x3, bilinear)");
-  CHECK(Upsample({1, 3}, true)(x).shape() == Shape{2, 4, 15, 3});
+  CHECK(Upsample({1, 3}, {.bilinear = true}).describe() == "Upsample(1x3, bilinear)");
+  CHECK(Upsample({1, 3}, {.bilinear = true})(x).shape() == Shape{2, 4, 15, 3});
+  const Resize corners(7, {.bilinear = true, .align_corners = true});
+  CHECK(corners.describe() == "Resize(7, bilinear, align_corners)");
+  CHECK(Resize({3, 2})(x).shape() == Shape{2, 3, 2, 3});
+  CHECK(message([] { Upsample(2, {.align_corners = true}); }) ==
+        "Upsample: align_corners is of blended pixels. Hint: .bilinear = true.");
 }

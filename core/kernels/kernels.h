@@ -108,16 +108,17 @@ struct Kernels {
   double (*cross_entropy)(int64_t rows, int64_t n, const T* x, const int64_t* label, T* p);
 
   // ---- pool.cc ----
-  // A row of `out` windows, each kh x kw pixels: pixels lie `channels` apart in a row, rows
-  // row_stride, windows pixel_step (at least `channels`). y[o, c] = the largest value, the first
-  // one in row-major order, or the first NaN; at[o, c] = its place i * kw + j (kh kw <= 256).
+  // A row of `out` windows, each kh x kw pixels of `channels` values (kh kw <= 256): rows lie
+  // row_step apart, pixels pixel_step, windows window_step. y[o, c] = the largest value, the first
+  // one in row-major order, or the first NaN; at[o, c] = its index i * kw + j.
   void (*max_pool_row)(int64_t out, int64_t channels, int64_t kh, int64_t kw, const T* x,
-                       int64_t row_stride, int64_t pixel_step, T* y, uint8_t* at);
+                       int64_t row_step, int64_t pixel_step, int64_t window_step, T* y,
+                       uint8_t* at);
   // dx[o, i, j, c] = i * kw + j == at[o, c] ? dy[o, c] : 0, all of it written, for windows side by
-  // side (pixel_step = kw channels); with `accumulate` added to dx, for any.
+  // side (window_step = kw pixel_step); with `accumulate` added to dx, for any.
   void (*max_unpool_row)(int64_t out, int64_t channels, int64_t kh, int64_t kw, const T* dy,
-                         const uint8_t* at, T* dx, int64_t row_stride, int64_t pixel_step,
-                         bool accumulate);
+                         const uint8_t* at, T* dx, int64_t row_step, int64_t pixel_step,
+                         int64_t window_step, bool accumulate);
 
   // ---- norm.cc: of the columns j of x [rows, n]; constants k [3 or 4, n] ----
   // y[i, j] = (x[i, j] - k[0, j]) k[1, j] + k[2, j], at [1] also + g[i, j] k[3, j]; y may be g

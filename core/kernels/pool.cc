@@ -15,23 +15,27 @@ inline void for_vectors(int64_t out, int64_t channels, F f) {
     for (int64_t i = 0; i < channels; i += W) {
       const int64_t c = i > 0 && channels - i < W ? channels - W : i;
       const int64_t n = channels - c < W ? channels - c : W;
-      o* channels + c + W <= out* channels ? f.template operator()<false>(o, c, n)
-                                           : f.template operator()<true>(o, c, n);
+      const int64_t end = o * channels + c + W;
+      if (end <= out * channels) {
+        f.template operator()<false>(o, c, n);
+      } else {
+        f.template operator()<true>(o, c, n);
+      }
     }
   }
 }
 
 // As many bytes as a vector of T has lanes; g++ gets there faster in two steps.
 template <typename T>
-struct Places {
+struct Bytes {
   typedef uint8_t type __attribute__((vector_size(kLanes<T>)));
   typedef int16_t wide __attribute__((vector_size(2 * kLanes<T>)));
 };
 
 // kSize: of the windows' sides, 0 for any.
 template <typename T, int kSize>
-void max_pool(int64_t out, int64_t channels, int64_t kh, int64_t kw, const T* x, int64_t row_stride,
-              int64_t pixel_step, T* y, uint8_t* at) {
+void max_pool(int64_t out, int64_t channels, int64_t kh, int64_t kw, const T* x, int64_t row_step,
+              int64_t pixel_step, int64_t window_step, T* y, uint8_t* at) {
   if (kSize) kh = kw = kSize;
   for_vectors<T>(out, channels, [=]<bool kCut>(int64_t o, int64_t c, int64_t n) {
     Vec<T> m{};
@@ -40,7 +44,7 @@ void max_pool(int64_t out, int64_t channels, int64_t kh, int64_t kw, const T* x,
     for (int64_t i = 0; i < kh; ++i) {
 #pragma GCC unroll 2
       for (int64_t j = 0; j < kw; ++j) {
-        const T* from = x + o * pixel_step + c + i * row_stride + j * channels;
+        const T* from = x + o * window_step + c + i * row_step + j * pixel_step;
         const Vec<T> v = kCut ? load_first(from, n) : load(from);
         const Mask<T> better = i + j == 0 ? ~Mask<T>{} : beats<true>(v, m);
         m = better ? v : m;
@@ -49,17 +53,18 @@ void max_pool(int64_t out, int64_t channels, int64_t kh, int64_t kw, const T* x,
     }
     kCut ? store_first(y + o * channels + c, m, n) : store(y + o * channels + c, m);
     const auto bytes = __builtin_convertvector(
-        __builtin_convertvector(best, typename Places<T>::wide), typename Places<T>::type);
+        __builtin_convertvector(best, typename Bytes<T>::wide), typename Bytes<T>::type);
     __builtin_memcpy(at + o * channels + c, &bytes, kCut ? uint64_t(n) : sizeof bytes);
   });
 }
 
 template <typename T, int kSize>
 void max_unpool(int64_t out, int64_t channels, int64_t kh, int64_t kw, const T* dy,
-                const uint8_t* at, T* dx, int64_t row_stride, int64_t pixel_step) {
+                const uint8_t* at, T* dx, int64_t row_step, int64_t pixel_step,
+                int64_t window_step) {
   if (kSize) kh = kw = kSize;
   for_vectors<T>(out, channels, [=]<bool kCut>(int64_t o, int64_t c, int64_t n) {
-    typename Places<T>::type bytes{};
+    typename Bytes<T>::type bytes{};
     __builtin_memcpy(&bytes, at + o * channels + c, kCut ? uint64_t(n) : sizeof bytes);
     const Mask<T> best = __builtin_convertvector(bytes, Mask<T>);
     const T* from = dy + o * channels + c;
@@ -68,7 +73,7 @@ void max_unpool(int64_t out, int64_t channels, int64_t kh, int64_t kw, const T* 
     for (int64_t i = 0; i < kh; ++i) {
 #pragma GCC unroll 2
       for (int64_t j = 0; j < kw; ++j) {
-        T* to = dx + o * pixel_step + c + i * row_stride + j * channels;
+        T* to = dx + o * window_step + c + i * row_step + j * pixel_step;
         const Vec<T> v = best == Mask<T>{} + place<T>(i * kw + j) ? g : Vec<T>{};
         kCut ? store_first(to, v, n) : store(to, v);
       }
@@ -79,18 +84,20 @@ void max_unpool(int64_t out, int64_t channels, int64_t kh, int64_t kw, const T* 
 template <typename T>
 void fill(Kernels<T>& k) {
   k.max_pool_row = [](int64_t out, int64_t c, int64_t kh, int64_t kw, const T* x, int64_t row,
-                      int64_t step, T* y, uint8_t* at) {
-    (kh == 2 && kw == 2 ? max_pool<T, 2> : max_pool<T, 0>)(out, c, kh, kw, x, row, step, y, at);
+                      int64_t pixel, int64_t window, T* y, uint8_t* at) {
+    const auto f = kh == 2 && kw == 2 ? max_pool<T, 2> : max_pool<T, 0>;
+    f(out, c, kh, kw, x, row, pixel, window, y, at);
   };
   k.max_unpool_row = [](int64_t out, int64_t c, int64_t kh, int64_t kw, const T* dy,
-                        const uint8_t* at, T* dx, int64_t row, int64_t step, bool accumulate) {
+                        const uint8_t* at, T* dx, int64_t row, int64_t pixel, int64_t window,
+                        bool accumulate) {
     if (!accumulate) {
       const auto f = kh == 2 && kw == 2 ? max_unpool<T, 2> : max_unpool<T, 0>;
-      return f(out, c, kh, kw, dy, at, dx, row, step);
+      return f(out, c, kh, kw, dy, at, dx, row, pixel, window);
     }
     int64_t offset[256];
-    for (int64_t p = 0; p < kh * kw; ++p) offset[p] = p / kw * row + p % kw * c;
-    for (; out > 0; --out, dx += step)
+    for (int64_t p = 0; p < kh * kw; ++p) offset[p] = p / kw * row + p % kw * pixel;
+    for (; out > 0; --out, dx += window)
       for (int64_t i = 0; i < c; ++i) dx[i + offset[*at++]] += *dy++;
   };
 }
