@@ -16,6 +16,7 @@
 #include "ramp/autograd/ops_resize.h"
 #include "ramp/autograd/ops_shape.h"
 #include "ramp/autograd/ops_softmax.h"
+#include "ramp/autograd/ops_sort.h"
 #include "ramp/autograd/record.h"
 #include "ramp/core/memory.h"
 #include "ramp/core/parallel.h"

@@ -72,8 +72,8 @@ Tensor max_along(const char* op, const Tensor& x, int axis, int64_t m,
       for (int64_t p = begin * m; p < end * m; ++p) {
         const Window w = window(p % m);
         const T* image = from + p / m * n * row;
-        kernels<T>().arg_extreme_cols[1](w.count, row, image + w.begin * row, w.step * row,
-                                         at + p * row);
+        kernels<T>().arg_max_or_min_cols[1](w.count, row, image + w.begin * row, w.step * row,
+                                            at + p * row);
         for (int64_t j = p * row; j < (p + 1) * row; ++j) {
           at[j] = (w.begin + at[j] * w.step) * row + j % row;
           to[j] = image[at[j]];

@@ -1,32 +1,32 @@
 #include "ramp/autograd/ops_reduce.h"
 
 #include <algorithm>
-#include <limits>
+#include <cmath>
 
+#include "ramp/autograd/ops_elementwise.h"
 #include "ramp/autograd/ops_shape.h"
 #include "ramp/autograd/record.h"
 #include "ramp/core/kernels/kernels.h"
-#include "ramp/core/parallel.h"
+#include "ramp/core/strided.h"
 
 namespace ramp {
 namespace {
 
-// x as [outer, n, inner], to be reduced over n.
-struct Extent {
-  int64_t outer = 1, n = 1, inner = 1;
-};
+void check_float(const char* op, const Tensor& x) {
+  check_defined(op, "x", x);
+  if (!is_float(x.dtype())) {
+    fail("{}: expected an f32 or f64 tensor; got i64 {}. Hint: x.to(f32).", op, x.shape());
+  }
+}
 
-// Where the axes do not lie side by side, x is a (recorded) permutation of the caller's with those
-// reduced over at the end.
-struct Plan : Extent {
+// x as [outer, n, inner], to be reduced over n. Where the axes do not lie side by side, x is a
+// (recorded) permutation of the caller's with those reduced over at the end.
+struct Plan : AxisSplit {
   Tensor x;
   Shape y;  // with keepdims applied
 
   Plan(const char* op, const Tensor& from, const Axes& axes, bool keepdims) : x(from) {
-    check_defined(op, "x", x);
-    if (!is_float(x.dtype())) {
-      fail("{}: expected an f32 or f64 tensor; got i64 {}. Hint: x.to(f32).", op, x.shape());
-    }
+    check_float(op, x);
     bool reduced[Shape::kMaxRank] = {};
     for (const int a : axes.list) {
       const int axis = normalize_axis(op, a, x.rank());
@@ -57,25 +57,25 @@ struct Plan : Extent {
   }
 };
 
-constexpr int64_t kPiece = 1 << 15, kWidth = 1 << 10;
+constexpr int64_t kChunk = 1 << 15, kWidth = 1 << 10;
 
 // Cuts x into blocks of rows (of n) and columns (of inner), which depend on the shape alone:
-// `piece(o, i, rows, j, cols, part)` writes one value for each column of a block, and
+// `chunk(o, i, rows, j, cols, part)` writes one value for each column of a block, and
 // `finish(o, j, cols, parts, count)` joins the `count` blocks below each other, in their order.
-template <typename Part, typename Piece, typename Finish>
-void reduce_blocks(const Plan& p, Piece piece, Finish finish) {
+template <typename Part, typename Chunk, typename Finish>
+void reduce_blocks(const Plan& p, Chunk chunk, Finish finish) {
   if (p.outer * p.inner == 0) return;
-  const int64_t width = std::min(p.inner, kWidth), height = kPiece / width,
-                across = (p.inner + width - 1) / width,
-                down = std::max<int64_t>(1, (p.n + height - 1) / height);
+  const int64_t width = std::min(p.inner, kWidth), height = kChunk / width,
+                across = ceil_div(p.inner, width),
+                down = std::max<int64_t>(1, ceil_div(p.n, height));
   const auto columns = [&](int64_t c) { return std::min(width, p.inner - c * width); };
   if (down == 1) {
-    const int64_t grain = std::max<int64_t>(1, kPiece / (std::max<int64_t>(p.n, 1) * width));
+    const int64_t grain = std::max<int64_t>(1, kChunk / (std::max<int64_t>(p.n, 1) * width));
     parallel_for(p.outer * across, grain, [&](int64_t begin, int64_t end) {
       Part part[kWidth];
       for (int64_t t = begin; t < end; ++t) {
         const int64_t o = t / across, c = t % across;
-        piece(o, int64_t{0}, p.n, c * width, columns(c), part);
+        chunk(o, int64_t{0}, p.n, c * width, columns(c), part);
         finish(o, c * width, columns(c), part, int64_t{1});
       }
     });
@@ -86,7 +86,7 @@ void reduce_blocks(const Plan& p, Piece piece, Finish finish) {
   parallel_for(p.outer * across * down, 1, [&](int64_t begin, int64_t end) {
     for (int64_t t = begin; t < end; ++t) {
       const int64_t d = t % down, c = t / down % across, o = t / down / across;
-      piece(o, d * height, std::min(height, p.n - d * height), c * width, columns(c),
+      chunk(o, d * height, std::min(height, p.n - d * height), c * width, columns(c),
             parts + (t - d) * width + d * columns(c));
     }
   });
@@ -128,8 +128,8 @@ Tensor scaled_sum(const Plan& p, double scale, const T* about = nullptr) {
 
 // f(place in [outer, n, inner], place in [outer, inner], dy there) for each element of dx.
 template <typename T, typename F>
-void for_each_in(const Extent& e, const T* dy, F f) {
-  const int64_t grain = std::max<int64_t>(1, kPiece / std::max<int64_t>(e.inner, 1));
+void for_each_in(const AxisSplit& e, const T* dy, F f) {
+  const int64_t grain = std::max<int64_t>(1, kChunk / std::max<int64_t>(e.inner, 1));
   parallel_for(e.outer * e.n, grain, [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {
       const int64_t o = r / e.n * e.inner;
@@ -140,14 +140,15 @@ void for_each_in(const Extent& e, const T* dy, F f) {
 
 Tensor sum_or_mean(const char* op, const Plan& p, double scale) {
   return visit_float(op, p.x.dtype(), [&]<typename T>(T) {
-    return record(
-        op, scaled_sum<T>(p, scale), {p.x},
-        [f = static_cast<T>(scale), shape = p.x.shape(), e = Extent(p)](const Tensor& dy, Wants) {
-          Tensor dx = Tensor::empty(shape, dy.dtype());
-          for_each_in(e, dy.data<T>(),
-                      [f, to = dx.mutable_data<T>()](int64_t i, int64_t, T g) { to[i] = f * g; });
-          return dx;
-        });
+    return record(op, scaled_sum<T>(p, scale), {p.x},
+                  [f = static_cast<T>(scale), shape = p.x.shape(), e = AxisSplit(p)](
+                      const Tensor& dy, Wants) {
+                    Tensor dx = Tensor::empty(shape, dy.dtype());
+                    for_each_in(
+                        e, dy.data<T>(),
+                        [f, to = dx.mutable_data<T>()](int64_t i, int64_t, T g) { to[i] = f * g; });
+                    return dx;
+                  });
   });
 }
 
@@ -181,7 +182,7 @@ Tensor var(const Tensor& x, Axes axes, VarOptions options) {
     const Tensor center = scaled_sum<T>(p, 1 / n);
     Tensor y = scaled_sum<T>(p, scale, center.data<T>());
     return record("var", y, {p.x},
-                  [x = Saved(p.x, "x"), center, scale, e = Extent(p)](const Tensor& dy, Wants) {
+                  [x = Saved(p.x, "x"), center, scale, e = AxisSplit(p)](const Tensor& dy, Wants) {
                     const Tensor& saved = x.get();
                     Tensor dx = Tensor::empty(saved.shape(), saved.dtype());
                     const T *from = saved.data<T>(), *mean = center.data<T>();
@@ -195,10 +196,109 @@ Tensor var(const Tensor& x, Axes axes, VarOptions options) {
   });
 }
 
+Tensor stddev(const Tensor& x, Axes axes, VarOptions options) {
+  const Tensor v = var(x, axes, options), flat = v == 0.0;
+  return sqrt(v + flat) - flat;  // at 0 the derivative of sqrt is not used
+}
+
+Tensor prod(const Tensor& x, Axes axes, ReduceOptions options) {
+  const Plan p("prod", x, axes, options.keepdims);
+  Tensor y = Tensor::empty(p.y, p.x.dtype());
+  visit_float("prod", y.dtype(), [&]<typename T>(T) {
+    const T* from = p.x.data<T>();
+    p.for_each_row([&, to = y.mutable_data<T>()](int64_t r, int64_t first) {
+      double product = 1;
+      for (int64_t i = 0; i < p.n; ++i) product *= from[first + i * p.inner];
+      to[r] = static_cast<T>(product);
+    });
+  });
+  return record("prod", y, {p.x}, [x = Saved(p.x, "x"), s = AxisSplit(p)](const Tensor& dy, Wants) {
+    Tensor dx = Tensor::empty(x.get().shape(), dy.dtype());
+    visit_float("prod", dy.dtype(), [&]<typename T>(T) {
+      const T *from = x.get().data<T>(), *g = dy.data<T>();
+      s.for_each_row([&, to = dx.mutable_data<T>()](int64_t r, int64_t first) {
+        std::vector<double> before(static_cast<size_t>(s.n));  // dy x_0 .. x_(i-1)
+        double product = g[r];
+        for (size_t i = 0; i < before.size(); ++i) {
+          before[i] = product;
+          product *= from[first + static_cast<int64_t>(i) * s.inner];
+        }
+        double after = 1;
+        for (size_t i = before.size(); i-- > 0;) {
+          const int64_t at = first + static_cast<int64_t>(i) * s.inner;
+          to[at] = static_cast<T>(before[i] * after);
+          after *= from[at];
+        }
+      });
+    });
+    return dx;
+  });
+}
+
+Tensor logsumexp(const Tensor& x, Axes axes, ReduceOptions options) {
+  check_float("logsumexp", x);
+  if (x.numel() == 0) return log(sum(x, axes, options));
+  const Tensor most = max(x.detach(), axes, {.keepdims = true}), zero = scalar_like(0, x);
+  const Tensor shift = where(abs(most) == HUGE_VAL, zero, most);
+  const Tensor y = log(sum(exp(x - shift), axes, options));
+  return y + shift.view(y.shape());
+}
+
+namespace {
+
+// The sums of x up to each place along the axis, or from each place on.
+Tensor running_sum(const Tensor& x, int axis, bool backward) {
+  const AxisSplit s(x.shape(), axis);
+  Tensor y = Tensor::empty(x.shape(), x.dtype());
+  visit_dtype(x.dtype(), [&]<typename T>(T) {
+    using Sum = std::conditional_t<std::is_same_v<T, int64_t>, uint64_t, double>;
+    const T* from = x.data<T>();
+    s.for_each_row([&, to = y.mutable_data<T>()](int64_t, int64_t first) {
+      Sum total = 0;
+      for (int64_t i = 0; i < s.n; ++i) {
+        const int64_t at = first + (backward ? s.n - 1 - i : i) * s.inner;
+        to[at] = static_cast<T>(total += static_cast<Sum>(from[at]));
+      }
+    });
+  });
+  return y;
+}
+
+}  // namespace
+
+Tensor cumsum(const Tensor& x, int axis) {
+  check_defined("cumsum", "x", x);
+  axis = normalize_axis("cumsum", axis, x.rank());
+  return record("cumsum", running_sum(x, axis, false), {x},
+                [axis](const Tensor& dy, Wants) { return running_sum(dy, axis, true); });
+}
+
+Tensor normalize(const Tensor& x, int axis, double eps) {
+  check_float("normalize", x);
+  axis = normalize_axis("normalize", axis, x.rank());
+  if (!(eps > 0)) fail("normalize: expected eps > 0; got {}.", eps);
+  if (x.numel() == 0) return x;
+  // Of values scaled to at most 1 the squares neither over- nor underflow.
+  const Tensor scale = maximum(max(abs(x.detach()), axis, {.keepdims = true}), scalar_like(eps, x));
+  const Tensor u = x / scale, least = eps / scale;
+  return u / sqrt(maximum(sum(u * u, axis, {.keepdims = true}), least * least));
+}
+
+Tensor cosine_similarity(const Tensor& a, const Tensor& b, int axis, double eps) {
+  check_same_dtype("cosine_similarity", "a", a, "b", b);
+  check_float("cosine_similarity", a);
+  const Shape shape = broadcast("cosine_similarity", a.shape(), b.shape());
+  axis = normalize_axis("cosine_similarity", axis, shape.rank());
+  const auto unit = [&](const Tensor& x) {
+    return normalize(x.shape() == shape ? x : broadcast_to(x, shape), axis, eps);
+  };
+  return sum(unit(a) * unit(b), axis);
+}
+
 namespace {
 
 template <typename T>
-Tensor arg_extreme(const Plan& p, bool largest) {
+Tensor arg_max_or_min(const Plan& p, bool largest) {
   Tensor y = Tensor::empty(p.y, i64);
   const T* x = p.x.data<T>();
   int64_t* to = y.mutable_data<int64_t>();
@@ -210,9 +310,9 @@ Tensor arg_extreme(const Plan& p, bool largest) {
       [&](int64_t o, int64_t i, int64_t rows, int64_t j, int64_t cols, int64_t* part) {
         const T* from = x + (o * p.n + i) * p.inner + j;
         if (p.inner == 1) {
-          *part = kernels<T>().arg_extreme[largest](rows, from);
+          *part = kernels<T>().arg_max_or_min[largest](rows, from);
         } else {
-          kernels<T>().arg_extreme_cols[largest](rows, cols, from, p.inner, part);
+          kernels<T>().arg_max_or_min_cols[largest](rows, cols, from, p.inner, part);
         }
         for (int64_t c = 0; c < cols; ++c) part[c] += i;
       },
@@ -230,15 +330,15 @@ Tensor arg_extreme(const Plan& p, bool largest) {
   return y;
 }
 
-Tensor places(const char* op, const Plan& p, bool largest) {
+Tensor indices(const char* op, const Plan& p, bool largest) {
   if (p.n == 0) {
     fail("{}: expected at least one value to choose from; got x {}.", op, p.x.shape());
   }
-  return visit_float(op, p.x.dtype(), [&]<typename T>(T) { return arg_extreme<T>(p, largest); });
+  return visit_float(op, p.x.dtype(), [&]<typename T>(T) { return arg_max_or_min<T>(p, largest); });
 }
 
-Tensor extreme(const char* op, const Plan& p, bool largest) {
-  const Tensor at = places(op, p, largest);
+Tensor max_or_min(const char* op, const Plan& p, bool largest) {
+  const Tensor at = indices(op, p, largest);
   return visit_float(op, p.x.dtype(), [&]<typename T>(T) {
     // Result k of [outer, inner] was taken from here.
     const auto from = [n = p.n, inner = p.inner](int64_t k, int64_t i) {
@@ -263,16 +363,16 @@ Tensor extreme(const char* op, const Plan& p, bool largest) {
 }  // namespace
 
 Tensor max(const Tensor& x, Axes axes, ReduceOptions options) {
-  return extreme("max", Plan("max", x, axes, options.keepdims), true);
+  return max_or_min("max", Plan("max", x, axes, options.keepdims), true);
 }
 Tensor min(const Tensor& x, Axes axes, ReduceOptions options) {
-  return extreme("min", Plan("min", x, axes, options.keepdims), false);
+  return max_or_min("min", Plan("min", x, axes, options.keepdims), false);
 }
 Tensor argmax(const Tensor& x, Axes axes, ReduceOptions options) {
-  return places("argmax", Plan("argmax", x.detach(), axes, options.keepdims), true);
+  return indices("argmax", Plan("argmax", x.detach(), axes, options.keepdims), true);
 }
 Tensor argmin(const Tensor& x, Axes axes, ReduceOptions options) {
-  return places("argmin", Plan("argmin", x.detach(), axes, options.keepdims), false);
+  return indices("argmin", Plan("argmin", x.detach(), axes, options.keepdims), false);
 }
 
 }  // namespace ramp

@@ -36,6 +36,15 @@ Tensor mean(const Tensor& x, Axes axes = {}, ReduceOptions options = {});
 /// y = sum((x - mean(x))^2) / (n - correction), in two passes; the divisor is not below 0.
 /// dx = dy 2 (x - mean(x)) / (n - correction).
 Tensor var(const Tensor& x, Axes axes = {}, VarOptions options = {});
+/// y = sqrt(var(x)), and 0 with dx = 0 where all values are equal. (`std` is the standard
+/// library's.)
+Tensor stddev(const Tensor& x, Axes axes = {}, VarOptions options = {});
+/// y = the product of x; 1 where there is nothing to multiply. dx_i = dy times the product of all
+/// others, without a division: right for zeros too. f64 inside.
+Tensor prod(const Tensor& x, Axes axes = {}, ReduceOptions options = {});
+/// y = log(sum(e^x)), which does not overflow; -inf where there is nothing to add or all is -inf.
+/// dx = dy e^(x - y): NaN where y is infinite.
+Tensor logsumexp(const Tensor& x, Axes axes = {}, ReduceOptions options = {});
 /// y = the largest / smallest value; NaN if there is one. dy goes to the first such place in
 /// row-major order, as to that of argmax. Errors: nothing to choose from.
 Tensor max(const Tensor& x, Axes axes = {}, ReduceOptions options = {});
@@ -44,6 +53,15 @@ Tensor min(const Tensor& x, Axes axes = {}, ReduceOptions options = {});
 /// Over several axes: the row-major index within them. No gradient. Errors: nothing to choose from.
 Tensor argmax(const Tensor& x, Axes axes = {}, ReduceOptions options = {});
 Tensor argmin(const Tensor& x, Axes axes = {}, ReduceOptions options = {});
+
+/// y_i = x_0 + .. + x_i along the axis, in x's shape; in f64 inside. i64 too. dx_i = dy_i + ..
+Tensor cumsum(const Tensor& x, int axis);
+
+/// y = x / max(|x|, eps), with the Euclidean norm |x| along the axis. It neither over- nor
+/// underflows. dx = (dy - y (y . dy)) / |x|, or dy / eps where |x| < eps. Errors: eps <= 0.
+Tensor normalize(const Tensor& x, int axis = -1, double eps = 1e-12);
+/// y = a . b / (|a| |b|) along the axis, each norm at least eps; a and b broadcast.
+Tensor cosine_similarity(const Tensor& a, const Tensor& b, int axis = -1, double eps = 1e-8);
 
 /// g summed over the axes along which `shape` was stretched to g's; g itself where it was not, or
 /// where `shape` does not broadcast to it. backward() calls it on every gradient.

@@ -14,13 +14,28 @@
 namespace ramp {
 namespace {
 
-void check_indices(const char* op, const Tensor& index, int64_t n) {
+// The indices counted from the front; negative ones count from the end of n.
+Tensor from_front(const char* op, const Tensor& index, int64_t n) {
   const int64_t* at = index.data<int64_t>();
+  bool negative = false;
   for (int64_t k = 0; k < index.numel(); ++k) {
-    if (at[k] < 0 || at[k] >= n) {
-      fail("{}: indices must be in 0..{}; got {} at position {}.", op, n - 1, at[k], k);
+    if (at[k] < -n || at[k] >= n) {
+      fail("{}: indices must be in {}..{} for an axis of size {}; got {} at position {}.", op, -n,
+           n - 1, n, at[k], k);
     }
+    negative |= at[k] < 0;
   }
+  return negative ? where(index < 0.0, index + static_cast<double>(n), index) : index;
+}
+
+// Where a new axis goes in: -1 is at the end.
+int new_axis(const char* op, int axis, const Tensor& x) {
+  const int rank = x.rank();
+  if (axis < -rank - 1 || axis > rank) {
+    fail("{}: a new axis for a tensor of rank {} must be in {}..{}; got {}.", op, rank, -rank - 1,
+         rank, axis);
+  }
+  return axis < 0 ? axis + rank + 1 : axis;
 }
 
 void check_i64(const char* op, const char* name, const Tensor& index) {
@@ -107,7 +122,7 @@ Tensor squeeze(const Tensor& x, int axis) {
 
 Tensor unsqueeze(const Tensor& x, int axis) {
   check_defined("unsqueeze", "x", x);
-  const Shape shape = x.shape().with(normalize_axis("unsqueeze", axis, x.rank() + 1), 1);
+  const Shape shape = x.shape().with(new_axis("unsqueeze", axis, x), 1);
   return reshape(x, {shape.begin(), shape.end()});
 }
 
@@ -127,6 +142,42 @@ Tensor broadcast_to(const Tensor& x, const Shape& shape) {
   Tensor y = Tensor::empty(shape, x.dtype());
   copy_strided(shape, x, 0, broadcast_strides(x.shape(), shape), y, 0, shape.strides());
   return record("broadcast_to", y, {x}, [](const Tensor& dy, Wants) { return dy; });
+}
+
+Tensor repeat(const Tensor& x, const std::vector<int64_t>& times) {
+  check_defined("repeat", "x", x);
+  if (times.size() != static_cast<size_t>(x.rank()) ||
+      std::any_of(times.begin(), times.end(), [](int64_t n) { return n < 0; })) {
+    fail(
+        "repeat: expected a number of at least 0 for each axis of x {}; got [{}]. Hint: "
+        "unsqueeze(x, 0) adds an axis.",
+        x.shape(), fmt::join(times, ", "));
+  }
+  Shape to = x.shape(), shape = x.shape();
+  for (int k = 0; k < x.rank(); ++k) to[k] = (CheckedSize("repeat", to[k]) * times[k]).value();
+  to.check();  // before the first axes take memory
+  Tensor y = x;
+  for (int k = 0; k < x.rank(); ++k) {
+    if (to[k] == shape[k]) continue;
+    const auto [outer, n, inner] = AxisSplit(shape, k);
+    shape[k] = to[k];
+    y = reshape(y, {outer, 1, n * inner});
+    y = reshape(broadcast_to(y, {outer, times[k], n * inner}), {shape.begin(), shape.end()});
+  }
+  return y;
+}
+
+Tensor flip(const Tensor& x, int axis) {
+  check_defined("flip", "x", x);
+  const int64_t n = x.shape()[normalize_axis("flip", axis, x.rank())];
+  return take(x, static_cast<double>(n - 1) - Tensor::arange(n), axis);
+}
+
+Tensor roll(const Tensor& x, int64_t shift, int axis) {
+  check_defined("roll", "x", x);
+  const int64_t n = x.shape()[normalize_axis("roll", axis, x.rank())];
+  const int64_t cut = n == 0 ? 0 : (n - shift % n) % n;
+  return concat({slice(x, axis, cut, n), slice(x, axis, 0, cut)}, axis);
 }
 
 Tensor slice(const Tensor& x, int axis, int64_t begin, int64_t end, int64_t step) {
@@ -157,6 +208,37 @@ Tensor slice(const Tensor& x, int axis, int64_t begin, int64_t end, int64_t step
   });
 }
 
+std::vector<Tensor> split(const Tensor& x, const std::vector<int64_t>& sizes, int axis) {
+  check_defined("split", "x", x);
+  const int64_t n = x.shape()[normalize_axis("split", axis, x.rank())];
+  CheckedSize total("split", 0);
+  bool negative = false;
+  for (const int64_t size : sizes) {
+    total = total + size;
+    negative |= size < 0;
+  }
+  if (negative || total.value() != n) {
+    fail("split: the sizes must add up to {}, axis {} of x {}; got [{}].", n, axis, x.shape(),
+         fmt::join(sizes, ", "));
+  }
+  std::vector<Tensor> y;
+  int64_t begin = 0;
+  for (const int64_t size : sizes) {
+    y.push_back(slice(x, axis, begin, begin + size));
+    begin += size;
+  }
+  return y;
+}
+
+std::vector<Tensor> split(const Tensor& x, int64_t size, int axis) {
+  check_defined("split", "x", x);
+  if (size < 1) fail("split: expected slices of a size of at least 1; got {}.", size);
+  const int64_t n = x.shape()[normalize_axis("split", axis, x.rank())];
+  std::vector<int64_t> sizes(static_cast<size_t>(n / size), size);
+  if (n % size != 0 || n == 0) sizes.push_back(n % size);
+  return split(x, sizes, axis);
+}
+
 Tensor concat(const std::vector<Tensor>& x, int axis) {
   if (x.empty()) fail("concat: expected at least one tensor; got none.");
   check_defined("concat", "x[0]", x[0]);
@@ -166,8 +248,7 @@ Tensor concat(const std::vector<Tensor>& x, int axis) {
   for (size_t i = 1; i < x.size(); ++i) {
     const std::string name = fmt::format("x[{}]", i);
     check_same_dtype("concat", "x[0]", x[0], name, x[i]);
-    if (x[i].rank() != shape.rank() ||
-        !(x[i].shape().without(axis) == x[0].shape().without(axis))) {
+    if (x[i].rank() != shape.rank() || x[i].shape().without(axis) != x[0].shape().without(axis)) {
       fail("concat: shapes must be equal except at axis {}; got x[0] {} and {} {}.", axis,
            x[0].shape(), name, x[i].shape());
     }
@@ -194,11 +275,11 @@ Tensor concat(const std::vector<Tensor>& x, int axis) {
 Tensor stack(const std::vector<Tensor>& x, int axis) {
   if (x.empty()) fail("stack: expected at least one tensor; got none.");
   check_defined("stack", "x[0]", x[0]);
-  axis = normalize_axis("stack", axis, x[0].rank() + 1);
+  axis = new_axis("stack", axis, x[0]);
   std::vector<Tensor> parts;
   for (size_t i = 0; i < x.size(); ++i) {
     check_same_dtype("stack", "x[0]", x[0], fmt::format("x[{}]", i), x[i]);
-    if (!(x[i].shape() == x[0].shape())) {
+    if (x[i].shape() != x[0].shape()) {
       fail("stack: shapes must be equal; got x[0] {} and x[{}] {}.", x[0].shape(), i, x[i].shape());
     }
     parts.push_back(unsqueeze(x[i], axis));
@@ -206,7 +287,11 @@ Tensor stack(const std::vector<Tensor>& x, int axis) {
   return concat(parts, axis);
 }
 
-Tensor pad(const Tensor& x, const std::vector<std::pair<int64_t, int64_t>>& around, double value) {
+namespace {
+
+using Around = std::vector<std::pair<int64_t, int64_t>>;
+
+Shape padded(const Tensor& x, const Around& around) {
   check_defined("pad", "x", x);
   if (around.size() != static_cast<size_t>(x.rank())) {
     fail("pad: expected a pair {{before, after}} for each axis of x {}; got {}.", x.shape(),
@@ -223,6 +308,14 @@ Tensor pad(const Tensor& x, const std::vector<std::pair<int64_t, int64_t>>& arou
     }
     shape[k] = (CheckedSize("pad", shape[k]) + before + after).value();
   }
+  shape.check();
+  return shape;
+}
+
+}  // namespace
+
+Tensor pad(const Tensor& x, const Around& around, double value) {
+  const Shape shape = padded(x, around);
   Tensor y = Tensor::full(shape, value, x.dtype());
   const Strides stride = shape.strides();
   int64_t offset = 0;
@@ -235,17 +328,40 @@ Tensor pad(const Tensor& x, const std::vector<std::pair<int64_t, int64_t>>& arou
   });
 }
 
-Tensor take(const Tensor& x, const Tensor& indices, int axis) {
+Tensor pad(const Tensor& x, const Around& around, PadMode mode) {
+  const Shape shape = padded(x, around);
+  Tensor y = x;
+  for (int k = 0; k < x.rank(); ++k) {
+    const int64_t n = x.shape()[k], before = around[static_cast<size_t>(k)].first;
+    if (shape[k] == n) continue;
+    if (n == 0) {
+      fail("pad: axis {} of x {} has no values to pad with. Hint: pad(x, around, 0.0).", k,
+           x.shape());
+    }
+    const int64_t period = mode == PadMode::reflect ? std::max<int64_t>(2 * n - 2, 1) : n;
+    Tensor index = Tensor::arange(shape[k]);
+    int64_t* from = index.mutable_data<int64_t>();
+    for (int64_t i = 0; i < shape[k]; ++i) {
+      const int64_t j = i - before, turn = (j % period + period) % period;
+      from[i] = mode == PadMode::replicate ? std::clamp<int64_t>(j, 0, n - 1)
+                : mode == PadMode::reflect ? std::min(turn, period - turn)
+                                           : turn;
+    }
+    y = take(y, index, k);
+  }
+  return y;
+}
+
+Tensor take(const Tensor& x, const Tensor& index, int axis) {
   check_defined("take", "x", x);
-  check_i64("take", "indices", indices);
+  check_i64("take", "indices", index);
   axis = normalize_axis("take", axis, x.rank());
-  const Shape before(x.shape().begin(), axis),
-      after(x.shape().begin() + axis + 1, x.rank() - axis - 1);
-  const int64_t outer = before.numel(), n = x.shape()[axis], inner = after.numel();
-  check_indices("take", indices, n);
-  std::vector<int64_t> dims(before.begin(), before.end());
+  const AxisSplit s(x.shape(), axis);
+  const int64_t outer = s.outer, n = s.n, inner = s.inner;
+  const Tensor indices = from_front("take", index, n);
+  std::vector<int64_t> dims(x.shape().begin(), x.shape().begin() + axis);
   dims.insert(dims.end(), indices.shape().begin(), indices.shape().end());
-  dims.insert(dims.end(), after.begin(), after.end());
+  dims.insert(dims.end(), x.shape().begin() + axis + 1, x.shape().end());
   Tensor y = Tensor::empty(dims, x.dtype());
   const int64_t m = indices.numel();
   const int64_t* at = indices.data<int64_t>();
@@ -305,19 +421,19 @@ void for_gathered(const Shape& x, int axis, const Tensor& index, F f) {
 
 }  // namespace
 
-Tensor gather(const Tensor& x, int axis, const Tensor& index) {
+Tensor gather(const Tensor& x, int axis, const Tensor& indices) {
   check_defined("gather", "x", x);
-  check_i64("gather", "index", index);
+  check_i64("gather", "index", indices);
   axis = normalize_axis("gather", axis, x.rank());
-  bool fits = index.rank() == x.rank();
-  for (int k = 0; fits && k < x.rank(); ++k) fits = k == axis || index.shape()[k] <= x.shape()[k];
+  bool fits = indices.rank() == x.rank();
+  for (int k = 0; fits && k < x.rank(); ++k) fits = k == axis || indices.shape()[k] <= x.shape()[k];
   if (!fits) {
     fail(
         "gather: index must have x's rank and, except at axis {}, be no larger; got x {} and "
         "index {}.",
-        axis, x.shape(), index.shape());
+        axis, x.shape(), indices.shape());
   }
-  check_indices("gather", index, x.shape()[axis]);
+  const Tensor index = from_front("gather", indices, x.shape()[axis]);
   Tensor y = Tensor::empty(index.shape(), x.dtype());
   visit_dtype(x.dtype(), [&]<typename T>(T) {
     const T* from = x.data<T>();
@@ -335,6 +451,23 @@ Tensor gather(const Tensor& x, int axis, const Tensor& index) {
                   });
                   return dx;
                 });
+}
+
+Tensor one_hot(const Tensor& labels, int64_t classes, DType dtype) {
+  check_i64("one_hot", "labels", labels);
+  const int64_t* label = labels.data<int64_t>();
+  Tensor y =
+      Tensor::zeros(labels.shape().with(labels.rank(), std::max<int64_t>(classes, 0)), dtype);
+  for (int64_t i = 0; i < labels.numel(); ++i) {
+    if (label[i] < 0 || label[i] >= classes) {
+      fail("one_hot: labels must be in 0..{}; got {} at position {}.", classes - 1, label[i], i);
+    }
+  }
+  visit_dtype(dtype, [&]<typename T>(T) {
+    T* to = y.mutable_data<T>();
+    for (int64_t i = 0; i < labels.numel(); ++i) to[i * classes + label[i]] = 1;
+  });
+  return y;
 }
 
 }  // namespace ramp

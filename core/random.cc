@@ -7,6 +7,7 @@
 #include <cmath>
 #include <limits>
 #include <utility>
+#include <vector>
 
 #include "ramp/core/parallel.h"
 
@@ -36,6 +37,12 @@ void fill(Blocks& bits, uint64_t seed, uint64_t draw, uint64_t first) {
 
 // In [1, 2), from the upper 52 bits.
 double one_to_two(uint64_t bits) { return std::bit_cast<double>(0x3FF0000000000000 | bits >> 12); }
+
+// In 0..n-1: the upper half of the product, even to n / 2^64.
+uint64_t below(uint64_t n, uint64_t bits) {
+  __extension__ using Wide = unsigned __int128;
+  return static_cast<uint64_t>(Wide{bits} * n >> 64);
+}
 
 // log(x) for 2^-52 <= x <= 1. x = 2^e m with m in [sqrt(1/2), sqrt(2)); log m = 2 atanh(s) with
 // s = (m - 1) / (m + 1). Coefficients: fdlibm, e_log.c.
@@ -146,19 +153,72 @@ Tensor Rng::normal(const Shape& shape, double mean, double std, DType dtype) {
   return y;
 }
 
+Tensor Rng::randint(const Shape& shape, int64_t lo, int64_t hi) {
+  if (lo >= hi) fail("randint: expected lo < hi; got lo {} and hi {}.", lo, hi);
+  Tensor y = Tensor::empty(shape, i64);
+  const uint64_t first = static_cast<uint64_t>(lo), n = static_cast<uint64_t>(hi) - first;
+  fill_pairs<int64_t>(y, seed_, draw_++, [=](uint64_t a, uint64_t b) {
+    return std::pair(first + below(n, a), first + below(n, b));
+  });
+  return y;
+}
+
+Tensor Rng::bernoulli(const Shape& shape, double p, DType dtype) {
+  if (!(p >= 0 && p <= 1)) fail("bernoulli: expected a probability p in [0, 1]; got {}.", p);
+  Tensor y = Tensor::empty(shape, dtype);
+  const uint64_t draw = draw_++;
+  visit_dtype(dtype, [&]<typename T>(T) {
+    fill_pairs<T>(y, seed_, draw, [=](uint64_t a, uint64_t b) {
+      return std::pair(one_to_two(a) - 1 < p, one_to_two(b) - 1 < p);
+    });
+  });
+  return y;
+}
+
+Tensor Rng::choice(int64_t n, int64_t k) {
+  if (k < 0 || k > n) fail("choice: expected 0 <= k <= n; got n {} and k {}.", n, k);
+  return permutation(n).rows(0, k).clone();  // without the memory of the others
+}
+
+Tensor Rng::choice(const Tensor& weights, const Shape& shape) {
+  check_defined("choice", "weights", weights);
+  if (weights.rank() != 1) fail("choice: weights must be [classes]; got {}.", weights.shape());
+  std::vector<double> up_to;  // the sum of the weights up to each
+  double total = 0;
+  for (const double w : weights.values()) {
+    if (!(w >= 0) || !std::isfinite(w)) {
+      fail("choice: weights must be finite and at least 0; got {} at position {}.", w,
+           up_to.size());
+    }
+    up_to.push_back(total += w);
+  }
+  if (!(total > 0) || !std::isfinite(total)) {
+    fail("choice: the weights must have a finite sum above 0; got {} of {}.", total,
+         weights.shape());
+  }
+  Tensor y = Tensor::empty(shape, i64);
+  fill_pairs<int64_t>(y, seed_, draw_++, [&](uint64_t a, uint64_t b) {
+    const auto pick = [&](uint64_t bits) {
+      const double at = (one_to_two(bits) - 1) * total;
+      return std::upper_bound(up_to.begin(), up_to.end(), at) - up_to.begin();
+    };
+    return std::pair(pick(a), pick(b));
+  });
+  return y;
+}
+
 Tensor Rng::permutation(int64_t n) {
   if (n < 0) fail("permutation: expected a length n >= 0; got {}.", n);
   Tensor y = Tensor::arange(n);
   int64_t* p = y.mutable_data<int64_t>();
   const uint64_t draw = draw_++;
   Blocks bits;
-  // Fisher, Yates: place i takes one of places 0..i. The product's upper half is even to n / 2^64.
+  // Fisher, Yates: place i takes one of places 0..i.
   for (int64_t i = n - 1; i > 0; --i) {
     const int64_t drawn = n - 1 - i, at = drawn % (2 * kBlocks);
     if (at == 0) fill(bits, seed_, draw, static_cast<uint64_t>(drawn) / 2);
     const uint64_t r = at % 2 == 0 ? bits.a[at / 2] : bits.b[at / 2];
-    __extension__ using Wide = unsigned __int128;
-    std::swap(p[i], p[static_cast<int64_t>(Wide{r} * static_cast<uint64_t>(i + 1) >> 64)]);
+    std::swap(p[i], p[below(static_cast<uint64_t>(i + 1), r)]);
   }
   return y;
 }

@@ -38,6 +38,16 @@ class Rng {
   /// y_i ~ N(mean, std^2), f32 or f64. Errors: std < 0, or either is not finite; i64.
   /// Box, Muller, "A note on the generation of random normal deviates" (1958).
   Tensor normal(const Shape& shape, double mean = 0, double std = 1, DType dtype = f32);
+  /// y_i = one of lo, lo + 1, .. hi - 1, each as likely as the others (to 2^-64 of their number);
+  /// i64. Errors: lo >= hi.
+  Tensor randint(const Shape& shape, int64_t lo, int64_t hi);
+  /// y_i = 1 with probability p, else 0; any dtype. Errors: p outside [0, 1].
+  Tensor bernoulli(const Shape& shape, double p, DType dtype = f32);
+  /// k different ones of the numbers 0..n-1 in random order, i64 [k]. Errors: k outside 0..n.
+  Tensor choice(int64_t n, int64_t k);
+  /// y_i = c with probability weights[c] / sum(weights), each drawn by itself; weights [classes],
+  /// f32 or f64; y i64. Errors: a weight that is negative or not finite; none above 0.
+  Tensor choice(const Tensor& weights, const Shape& shape);
   /// The numbers 0..n-1 in random order, i64 [n]. Errors: n < 0.
   Tensor permutation(int64_t n);
   /// 64 random bits.

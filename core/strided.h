@@ -6,6 +6,7 @@
 #include <array>
 #include <cstdint>
 
+#include "ramp/core/parallel.h"
 #include "ramp/core/tensor.h"
 
 namespace ramp {
@@ -19,6 +20,24 @@ using Strides = std::array<int64_t, Shape::kMaxRank>;
 void copy_strided(const Shape& dims, const Tensor& from, int64_t from_offset,
                   const Strides& from_stride, Tensor& to, int64_t to_offset,
                   const Strides& to_stride);
+
+/// A shape as [outer, n, inner], n being the size of one axis: outer * inner rows of n values.
+struct AxisSplit {
+  int64_t outer = 1, n = 1, inner = 1;
+
+  AxisSplit() = default;
+  AxisSplit(const Shape& x, int axis) : n(x[axis]) {
+    for (int i = 0; i < x.rank(); ++i)
+      if (i != axis) (i < axis ? outer : inner) *= x[i];
+  }
+  /// f(r, first) for each row r, on all threads: its values lie at first, first + inner, ..
+  template <typename F>
+  void for_each_row(F f) const {
+    parallel_for(outer * inner, kStreamGrain / (n + 1) + 1, [&](int64_t begin, int64_t end) {
+      for (int64_t r = begin; r < end; ++r) f(r, r / inner * n * inner + r % inner);
+    });
+  }
+};
 
 /// The stride of x along each axis of y, which x broadcasts to: 0 where x is stretched.
 inline Strides broadcast_strides(const Shape& x, const Shape& y) {

@@ -23,6 +23,7 @@
 #include "ramp/autograd/ops_resize.h"
 #include "ramp/autograd/ops_shape.h"
 #include "ramp/autograd/ops_softmax.h"
+#include "ramp/autograd/ops_sort.h"
 #include "ramp/core/random.h"
 
 using namespace ramp;
@@ -149,6 +150,21 @@ std::map<std::string, Row> rows() {
       {"sum", unary("reduce sum", [](T x) { return sum(x); })},
       {"mean", unary("reduce mean", [](T x) { return mean(x); })},
       {"var", unary("reduce var", [](T x) { return var(x, {}, {.correction = 0}); })},
+      {"stddev", unary("reduce stddev", [](T x) { return stddev(x, {}, {.correction = 0}); })},
+      {"prod", unary("reduce prod", [](T x) { return prod(x); })},
+      {"logsumexp", unary("reduce logsumexp", [](T x) { return logsumexp(x); })},
+      {"cumsum", along("reduce cumsum", [](T x) { return cumsum(x, 1); })},
+      // Of one value y is constant, so another one is beside it.
+      {"normalize", along("reduce normalize",
+                          [](T x) { return normalize(concat({x, 0 * x + 0.5}, 1)); })},
+      {"cosine_similarity",
+       along("reduce cosine_similarity",
+             [](T x) {
+               const Tensor y = concat({x, 0 * x + 0.5}, 1);
+               return cosine_similarity(y, Tensor::arange(y.dim(1), f64));
+             })},
+      {"sort", along("sort sort", [](T x) { return sort(x).values; })},
+      {"topk", along("sort topk", [](T x) { return topk(x, x.dim(0), 0).values; })},
       {"max", unary("reduce max", [](T x) { return max(x); })},
       {"min", unary("reduce min", [](T x) { return min(x); })},
       {"argmax", unary("reduce argmax", [](T x) { return argmax(x); })},
@@ -167,6 +183,11 @@ std::map<std::string, Row> rows() {
       {"slice", along("shape slice", [](T x) { return slice(x, 1, 0, x.dim(1), 2); })},
       {"concat", along("shape concat", [](T x) { return concat({x, x}, 1); })},
       {"stack", along("shape stack", [](T x) { return stack({x, x}, 1); })},
+      {"repeat", along("shape repeat", [](T x) { return repeat(x, {2, 1}); })},
+      {"flip", along("shape flip", [](T x) { return flip(x, 1); })},
+      {"roll", along("shape roll", [](T x) { return roll(x, 1, 1); })},
+      {"split", along("shape split", [](T x) { return split(x, x.dim(1), 1)[0]; })},
+      {"one_hot", unary("shape one_hot", [](T x) { return one_hot(Tensor::zeros(x.shape(), i64), 1); })},
       {"pad", along("shape pad", [](T x) { return pad(x, {{0, 0}, {1, 2}}); })},
       {"take", along("shape take", [=](T x) { return take(x, labels({0, 0}), 1); })},
       {"gather", along("shape gather",
@@ -320,7 +341,7 @@ std::map<std::string, Row> rows() {
                              return dropout2d(x, 0.1, rng);
                            })},
   };
-  for (const char* index : {"argmax", "argmin"}) r[index].has_gradient = r[index].keeps_nan = false;
+  for (const char* index : {"argmax", "argmin", "one_hot"}) r[index].has_gradient = r[index].keeps_nan = false;
   return r;
 }
 
@@ -342,8 +363,10 @@ std::set<std::string> declared() {
     std::ifstream header(entry.path());
     for (std::string line; std::getline(header, line);) {
       if (line.starts_with("inline ")) line.erase(0, 7);
-      if (!line.starts_with("Tensor ")) continue;
-      const std::string name = line.substr(7, line.find('(') - 7);
+      const size_t end = line.find('('), begin = line.rfind(' ', end) + 1;
+      const std::string type = line.substr(0, begin);
+      if (type != "Tensor " && type != "Sorted " && type != "std::vector<Tensor> ") continue;
+      const std::string name = line.substr(begin, end - begin);
       // The operators are other spellings of ops that are in the list.
       if (!parts.contains(name) && !name.starts_with("operator")) names.insert(name);
     }

@@ -6,6 +6,7 @@
 #include "fixture.h"
 #include "ramp/autograd/backward.h"
 #include "ramp/autograd/gradcheck.h"
+#include "ramp/autograd/ops_elementwise.h"
 #include "ramp/core/random.h"
 #include "threads.h"
 
@@ -24,6 +25,12 @@ Tensor reduce(const std::string& op, const Tensor& x, const Axes& axes, bool kee
   if (op == "mean") return mean(x, axes, {.keepdims = keepdims});
   if (op == "var") return var(x, axes, {.keepdims = keepdims});
   if (op == "var0") return var(x, axes, {.correction = 0, .keepdims = keepdims});
+  if (op == "stddev") return stddev(x, axes, {.keepdims = keepdims});
+  if (op == "prod") return prod(x, axes, {.keepdims = keepdims});
+  if (op == "logsumexp") return logsumexp(x, axes, {.keepdims = keepdims});
+  if (op == "cumsum") return cumsum(x, axes.list.at(0));
+  if (op == "normalize") return normalize(x, axes.list.at(0));
+  if (op == "cosine_similarity") return cosine_similarity(x, x * x, axes.list.at(0));
   if (op == "max") return max(x, axes, {.keepdims = keepdims});
   if (op == "min") return min(x, axes, {.keepdims = keepdims});
   if (op == "argmax") return argmax(x, axes, {.keepdims = keepdims});
@@ -31,6 +38,8 @@ Tensor reduce(const std::string& op, const Tensor& x, const Axes& axes, bool kee
   fail("no reduction {}", op);
 }
 const std::vector<std::string> kOps{"sum", "mean", "var", "var0", "max", "min", "argmax", "argmin"};
+const std::vector<std::string> kMore{"stddev",    "prod",   "logsumexp",
+                                     "normalize", "cumsum", "cosine_similarity"};
 
 // Different values without order, some of them equal in pairs.
 Tensor scrambled(const Shape& shape, DType dtype) {
@@ -93,7 +102,7 @@ TEST_CASE("reductions are PyTorch's") {
     backward(y, f.tensor("dy"));
     check_close(x.grad(), f.tensor("dx"), tolerance);
   }
-  CHECK(cases == 190);
+  CHECK(cases == 282);
 }
 
 TEST_CASE("reductions of all forms agree with one value after another") {
@@ -139,6 +148,15 @@ TEST_CASE("reductions: the derivatives, and no node is left behind") {
       CHECK(gradcheck(f, {normal({3, 4, 2}, 1, f64)}) == "");
     }
   }
+  for (const std::string& op : kMore) {
+    for (const Axes& axes : {Axes{0}, Axes{1}, Axes{-1}}) {
+      INFO(op);
+      const auto f = [&](const std::vector<Tensor>& x) { return reduce(op, x[0], axes, false); };
+      CHECK(gradcheck(f, {normal({3, 4, 2}, 1, f64)}) == "");
+    }
+  }
+  const auto cosine = [](const std::vector<Tensor>& x) { return cosine_similarity(x[0], x[1], 1); };
+  CHECK(gradcheck(cosine, {normal({3, 4, 2}, 1, f64), normal({4, 1}, 2, f64)}) == "");
   CHECK(live_nodes() == before);
 }
 
@@ -223,6 +241,10 @@ TEST_CASE("reductions: equal bits for 1 and 2 threads") {
         check_equal_bits([&] { return reduce(op, x, axis, false); });
       }
     }
+    for (const std::string& op : kMore) {
+      INFO(op);
+      check_equal_bits([&] { return reduce(op, x, shape.rank() - 1, false); });
+    }
   }
 }
 
@@ -246,5 +268,107 @@ TEST_CASE("reductions: a user's mistakes") {
   CHECK_THROWS_WITH_AS(backward(square),
                        "backward through var: x [4] was changed in place after the op saved it "
                        "(version 0, now 1). Hint: change a clone().",
+                       Error);
+}
+
+TEST_CASE("stddev, prod, logsumexp, normalize: at their edges") {
+  using V = std::vector<double>;
+  const double inf = HUGE_VAL;
+  const auto gradient = [](const Tensor& at, Tensor (*op)(const Tensor&)) {
+    const Tensor x = at.clone().requires_grad_();
+    const Tensor y = op(x);
+    backward(y, Tensor::ones(y.shape(), y.dtype()));
+    return x.grad().values();
+  };
+  // Equal values: the derivative of sqrt at 0 is inf, that of stddev 0.
+  CHECK(gradient(Tensor::full({3}, 2), [](const Tensor& x) { return stddev(x); }) == V{0, 0, 0});
+  CHECK(std::isnan(stddev(Tensor::ones({1})).item()));
+  CHECK(std::isnan(stddev(Tensor::of<float>({1, NAN})).item()));
+  // Zeros in a product: each gradient is the product of the others.
+  const auto product = [](const Tensor& x) { return prod(x); };
+  CHECK(gradient(Tensor::of<float>({2, 0, 3}), product) == V{0, 6, 0});
+  CHECK(gradient(Tensor::of<float>({2, 0, 0}), product) == V{0, 0, 0});
+  CHECK(gradient(Tensor::of<float>({1e30f, 1e30f, 1e-30f}), product)[2] == inf);
+  CHECK(gradient(Tensor::of<float>({1e30f, 1e30f, 1e-30f}), product)[0] == doctest::Approx(1));
+  CHECK(prod(Tensor::of<float>({1e30f, 1e30f, 1e-30f})).item() == doctest::Approx(1e30));
+  // Sums of large and of no exponentials.
+  CHECK(logsumexp(Tensor::of<float>({1000, 1000})).item() == doctest::Approx(1000.693147));
+  CHECK(logsumexp(Tensor::of<double>({-inf, -inf})).item() == -inf);
+  CHECK(logsumexp(Tensor::of<double>({-inf, 3})).item() == 3);
+  CHECK(logsumexp(Tensor::of<double>({inf, 3})).item() == inf);
+  CHECK(std::isnan(logsumexp(Tensor::of<double>({NAN, 3})).item()));
+  CHECK(gradient(Tensor::of<double>({-inf, 3}), [](const Tensor& x) { return logsumexp(x); }) ==
+        V{0, 1});
+  // Norms whose squares leave f32.
+  for (const float size : {1e30f, 1e-11f}) {
+    const Tensor y = normalize(Tensor::of<float>({3 * size, 4 * size}));
+    CHECK(y.values()[0] == doctest::Approx(0.6));
+    CHECK(y.values()[1] == doctest::Approx(0.8));
+  }
+  CHECK(normalize(Tensor::zeros({2})).values() == V{0, 0});
+  CHECK(normalize(Tensor::of<double>({3e-13, 4e-13})).values()[1] == doctest::Approx(0.4));
+  CHECK(gradient(Tensor::zeros({2}, f64), [](const Tensor& x) { return normalize(x); })[0] ==
+        doctest::Approx(1e12));
+  CHECK(cosine_similarity(Tensor::zeros({2}), Tensor::ones({2})).item() == 0);
+  CHECK(cosine_similarity(Tensor::of<float>({3e30f, 0}), Tensor::of<float>({1e-7f, 0})).item() ==
+        doctest::Approx(1));
+}
+
+TEST_CASE("sums, products and orders of nothing") {
+  const Tensor none = Tensor::zeros({0, 3}, f64);
+  const double inf = HUGE_VAL;
+  struct Row {
+    const char* op;
+    double of_nothing;  // of three columns without a value
+  };
+  for (const Row& row : {Row{"sum", 0}, Row{"mean", NAN}, Row{"var", NAN}, Row{"stddev", NAN},
+                         Row{"prod", 1}, Row{"logsumexp", -inf}}) {
+    INFO(row.op);
+    for (const Tensor& y : {reduce(row.op, none, 0, false), reduce(row.op, none, 0, true)}) {
+      CHECK(y.numel() == 3);
+      for (const double v : y.values()) {
+        CHECK((v == row.of_nothing || (std::isnan(v) && std::isnan(row.of_nothing))));
+      }
+    }
+    CHECK(reduce(row.op, none, {}, false).rank() == 0);
+    CHECK(reduce(row.op, none, 1, false).shape() == Shape{0});
+    const Tensor x = none.clone().requires_grad_();
+    backward(sum(reduce(row.op, x, 0, false)));
+    CHECK(x.grad().shape() == Shape{0, 3});
+  }
+  for (const char* op : {"max", "min", "argmax", "argmin"}) {
+    CHECK_THROWS_WITH_AS(reduce(op, none, 0, false),
+                         doctest::Contains("expected at least one value to choose from"), Error);
+  }
+  CHECK(cumsum(none, 0).shape() == Shape{0, 3});
+  CHECK(normalize(none).shape() == Shape{0, 3});
+  CHECK(normalize(none, 0).shape() == Shape{0, 3});
+  CHECK(cosine_similarity(none, none, 0).values() == std::vector<double>{0, 0, 0});
+  CHECK(cosine_similarity(none, none).shape() == Shape{0});
+}
+
+TEST_CASE("cumsum: integers, NaN, long rows") {
+  CHECK(cumsum(Tensor::of<int64_t>({3, -1, 2}), 0).values() == std::vector<double>{3, 2, 4});
+  CHECK(cumsum(Tensor::of<int64_t>({3, -1, 2}), 0).dtype() == i64);
+  const std::vector<double> y = cumsum(Tensor::of<float>({1, NAN, 2}), 0).values();
+  CHECK(y[0] == 1);
+  CHECK(std::isnan(y[1]));
+  CHECK(std::isnan(y[2]));
+  const Tensor x = Tensor::full({1'000'000}, 0.1f);
+  CHECK(std::fabs(cumsum(x, 0).values().back() / 1e5 - 1) < 1e-7);
+}
+
+TEST_CASE("more reductions: a user's mistakes") {
+  const Tensor x = Tensor::zeros({2, 3}), i = x.to(i64);
+  const std::string floats = ": expected an f32 or f64 tensor; got i64 [2, 3]. Hint: x.to(f32).";
+  for (const char* op : {"prod", "logsumexp", "normalize"}) {
+    CHECK_THROWS_WITH_AS(reduce(op, i, 1, false), (op + floats).c_str(), Error);
+    CHECK_THROWS_WITH_AS(reduce(op, x, 2, false), doctest::Contains("axis must be in -2..1"),
+                         Error);
+  }
+  CHECK_THROWS_WITH_AS(normalize(x, 1, 0), "normalize: expected eps > 0; got 0.", Error);
+  CHECK_THROWS_WITH_AS(cosine_similarity(x, Tensor::zeros({2, 2})),
+                       doctest::Contains("cosine_similarity: a [2, 3] and b [2, 2] do not"), Error);
+  CHECK_THROWS_WITH_AS(cumsum(x, 2), "cumsum: axis must be in -2..1 for a tensor of rank 2; got 2.",
                        Error);
 }

@@ -81,6 +81,43 @@ const std::map<std::string, Call> kCalls{
      [](const auto& x) {
        return gather(x[0], 0, at({2, 0}, {1, 2}));
      }},
+    {"take negative",
+     [](const auto& x) {
+       return take(x[0], at({-1, 0, -4}));
+     }},
+    {"gather negative",
+     [](const auto& x) {
+       return gather(x[0], 1, at({-1, 0, 3, 2, -3, -2}, {2, 3}));
+     }},
+    {"flip 1", [](const auto& x) { return flip(x[0], 1); }},
+    {"roll 2 0", [](const auto& x) { return roll(x[0], 2, 0); }},
+    {"roll -6 1", [](const auto& x) { return roll(x[0], -6, 1); }},
+    {"repeat 2 1 3",
+     [](const auto& x) {
+       return repeat(x[0], {2, 1, 3});
+     }},
+    {"split 2",
+     [](const auto& x) {
+       const auto y = split(x[0], 2, 1);
+       return concat({y.rbegin(), y.rend()}, 1);
+     }},
+    {"split 1 4",
+     [](const auto& x) {
+       const auto y = split(x[0], std::vector<int64_t>{1, 4});
+       return concat({y.rbegin(), y.rend()});
+     }},
+    {"pad reflect",
+     [](const auto& x) {
+       return pad(x[0], {{0, 0}, {0, 0}, {3, 0}, {1, 2}}, PadMode::reflect);
+     }},
+    {"pad replicate",
+     [](const auto& x) {
+       return pad(x[0], {{0, 0}, {0, 0}, {3, 0}, {1, 2}}, PadMode::replicate);
+     }},
+    {"pad circular",
+     [](const auto& x) {
+       return pad(x[0], {{0, 0}, {0, 0}, {3, 0}, {1, 2}}, PadMode::circular);
+     }},
 };
 
 std::vector<Tensor> inputs(const Fixture& f, const std::string& prefix) {
@@ -99,6 +136,10 @@ TEST_CASE("ops that move values: PyTorch's to the bit, right derivatives, no nod
   for (const Fixture& f : read_fixtures("shape")) {
     INFO(f.name);
     ++cases;
+    if (f.name == "one_hot") {
+      check_close(one_hot(f.tensor("x"), 4, i64), f.tensor("y"), 0);
+      continue;
+    }
     const Call& call = kCalls.at(f.name);
     std::vector<Tensor> x = inputs(f, "x");
     const std::vector<Tensor> expected = inputs(f, "dx");
@@ -117,7 +158,7 @@ TEST_CASE("ops that move values: PyTorch's to the bit, right derivatives, no nod
     for (const Tensor& t : integers) floats.push_back(t.to(f64));
     if (f.name != "pad") CHECK(call(integers).values() == call(floats).values());
   }
-  CHECK(cases == 2 * kCalls.size());
+  CHECK(cases == 2 * kCalls.size() + 1);
   CHECK(live_nodes() == before);
 }
 
@@ -206,6 +247,15 @@ TEST_CASE("ops that move values: nothing to move") {
            [](const auto& x) {
              return pad(x[0], {{1, 0}, {0, 0}});
            },
+           [](const auto& x) {
+             return pad(x[0], {{0, 0}, {1, 4}}, PadMode::reflect);
+           },
+           [](const auto& x) { return flip(x[0], 0); },
+           [](const auto& x) { return roll(x[0], 1, 0); },
+           [](const auto& x) {
+             return repeat(x[0], {3, 0});
+           },
+           [](const auto& x) { return split(x[0], 2)[0]; },
        }) {
     none.zero_grad();
     const Tensor y = f({none});
@@ -279,15 +329,15 @@ TEST_CASE("ops that move values: a user's mistakes") {
         "away.");
   CHECK(message([&] {
           take(x, at({0, 1, 2}));
-        }) == "take: indices must be in 0..1; got 2 at position 2.");
+        }) == "take: indices must be in -2..1 for an axis of size 2; got 2 at position 2.");
   CHECK(message([&] {
-          take(x, at({0, -1}));
-        }) == "take: indices must be in 0..1; got -1 at position 1.");
+          take(x, at({0, -3}));
+        }) == "take: indices must be in -2..1 for an axis of size 2; got -3 at position 1.");
   CHECK(message([&] { take(x, Tensor::zeros({2})); }) ==
         "take: indices must be i64; got f32 [2]. Hint: indices.to(i64).");
   CHECK(message([&] {
           gather(x, 1, at({0, 0, 3}, {1, 3}));
-        }) == "gather: indices must be in 0..2; got 3 at position 2.");
+        }) == "gather: indices must be in -3..2 for an axis of size 3; got 3 at position 2.");
   CHECK(message([&] {
           gather(x, 1, at({0, 0, 0}, {3, 1}));
         }) ==
@@ -295,6 +345,36 @@ TEST_CASE("ops that move values: a user's mistakes") {
         "index [3, 1].");
   CHECK(message([&] { gather(x, 1, at({0})); }).rfind("gather: index must have x's rank and", 0) ==
         0);
+  CHECK(message([&] { unsqueeze(x, 3); }) ==
+        "unsqueeze: a new axis for a tensor of rank 2 must be in -3..2; got 3.");
+  CHECK(message([&] {
+          stack({x, x}, -4);
+        }) == "stack: a new axis for a tensor of rank 2 must be in -3..2; got -4.");
+  CHECK(message([&] { unsqueeze(Tensor::scalar(1), 1); }) ==
+        "unsqueeze: a new axis for a tensor of rank 0 must be in -1..0; got 1.");
+  CHECK(message([&] { repeat(x, {2}); }) ==
+        "repeat: expected a number of at least 0 for each axis of x [2, 3]; got [2]. Hint: "
+        "unsqueeze(x, 0) adds an axis.");
+  CHECK(message([&] {
+          repeat(x, {2, -1});
+        }).rfind("repeat: expected a number of at least 0", 0) == 0);
+  CHECK(message([&] { split(x, 0); }) == "split: expected slices of a size of at least 1; got 0.");
+  CHECK(message([&] {
+          split(x, std::vector<int64_t>{1, 1}, 1);
+        }) == "split: the sizes must add up to 3, axis 1 of x [2, 3]; got [1, 1].");
+  CHECK(message([&] {
+          split(x, std::vector<int64_t>{3, -1});
+        }).rfind("split: the sizes must add up to 2", 0) == 0);
+  CHECK(message([&] {
+          pad(Tensor::zeros({0, 3}), {{1, 0}, {0, 0}}, PadMode::circular);
+        }) == "pad: axis 0 of x [0, 3] has no values to pad with. Hint: pad(x, around, 0.0).");
+  CHECK(message([&] {
+          one_hot(at({0, 4}), 4);
+        }) == "one_hot: labels must be in 0..3; got 4 at position 1.");
+  CHECK(message([&] { one_hot(at({-1}), 4); }) ==
+        "one_hot: labels must be in 0..3; got -1 at position 0.");
+  CHECK(message([&] { flip(x, 2); }) ==
+        "flip: axis must be in -2..1 for a tensor of rank 2; got 2.");
   CHECK(message([&] { transpose({}); }) ==
         "transpose: x is undefined (moved from, or never set). Hint: give it a value first.");
 }
@@ -316,6 +396,11 @@ TEST_CASE("ops that make a size: one too large is an error before memory is take
   starts(message([&] { reshape(x, {large, large, -1}); }), "reshape" + most);
   starts(message([&] { reshape(Tensor::ones({0}), {large, large, -1}); }), "reshape" + most);
   starts(message([&] { broadcast_to(x, {large, large}); }), "shape: at most 2^58");
+  starts(message([&] { pad(x, {{huge, 0}, {0, 0}}, PadMode::circular); }), "pad" + most);
+  starts(message([&] { repeat(x, {large, large}); }), "shape: at most 2^58");
+  starts(message([&] { repeat(Tensor::ones({2, 2}), {huge, 1}); }), "repeat" + most);
+  starts(message([&] { split(x, std::vector<int64_t>{huge, huge}); }), "split" + most);
+  starts(message([&] { one_hot(at({0, 1}), int64_t{1} << 58); }), "shape: at most 2^58");
   starts(message([&] { Tensor::full({large, large}, 1); }), "shape: at most 2^58");
   starts(message([&] { Tensor::arange(huge); }), "shape: at most 2^58");
   starts(message([&] { Rng(1).permutation(huge); }), "shape: at most 2^58");
@@ -323,4 +408,37 @@ TEST_CASE("ops that make a size: one too large is an error before memory is take
   CHECK(slice(Tensor::arange(5), 0, 0, 5, huge).values() == std::vector<double>{0});
   CHECK(slice(Tensor::arange(5).view({1, 5}), 1, 1, 5, huge).values() == std::vector<double>{1});
   CHECK(slice(Tensor::arange(0), 0, 0, 0, huge).numel() == 0);
+}
+
+TEST_CASE("pad with x's own values: by more than x has, as NumPy does, and of one value") {
+  const Tensor x = at({1, 2, 3}), one = at({7});
+  const auto row = [](const Tensor& x, int64_t before, int64_t after, PadMode mode) {
+    return pad(x, {{before, after}}, mode).values();
+  };
+  using V = std::vector<double>;
+  CHECK(row(x, 2, 2, PadMode::reflect) == V{3, 2, 1, 2, 3, 2, 1});
+  CHECK(row(x, 5, 0, PadMode::reflect) == V{2, 1, 2, 3, 2, 1, 2, 3});
+  CHECK(row(x, 4, 1, PadMode::circular) == V{3, 1, 2, 3, 1, 2, 3, 1});
+  CHECK(row(x, 1, 2, PadMode::replicate) == V{1, 1, 2, 3, 3, 3});
+  for (const PadMode mode : {PadMode::reflect, PadMode::replicate, PadMode::circular}) {
+    CHECK(row(one, 2, 1, mode) == V{7, 7, 7, 7});
+  }
+}
+
+TEST_CASE("repeat, split, roll, one_hot: other forms") {
+  const Tensor x = at({0, 1, 2, 3, 4}, {5});
+  CHECK(repeat(x, {0}).numel() == 0);
+  const std::vector<Tensor> parts = split(x, 2);
+  CHECK(parts.size() == 3);
+  CHECK(parts[2].values() == std::vector<double>{4});
+  CHECK(split(Tensor::zeros({0, 2}), 3).size() == 1);
+  CHECK(roll(x, 5, 0).values() == x.values());
+  CHECK(roll(x, INT64_MIN, 0).values() == roll(x, INT64_MIN % 5, 0).values());
+  CHECK(one_hot(at({1}), 3).dtype() == f32);
+  CHECK(one_hot(Tensor::of<int64_t>({1}, {}), 3).values() == std::vector<double>{0, 1, 0});
+  CHECK(one_hot(at({}), 3).shape() == Shape{0, 3});
+  // Negative indices are those of the values they stand for, in the derivative too.
+  Tensor t = Tensor::zeros({3}).requires_grad_();
+  backward(take(t, at({-1, 2, 0})), Tensor::of<float>({1, 10, 100}));
+  CHECK(t.grad().values() == std::vector<double>{100, 0, 11});
 }

@@ -1,6 +1,7 @@
 #include "ramp/core/random.h"
 
 #include <doctest/doctest.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <bit>
@@ -227,4 +228,78 @@ TEST_CASE("empty draws and a user's mistakes") {
                        "normal: expected an f32 or f64 tensor; got i64. Hint: x.to(f32).", Error);
   CHECK_THROWS_WITH_AS(rng.permutation(-1), "permutation: expected a length n >= 0; got -1.",
                        Error);
+}
+
+TEST_CASE("randint, bernoulli, choice: the numbers are frozen") {
+  Rng rng(42);
+  using V = std::vector<double>;
+  const V a = rng.randint({8}, -2, 3).values(), b = rng.bernoulli({8}, 0.3).values(),
+          c = rng.choice(10, 4).values(),
+          d = rng.choice(Tensor::of<float>({1, 0, 3}), {8}).values();
+  INFO(fmt::format("{} | {} | {} | {}", fmt::join(a, ", "), fmt::join(b, ", "), fmt::join(c, ", "),
+                   fmt::join(d, ", ")));
+  CHECK(a == V{0, -1, -1, 0, 1, 1, 1, -1});
+  CHECK(b == V{1, 0, 0, 1, 1, 0, 0, 1});
+  CHECK(c == V{9, 1, 8, 3});
+  CHECK(d == V{2, 2, 0, 0, 2, 2, 2, 2});
+}
+
+TEST_CASE("randint, bernoulli, choice: as likely as they should be") {
+  const int64_t n = 100'000;
+  const auto count = [](const std::vector<double>& x, double v) {
+    return static_cast<double>(std::count(x.begin(), x.end(), v));
+  };
+  const auto near = [&](double got, double p) {
+    CHECK(std::fabs(got - n * p) < 4 * std::sqrt(n * p * (1 - p)) + 1e-9);
+  };
+  for (const uint64_t seed : {0, 1}) {
+    Rng rng(seed);
+    const std::vector<double> a = rng.randint({n}, -1, 6).values();
+    for (int v = -1; v < 6; ++v) near(count(a, v), 1.0 / 7);
+    near(count(rng.bernoulli({n}, 0.2).values(), 1), 0.2);
+    const std::vector<double> b =
+        rng.choice(Tensor::of<double>({0, 2, 0, 5, 1, 0}), {n / 2, 2}).values();
+    const double w[] = {0, 2, 0, 5, 1, 0};
+    for (int v = 0; v < 6; ++v) near(count(b, v), w[v] / 8);
+    std::vector<double> c = rng.choice(100, 100).values();
+    std::sort(c.begin(), c.end());
+    CHECK(c == Tensor::arange(100).values());
+  }
+}
+
+TEST_CASE("randint, bernoulli, choice: edges") {
+  Rng rng(1);
+  CHECK(rng.randint({3}, 5, 6).values() == std::vector<double>{5, 5, 5});
+  const std::vector<int64_t> wide = elements<int64_t>(rng.randint({100}, INT64_MIN, INT64_MAX));
+  CHECK(std::count_if(wide.begin(), wide.end(), [](int64_t v) { return v < 0; }) > 25);
+  CHECK(rng.bernoulli({1000}, 0).values() == std::vector<double>(1000, 0));
+  CHECK(rng.bernoulli({1000}, 1, i64).values() == std::vector<double>(1000, 1));
+  CHECK(rng.bernoulli({2}, 1, i64).dtype() == i64);
+  CHECK(rng.choice(5, 0).shape() == Shape{0});
+  CHECK(rng.choice(0, 0).shape() == Shape{0});
+  CHECK(rng.choice(Tensor::of<float>({0, 1e-30f}), {2}).values() == std::vector<double>{1, 1});
+  CHECK(rng.randint({0}, 0, 2).shape() == Shape{0});
+  // As for the others: the draw's number and the place alone decide.
+  CHECK(Rng(3).randint({1000}, 0, 1 << 20).rows(0, 7).values() ==
+        Rng(3).randint({7}, 0, 1 << 20).values());
+}
+
+TEST_CASE("randint, bernoulli, choice: a user's mistakes") {
+  Rng rng(1);
+  CHECK_THROWS_WITH_AS(rng.randint({2}, 3, 3), "randint: expected lo < hi; got lo 3 and hi 3.",
+                       Error);
+  for (const double p : {-0.1, 1.1, double(NAN)}) {
+    CHECK_THROWS_WITH_AS(
+        rng.bernoulli({2}, p),
+        fmt::format("bernoulli: expected a probability p in [0, 1]; got {}.", p).c_str(), Error);
+  }
+  CHECK_THROWS_WITH_AS(rng.choice(3, 4), "choice: expected 0 <= k <= n; got n 3 and k 4.", Error);
+  CHECK_THROWS_AS(rng.choice(3, -1), Error);
+  CHECK_THROWS_WITH_AS(rng.choice(Tensor::of<float>({1, -2}), {2}),
+                       "choice: weights must be finite and at least 0; got -2 at position 1.",
+                       Error);
+  CHECK_THROWS_WITH_AS(rng.choice(Tensor::zeros({3}), {2}),
+                       "choice: the weights must have a finite sum above 0; got 0 of [3].", Error);
+  CHECK_THROWS_WITH_AS(rng.choice(Tensor::ones({3, 1}), {2}),
+                       "choice: weights must be [classes]; got [3, 1].", Error);
 }

@@ -94,8 +94,8 @@ struct Kernels {
   void (*sum_squares_cols)(int64_t rows, int64_t n, const T* x, int64_t ld, const T* about,
                            double* y);
   // the first place of the minimum [0] or maximum [1], of NaN where there is one; n, rows >= 1
-  int64_t (*arg_extreme[2])(int64_t n, const T* x);
-  void (*arg_extreme_cols[2])(int64_t rows, int64_t n, const T* x, int64_t ld, int64_t* index);
+  int64_t (*arg_max_or_min[2])(int64_t n, const T* x);
+  void (*arg_max_or_min_cols[2])(int64_t rows, int64_t n, const T* x, int64_t ld, int64_t* index);
 
   // ---- softmax.cc ----
   // y = softmax or log_softmax of each row of x [rows, n]; results do not overlap inputs

@@ -131,7 +131,7 @@ void sum_squares_cols(int64_t rows, int64_t n, const T* x, int64_t ld, const T* 
 // The first place of the extreme (or of NaN) among n >= 1 values: each lane keeps its best and the
 // place of it, and the lanes' are compared at the end.
 template <typename T, bool kMax>
-int64_t arg_extreme(int64_t n, const T* x) {
+int64_t arg_max_or_min(int64_t n, const T* x) {
   constexpr int W = kLanes<T>;
   Vec<T> m = splat(x[0]);
   Mask<T> lane, at{};
@@ -183,7 +183,7 @@ void arg_panel(int64_t rows, const T* x, int64_t ld, int64_t first, int64_t* ind
 }
 
 template <typename T, bool kMax>
-void arg_extreme_cols(int64_t rows, int64_t n, const T* x, int64_t ld, int64_t* index) {
+void arg_max_or_min_cols(int64_t rows, int64_t n, const T* x, int64_t ld, int64_t* index) {
   constexpr int W = kLanes<T>;
   int64_t j = 0;
   for (; j + 2 * W <= n; j += 2 * W) arg_panel<T, kMax, 2, false>(rows, x + j, ld, 0, index + j);
@@ -197,10 +197,10 @@ void fill(Kernels<T>& k) {
   k.sum_squares = sum_squares<T>;
   k.sum_cols = sum_cols<T>;
   k.sum_squares_cols = sum_squares_cols<T>;
-  k.arg_extreme[0] = arg_extreme<T, false>;
-  k.arg_extreme[1] = arg_extreme<T, true>;
-  k.arg_extreme_cols[0] = arg_extreme_cols<T, false>;
-  k.arg_extreme_cols[1] = arg_extreme_cols<T, true>;
+  k.arg_max_or_min[0] = arg_max_or_min<T, false>;
+  k.arg_max_or_min[1] = arg_max_or_min<T, true>;
+  k.arg_max_or_min_cols[0] = arg_max_or_min_cols<T, false>;
+  k.arg_max_or_min_cols[1] = arg_max_or_min_cols<T, true>;
 }
 
 }  // namespace
