@@ -155,7 +155,9 @@ void check_same_dtype(std::string_view op, std::string_view a_name, const Tensor
   check_defined(op, a_name, a);
   check_defined(op, b_name, b);
   if (a.dtype() != b.dtype()) {
-    const bool to_a = is_float(a.dtype());  // never a hint to make a float an integer
+    // Never a hint to make a float an integer; x is what a layer is given, and the rest its own.
+    const bool gives_x = a_name == "x" && b_name != "target" && is_float(b.dtype());
+    const bool to_a = is_float(a.dtype()) && !gives_x;
     fail("{}: {} and {} must have the same dtype; got {} {} and {} {}. Hint: {}.to({}).", op,
          a_name, b_name, a.dtype(), a.shape(), b.dtype(), b.shape(), to_a ? b_name : a_name,
          to_a ? a.dtype() : b.dtype());

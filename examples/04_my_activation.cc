@@ -35,7 +35,7 @@ int main() {
              difference.empty() ? "agrees with central differences" : difference);
 
   // He's factor for it: what keeps the size of a signal from layer to layer.
-  fmt::print("gain: {:.4f} (relu: {:.4f})\n", gain(Snake{}), gain(ReLU{}));
+  fmt::print("gain: {:.4f} (relu: {:.4f})\n", init::gain(Snake{}), init::gain(ReLU{}));
 
   // It learns y = sin(3x), inside a layer as any other.
   seed_layers(1);

@@ -68,7 +68,8 @@ std::vector<Row> family(bool measure) {
   BuiltinRules::for_each([&]<typename A>() {
     const Activation f = A{};
     const auto op = [f](const Tensor& x) { return activate(x, f); };
-    rows.push_back({f.name(), f.formula(), f.derivative_formula(), fmt::format("{:.4f}", gain(f)),
+    rows.push_back({f.name(), f.formula(), f.derivative_formula(),
+                    fmt::format("{:.4f}", init::gain(f)),
                     measure ? fmt::format("{:.1f}", largest_error(A{})) : "", f.name(), op, op});
   });
   // Those that are not a function of one number. They are drawn along one of their inputs.
@@ -81,7 +82,7 @@ std::vector<Row> family(bool measure) {
   const auto head = [](const Tensor& y) { return squeeze(slice(y, -1, 0, 1), -1); };
   rows.push_back({"prelu", "y = x > 0 ? x : slope x, slope learned",
                   "y' = x > 0 ? 1 : slope; dy/dslope = min(0, x)",
-                  fmt::format("{:.4f}", gain(LeakyReLU{0.25})), "", "prelu",
+                  fmt::format("{:.4f}", init::gain(LeakyReLU{0.25})), "", "prelu",
                   [](const Tensor& x) { return prelu(x, Tensor::full({x.dim(-1)}, 0.25)); },
                   [](const Tensor& x) { return prelu(x, Tensor::full({1}, 0.25, x.dtype())); }});
   rows.push_back({"rrelu", "y = x > 0 ? x : r x, r ~ U[1/8, 1/3)", "y' = x > 0 ? 1 : r", "", "",

@@ -74,7 +74,7 @@ inline void redraw(Sequential& net, double gain, Rng& rng) {
 inline void redraw_xavier(Sequential& net, Rng& rng) {
   for (size_t i = 0; i < net.size(); ++i) {
     Tensor w = net.get<Dense>(i).weight.detach();
-    w.copy_(xavier_normal(w.shape(), rng));
+    w.copy_(init::xavier_normal(w.shape(), rng));
   }
 }
 

@@ -384,9 +384,11 @@ const Tensor& TensorFile::operator[](std::string_view name) const {
        all.empty() ? "none" : all, tensors_.size() > 8 ? ", ..." : ".");
 }
 
-void save_model(const std::string& path, Module& model) { save_safetensors(path, model.state()); }
+void save_model(const std::string& path, ModuleBase& model) {
+  save_safetensors(path, model.state());
+}
 
-void load_model(const std::string& path, Module& model) {
+void load_model(const std::string& path, ModuleBase& model) {
   const TensorFile file = load_safetensors(path);
   try {
     model.load_state(file);

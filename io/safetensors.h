@@ -63,7 +63,7 @@ TensorFile load_safetensors(const std::string& path, const LoadOptions& options 
 /// A model's parameters and buffers by name.
 /// Errors of load_model: those above, and a missing, extra or misshapen tensor, each named; the
 /// model is then as it was.
-void save_model(const std::string& path, Module& model);
-void load_model(const std::string& path, Module& model);
+void save_model(const std::string& path, ModuleBase& model);
+void load_model(const std::string& path, ModuleBase& model);
 
 }  // namespace ramp

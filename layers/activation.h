@@ -3,7 +3,6 @@
 
 #include "ramp/autograd/ops_activation.h"
 #include "ramp/autograd/ops_softmax.h"
-#include "ramp/layers/init.h"
 #include "ramp/layers/module.h"
 
 namespace ramp {
@@ -36,11 +35,11 @@ inline std::string after_comma(const Activation& f) {
 /// prelu(x, slope) with a learned slope, for all channels or one for each. Weight decay leaves it
 /// alone: it would pull a PReLU towards a ReLU. Errors: channels below 1; those of prelu().
 struct PReLU final : Module {
-  Tensor slope;  // [channels]
+  Parameter slope;  // [channels]
 
   explicit PReLU(int64_t channels = 1, double start = 0.25) {
     if (channels < 1) fail("PReLU: expected at least 1 channel; got {}.", channels);
-    slope = Tensor::full({channels}, start).requires_grad_();
+    slope = Tensor::full({channels}, start);
   }
   Tensor forward(const Tensor& x) override { return prelu(x, slope); }
   void fields(Fields& f) override { f.param("slope", slope, false); }
@@ -50,7 +49,7 @@ struct PReLU final : Module {
 /// rrelu() in training; in evaluation a leaky ReLU of the mean slope. Errors: lower > upper.
 struct RReLU final : Module {
   double lower, upper;
-  Rng rng = layer_rng().split();
+  Generator rng;
 
   explicit RReLU(double lower = 1. / 8, double upper = 1. / 3) : lower(lower), upper(upper) {
     if (!(lower <= upper)) fail("RReLU: expected lower <= upper; got {} and {}.", lower, upper);
@@ -58,6 +57,7 @@ struct RReLU final : Module {
   Tensor forward(const Tensor& x) override {
     return training() ? rrelu(x, rng, lower, upper) : leaky_relu(x, (lower + upper) / 2);
   }
+  void fields(Fields& f) override { f.rng("rng", rng); }
   std::string describe() const override { return fmt::format("RReLU({}, {})", lower, upper); }
 };
 

@@ -5,7 +5,6 @@
 #include <algorithm>
 
 #include "ramp/layers/activation.h"
-#include "ramp/layers/init.h"
 #include "ramp/layers/pool.h"
 
 namespace ramp {
@@ -50,8 +49,8 @@ Convolution::Convolution(const char* layer, int64_t c, int64_t k, std::vector<in
   detail::check_conv_options(layer, static_cast<int>(shape.size()) + 2, o);
   shape.push_back(c / groups);
   shape.push_back(k);
-  weight = he_normal(shape, layer_rng(), activation).requires_grad_();
-  if (has_bias) bias = Tensor::zeros({k}).requires_grad_();
+  weight.start(init::he_normal(shape, layer_rng(), activation));
+  if (has_bias) bias = Tensor::zeros({k});
 }
 
 Conv2d::Conv2d(int64_t c, int64_t k, Size2d kernel, Activation f, Conv2dOptions o)
@@ -96,7 +95,7 @@ ConvTranspose2d::ConvTranspose2d(int64_t c, int64_t k, Size2d kernel, Activation
                   {o.stride, o.padding, o.output_padding, o.dilation, o.groups}, o.bias,
                   std::move(f)),
       options{o.stride, o.padding, o.output_padding, o.dilation, o.groups} {
-  weight = weight.detach().view({kernel.h, kernel.w, k / o.groups, c}).requires_grad_();
+  weight.start(weight.detach().view({kernel.h, kernel.w, k / o.groups, c}));
 }
 
 Fused ConvTranspose2d::forward_with(const Tensor& x, std::span<Module* const> next) {

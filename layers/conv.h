@@ -2,6 +2,7 @@
 #pragma once
 
 #include "ramp/autograd/ops_conv.h"
+#include "ramp/layers/init.h"
 #include "ramp/layers/module.h"
 
 namespace ramp {
@@ -10,11 +11,14 @@ namespace ramp {
 /// activation behind it runs in the same pass.
 /// Errors: a size below 1; groups that do not divide c and k; options and inputs as of the op.
 struct Convolution : Module {
-  Tensor weight;
-  Tensor bias;  // [k]; undefined without
+  Parameter weight;
+  Parameter bias;  // [k]; undefined without
   Activation activation;
 
   Tensor forward(const Tensor& x) override { return forward_with(x, {}).y; }
+  void start_before(const Activation& f) override {
+    if (activation.is_identity()) init::scale_by_gain(weight, f);
+  }
   void fields(Fields& f) override { f.param("weight", weight).param("bias", bias); }
 
  protected:

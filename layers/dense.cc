@@ -2,15 +2,14 @@
 
 #include "ramp/autograd/ops_linear.h"
 #include "ramp/layers/activation.h"
-#include "ramp/layers/init.h"
 
 namespace ramp {
 
 Dense::Dense(int64_t in, int64_t out, Activation f, DenseOptions options)
     : activation(std::move(f)) {
   if (in < 1 || out < 1) fail("Dense: expected in and out of at least 1; got {} and {}.", in, out);
-  weight = he_normal({in, out}, layer_rng(), activation).requires_grad_();
-  if (options.bias) bias = Tensor::zeros({out}).requires_grad_();
+  weight.start(init::he_normal({in, out}, layer_rng(), activation));
+  if (options.bias) bias = Tensor::zeros({out});
 }
 
 Fused Dense::forward_with(const Tensor& x, std::span<Module* const> next) {

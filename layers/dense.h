@@ -2,6 +2,7 @@
 #pragma once
 
 #include "ramp/autograd/activation.h"
+#include "ramp/layers/init.h"
 #include "ramp/layers/module.h"
 
 namespace ramp {
@@ -14,14 +15,17 @@ struct DenseOptions {
 /// weights for the activation's gain (Identity: LeCun's, gain 1) and zero bias, drawn from
 /// layer_rng(). Errors: in or out below 1; those of linear().
 struct Dense final : Module {
-  Tensor weight;  // [in, out]
-  Tensor bias;    // [out]; undefined without
+  Parameter weight;  // [in, out]
+  Parameter bias;    // [out]; undefined without
   Activation activation;
 
   Dense(int64_t in, int64_t out, Activation f = Identity{}, DenseOptions options = {});
   Dense(int64_t in, int64_t out, DenseOptions options) : Dense(in, out, Identity{}, options) {}
   Tensor forward(const Tensor& x) override { return forward_with(x, {}).y; }
   Fused forward_with(const Tensor& x, std::span<Module* const> next) override;
+  void start_before(const Activation& f) override {
+    if (activation.is_identity()) init::scale_by_gain(weight, f);
+  }
   void fields(Fields& f) override { f.param("weight", weight).param("bias", bias); }
   std::string describe() const override;
 };

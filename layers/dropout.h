@@ -2,22 +2,22 @@
 #pragma once
 
 #include "ramp/autograd/ops_dropout.h"
-#include "ramp/layers/init.h"
 #include "ramp/layers/module.h"
 
 namespace ramp {
 
-/// dropout(x, p) in training, x in evaluation. The masks come from a generator of its own, which
-/// layer_rng() seeds. Errors: p outside [0, 1].
+/// dropout(x, p) in training, x in evaluation. The masks come from a Generator of its own. Errors:
+/// p outside [0, 1].
 template <Tensor (*kOp)(const Tensor&, double, Rng&)>
 struct DropoutOf final : Module {
   double p;
-  Rng rng = layer_rng().split();
+  Generator rng;
 
   explicit DropoutOf(double p = 0.5) : p(p) {
     if (!(p >= 0 && p <= 1)) fail("{}: expected p in [0, 1].", describe());
   }
   Tensor forward(const Tensor& x) override { return training() ? kOp(x, p, rng) : x; }
+  void fields(Fields& f) override { f.rng("rng", rng); }
   std::string describe() const override {
     return fmt::format("{}({})", kOp == &dropout ? "Dropout" : "Dropout2d", p);
   }

@@ -1,14 +1,18 @@
 #include "ramp/layers/init.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
+#include <mutex>
 #include <numbers>
 
+#include "ramp/autograd/node.h"
 #include "ramp/autograd/ops_elementwise.h"
 #include "ramp/autograd/ops_shape.h"
 #include "ramp/core/parallel.h"
 
 namespace ramp {
+namespace init {
 namespace {
 
 struct Fans {
@@ -54,9 +58,10 @@ double gain(const Activation& activation) {
   return std::sqrt(weights / sum);
 }
 
+// The gain comes last, as in scale_by_gain(): the same bits.
 Tensor he_normal(const Shape& shape, Rng& rng, const Activation& next, DType dtype, Fan fan) {
-  const double std = gain(next) * inverse_root(fans_of("he_normal", shape).of(fan));
-  return rng.normal(shape, 0, std, dtype);
+  const double root = inverse_root(fans_of("he_normal", shape).of(fan));
+  return rng.normal(shape, 0, root, dtype).mul_(gain(next));
 }
 Tensor he_uniform(const Shape& shape, Rng& rng, const Activation& next, DType dtype, Fan fan) {
   const double std = gain(next) * inverse_root(fans_of("he_uniform", shape).of(fan));
@@ -192,10 +197,51 @@ Tensor sparse(const Shape& shape, Rng& rng, int64_t nonzero, double std, DType d
   return w;
 }
 
-Rng& layer_rng() {
-  static thread_local Rng rng(0);
-  return rng;
+void scale_by_gain(Parameter& weight, const Activation& f) {
+  if (!weight.at_start()) return;
+  const NoGrad no_grad;
+  weight.mul_(gain(f));
 }
-void seed_layers(uint64_t seed) { layer_rng() = Rng(seed); }
+
+}  // namespace init
+
+namespace {
+
+struct Seeds {
+  std::mutex mutex;
+  uint64_t seed = 0, streams = 0;  // the last seed, and the streams handed out since
+};
+Seeds& seeds() {
+  static Seeds s;
+  return s;
+}
+std::atomic<uint64_t> seed_count{0};
+
+struct ThreadRng {
+  Rng rng{0};
+  bool own = false;           // this thread seeded it
+  uint64_t seed_count = ~0u;  // of the seed that its stream is of
+};
+thread_local ThreadRng thread_rng;
+
+}  // namespace
+
+Rng& layer_rng() {
+  ThreadRng& t = thread_rng;
+  if (t.own || t.seed_count == seed_count.load(std::memory_order_relaxed)) return t.rng;
+  const std::lock_guard lock(seeds().mutex);
+  // Streams are numbered where draws never get to.
+  t.rng = Rng(Rng(seeds().seed, (uint64_t{1} << 63) + ++seeds().streams).next());
+  t.seed_count = seed_count;
+  return t.rng;
+}
+
+void seed_layers(uint64_t seed) {
+  thread_rng = {Rng(seed), true};
+  const std::lock_guard lock(seeds().mutex);
+  seeds().seed = seed;
+  seeds().streams = 0;
+  ++seed_count;
+}
 
 }  // namespace ramp

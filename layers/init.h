@@ -5,8 +5,10 @@
 #include "ramp/autograd/activation.h"
 #include "ramp/core/random.h"
 #include "ramp/core/tensor.h"
+#include "ramp/layers/parameter.h"
 
 namespace ramp {
+namespace init {
 
 /// 1 / sqrt(E f(z)^2) for z ~ N(0, 1): sqrt(2) for ReLU, sqrt(2 / (1 + a^2)) for a leaky one.
 double gain(const Activation& activation);
@@ -51,7 +53,15 @@ Tensor identity(const Shape& shape, DType dtype = f32);
 Tensor sparse(const Shape& shape, Rng& rng, int64_t nonzero = 15, double std = 1,
               DType dtype = f32);
 
-/// The generator from which layers draw their first weights; one for each thread.
+/// The first weights of a layer, times the gain of f; weights that were written to since stay.
+void scale_by_gain(Parameter& weight, const Activation& f);
+
+}  // namespace init
+
+/// The generator from which layers draw their first weights: each thread has a stream of its own.
+/// A thread that called seed_layers(seed) itself draws from Rng(seed), whatever others do. The
+/// others share out the streams of the last seed (0 at first) in the order in which they first draw
+/// since: thread k, from 1, has stream k. Where that order is not certain, seed each thread.
 Rng& layer_rng();
 /// Starts it anew: models built afterwards have the same weights every time.
 void seed_layers(uint64_t seed);

@@ -1,15 +1,28 @@
 #include "ramp/layers/module.h"
 
 #include <algorithm>
+#include <bit>
 #include <map>
+#include <unordered_set>
 
 #include "ramp/autograd/node.h"
 
 namespace ramp {
 namespace {
 
-// While summary() runs a forward pass: what came out of each module.
-thread_local std::map<const Module*, Shape>* traced = nullptr;
+// The forward pass of a summary(): what came out of each module and of the root, and which ones
+// are not known.
+struct Trace {
+  const ModuleBase* root;
+  std::map<const ModuleBase*, std::string> shapes = {};
+  std::vector<Tensor> y = {};
+  std::unordered_set<const void*> known = {};  // modules and leaves that have names
+  std::string unknown = {};
+};
+
+thread_local Trace* tracing = nullptr;
+thread_local bool evaluating = false;
+thread_local int depth = 0;
 
 Fields on_each_tensor(std::function<void(const std::string&, Tensor&, Fields::Kind)> f) {
   Fields fields;
@@ -17,19 +30,61 @@ Fields on_each_tensor(std::function<void(const std::string&, Tensor&, Fields::Ki
   return fields;
 }
 
-std::string path_of(Module& root, const void* module) {
+std::string path_of(ModuleBase& root, const void* module) {
   std::string found;
   Fields f;
-  f.on_module = [&](const std::string& path, Module& m) {
-    if (&m == module) found = path;
+  f.on_module = [&](const std::string& path, ModuleBase& m) {
+    if (&m == module && found.empty()) found = path;
   };
   root.fields(f);
   return found;
 }
 
+// Those of the kinds that are wanted, each once.
+std::vector<NamedTensor> tensors_of(ModuleBase& module, bool parameters, bool buffers) {
+  std::vector<NamedTensor> list;
+  std::unordered_set<const void*> seen;
+  Fields f = on_each_tensor([&](const std::string& path, Tensor& t, Fields::Kind kind) {
+    if (!(kind == Fields::Kind::buffer ? buffers : parameters)) return;
+    if (t.numel() > 0 && !seen.insert(detail::identity(t)).second) return;
+    list.push_back({path, t, kind == Fields::Kind::parameter});
+  });
+  module.fields(f);
+  return list;
+}
+
+Tensor state_of(const Rng& rng) {
+  return Tensor::of<int64_t>(
+      {std::bit_cast<int64_t>(rng.seed()), std::bit_cast<int64_t>(rng.draw())});
+}
+
+// Tells the leaves that they have a name, and stand where they are: written only if that is news.
+void tell_names(const std::vector<NamedTensor>& parameters) {
+  for (const NamedTensor& p : parameters) {
+    Node& leaf = *node_of(p.tensor);
+    if (!leaf.named) leaf.named = true;
+    if (leaf.replaced) leaf.replaced = false;
+  }
+}
+
 }  // namespace
 
-Fields& Fields::child(const std::string& name, Module& module) {
+const void* detail::identity(const Tensor& t) {
+  if (t.meta()) return t.meta().get();
+  return visit_dtype(t.dtype(), [&]<typename T>(T) -> const void* { return t.data<T>(); });
+}
+
+detail::CallDepth::CallDepth(ModuleBase& module) {
+  if (depth == 0 && !module.named_ && grad_enabled() && module.training()) {
+    tell_names(tensors_of(module, true, false));
+    module.named_ = true;
+  }
+  ++depth;
+}
+detail::CallDepth::~CallDepth() { --depth; }
+bool detail::traced() { return tracing != nullptr; }
+
+Fields& Fields::child(const std::string& name, ModuleBase& module) {
   const std::string outer = prefix_;
   if (on_module) on_module(prefix_ + name, module);
   prefix_ += name + ".";
@@ -39,50 +94,55 @@ Fields& Fields::child(const std::string& name, Module& module) {
 }
 
 Fused Module::call(const Tensor& x, std::span<Module* const> next) {
-  try {
-    if (!traced) return forward_with(x, next);
-    Tensor y = forward(x);
-    (*traced)[this] = y.shape();
-    return {y};
-  } catch (Error& error) {
-    if (error.module) {
-      const std::string path = path_of(*this, error.module);
-      if (!path.empty()) error.prepend_path(path);
-    }
-    error.module = this;
-    throw;
-  }
+  return run([&] { return tracing ? Fused{forward(x)} : forward_with(x, next); });
 }
 
-std::vector<NamedTensor> Module::named_parameters() {
-  std::vector<NamedTensor> list;
-  Fields f = on_each_tensor([&](const std::string& path, Tensor& t, Fields::Kind kind) {
-    if (kind == Fields::Kind::buffer) return;
-    list.push_back({path, t, kind == Fields::Kind::parameter});
-  });
-  fields(f);
+void ModuleBase::add_path(Error& error) {
+  if (error.module) {
+    const std::string path = path_of(*this, error.module);
+    if (!path.empty()) error.prepend_path(path);
+  }
+  error.module = this;
+}
+
+std::vector<NamedTensor> ModuleBase::named_parameters() {
+  std::vector<NamedTensor> list = tensors_of(*this, true, false);
+  tell_names(list);
   return list;
 }
 
-std::vector<Tensor> Module::parameters() {
+std::vector<NamedTensor> ModuleBase::named_buffers() { return tensors_of(*this, false, true); }
+
+std::vector<Tensor> ModuleBase::parameters() {
   std::vector<Tensor> list;
   for (NamedTensor& p : named_parameters()) list.push_back(std::move(p.tensor));
   return list;
 }
 
-int64_t Module::parameter_count() {
+int64_t ModuleBase::parameter_count() {
   int64_t n = 0;
-  for (const Tensor& t : parameters()) n += t.numel();
+  for (const NamedTensor& p : tensors_of(*this, true, false)) n += p.tensor.numel();
   return n;
 }
 
-std::vector<NamedTensor> Module::state() {
-  std::vector<NamedTensor> list;
-  Fields f = on_each_tensor([&](const std::string& path, Tensor& t, Fields::Kind) {
-    list.push_back({path, t});
-  });
+std::vector<NamedTensor> ModuleBase::state() {
+  std::vector<NamedTensor> list = tensors_of(*this, true, true);
+  Fields f;
+  f.on_rng = [&](const std::string& path, Rng& rng) { list.push_back({path, state_of(rng)}); };
   fields(f);
   return list;
+}
+
+void ModuleBase::load_state(const std::vector<NamedTensor>& given) {
+  const std::vector<NamedTensor> own = state();
+  load_tensors("model", own, given);
+  Fields f;
+  f.on_rng = [&](const std::string& path, Rng& rng) {
+    const auto is_it = [&](const NamedTensor& t) { return t.name == path; };
+    const int64_t* s = std::find_if(own.begin(), own.end(), is_it)->tensor.data<int64_t>();
+    rng = Rng(std::bit_cast<uint64_t>(s[0]), std::bit_cast<uint64_t>(s[1]));
+  };
+  fields(f);
 }
 
 void load_tensors(const char* holder, const std::vector<NamedTensor>& list,
@@ -98,7 +158,7 @@ void load_tensors(const char* holder, const std::vector<NamedTensor>& list,
       given.erase(own.name);
       continue;
     }
-    if (!(found->second.shape() == own.tensor.shape())) {
+    if (found->second.shape() != own.tensor.shape()) {
       wrong += fmt::format("; \"{}\" is {} in the {} and {} in the state", own.name,
                            own.tensor.shape(), holder, found->second.shape());
     } else if (is_float(found->second.dtype()) != is_float(own.tensor.dtype())) {
@@ -120,55 +180,42 @@ void load_tensors(const char* holder, const std::vector<NamedTensor>& list,
   for (auto& [own, value] : copies) own.copy_(value.to(own.dtype()));
 }
 
-Module& Module::train(bool on) {
+ModuleBase& ModuleBase::train(bool on) {
   training_ = on;
   Fields f;
-  f.on_module = [on](const std::string&, Module& m) { m.training_ = on; };
+  f.on_module = [on](const std::string&, ModuleBase& m) { m.training_ = on; };
   fields(f);
   return *this;
 }
+bool ModuleBase::training() const { return training_ && !evaluating; }
+EvalMode::EvalMode() : before_(std::exchange(evaluating, true)) {}
+EvalMode::~EvalMode() { evaluating = before_; }
 
-EvalMode::EvalMode(Module& module) {
-  const auto visit = [this](Module& m) {
-    if (m.training_) were_training_.push_back(&m);
-    m.training_ = false;
-  };
-  visit(module);
-  Fields f;
-  f.on_module = [&](const std::string&, Module& m) { visit(m); };
-  module.fields(f);
-}
-
-EvalMode::~EvalMode() {
-  for (Module* m : were_training_) m->training_ = true;
-}
-
-Module& Module::to(DType dtype) {
+ModuleBase& ModuleBase::to(DType dtype) {
   if (!is_float(dtype)) fail("to: a model is f32 or f64; got {}.", dtype);
-  return replace_tensors([dtype](const Tensor& t) {
-    return !is_float(t.dtype()) || t.dtype() == dtype ? t : t.detach().to(dtype);
-  });
-}
-
-Module& Module::replace_tensors(const std::function<Tensor(const Tensor&)>& f) {
   std::vector<std::pair<Tensor, Tensor>> replaced;
-  Fields fields = on_each_tensor([&](const std::string&, Tensor& t, Fields::Kind) {
+  Fields f = on_each_tensor([&](const std::string&, Tensor& t, Fields::Kind kind) {
     for (const auto& [before, after] : replaced) {
-      if (before.same_memory(t) && before.meta().get() == t.meta().get()) {
+      if (detail::identity(before) == detail::identity(t)) {
         t = after;
         return;
       }
     }
+    if (!is_float(t.dtype()) || t.dtype() == dtype) return;
     const Tensor before = t;
-    t = f(before);
-    if (before.requires_grad()) t.requires_grad_();
+    t = before.detach().to(dtype);
+    if (kind != Fields::Kind::buffer) {
+      detail::make_parameter(t, before.requires_grad());
+      mark_replaced(before);
+      mark_named(t);
+    }
     replaced.emplace_back(before, t);
   });
-  this->fields(fields);
+  fields(f);
   return *this;
 }
 
-Module& Module::freeze(bool on) {
+ModuleBase& ModuleBase::freeze(bool on) {
   Fields f = on_each_tensor([on](const std::string&, Tensor& t, Fields::Kind kind) {
     if (kind != Fields::Kind::buffer) t.requires_grad_(!on);
   });
@@ -176,25 +223,24 @@ Module& Module::freeze(bool on) {
   return *this;
 }
 
-void Module::zero_grad() {
-  for (Tensor& t : parameters()) t.zero_grad();
+void ModuleBase::zero_grad() {
+  for (NamedTensor& p : tensors_of(*this, true, false)) p.tensor.zero_grad();
 }
 
 namespace {
 
-std::string table(Module& model, const std::map<const Module*, Shape>* shapes) {
+std::string table(ModuleBase& model, const std::map<const ModuleBase*, std::string>* shapes) {
   struct Row {
     std::string path, what, shape;
     int64_t parameters;
   };
-  const auto row = [&](const std::string& path, Module& m) {
-    std::string shape;
-    if (shapes && shapes->contains(&m)) shape = shapes->at(&m).str();
-    return Row{path, m.describe(), shape, m.parameter_count()};
+  const auto row = [&](const std::string& path, ModuleBase& m) {
+    const bool has_shape = shapes && shapes->contains(&m);
+    return Row{path, m.describe(), has_shape ? shapes->at(&m) : "", m.parameter_count()};
   };
   std::vector<Row> rows;
   Fields f;
-  f.on_module = [&](const std::string& path, Module& m) { rows.push_back(row(path, m)); };
+  f.on_module = [&](const std::string& path, ModuleBase& m) { rows.push_back(row(path, m)); };
   model.fields(f);
   rows.push_back(row("", model));
   size_t path = 4, what = 5, shape = 6;
@@ -214,22 +260,66 @@ std::string table(Module& model, const std::map<const Module*, Shape>* shapes) {
   return text;
 }
 
+// The shapes of the parameters that y depends on and that are not known.
+std::string unknown_parameters(const std::vector<Tensor>& y,
+                               std::unordered_set<const void*> known) {
+  std::string text;
+  std::vector<const Node*> stack;
+  const auto push = [&](const Node* node) {
+    const GradMeta* identity = node;
+    if (node && known.insert(identity).second) stack.push_back(node);
+  };
+  for (const Tensor& t : y) push(node_of(t));
+  while (!stack.empty()) {
+    const Node& node = *stack.back();
+    stack.pop_back();
+    if (node.parameter) text += fmt::format("; a parameter {}", node.shape);
+    for (uint32_t i = 0; i < node.input_count; ++i) push(node.inputs()[i].get());
+  }
+  return text;
+}
+
 }  // namespace
 
-std::string Module::summary() { return table(*this, nullptr); }
+void ModuleBase::trace(const std::vector<Tensor>& y) {
+  std::string& shapes = tracing->shapes[this];
+  shapes.clear();
+  for (const Tensor& t : y) shapes += (shapes.empty() ? "" : ", ") + t.shape().str();
+  if (this == tracing->root) tracing->y = y;
+  if (!tracing->known.insert(this).second) return;
+  tracing->unknown += "; " + describe();
+  for (const NamedTensor& p : tensors_of(*this, true, false)) {
+    tracing->known.insert(detail::identity(p.tensor));
+  }
+}
+
+std::string ModuleBase::summary() { return table(*this, nullptr); }
+
+std::string ModuleBase::summary_of(const std::function<void()>& f) {
+  Trace trace{this};
+  trace.known.insert(this);
+  Fields fields;
+  fields.on_module = [&](const std::string&, ModuleBase& m) { trace.known.insert(&m); };
+  fields.on_tensor = [&](const std::string&, Tensor& t, Fields::Kind) {
+    trace.known.insert(detail::identity(t));
+  };
+  this->fields(fields);
+  const EvalMode eval;
+  struct Restore {
+    Trace* before;
+    ~Restore() { tracing = before; }
+  } const restore{std::exchange(tracing, &trace)};
+  f();
+  const std::string unknown = trace.unknown + unknown_parameters(trace.y, trace.known);
+  if (unknown.empty()) return table(*this, &trace.shapes);
+  return table(*this, &trace.shapes) +
+         fmt::format("in no fields(), so never trained or saved: {}\n", unknown.substr(2));
+}
 
 std::string Module::summary(const Shape& input) {
-  const std::vector<Tensor> own = parameters();
-  std::map<const Module*, Shape> shapes;
-  const NoGrad no_grad;
-  const EvalMode eval(*this);
-  struct Restore {
-    std::map<const Module*, Shape>* before = traced;
-    ~Restore() { traced = before; }
-  } const restore;
-  traced = &shapes;
-  (*this)(Tensor::zeros(input, own.empty() ? f32 : own[0].dtype()));
-  return table(*this, &shapes);
+  const std::vector<NamedTensor> own = tensors_of(*this, true, false);
+  const DType dtype = own.empty() ? f32 : own[0].tensor.dtype();
+  return summary_of([&] { (*this)(Tensor::zeros(input, dtype)); });
 }
 
 }  // namespace ramp

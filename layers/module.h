@@ -1,38 +1,54 @@
 // A module names its tensors and children in one place; all else is a visitor over it.
+//
+// A module is a value: a copy has numbers of its own. Threads may share one as long as none of them
+// trains or changes it: forward passes under NoGrad and EvalMode write nothing that is shared.
 #pragma once
 
+#include <concepts>
 #include <functional>
 #include <span>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
 #include "ramp/core/tensor.h"
+#include "ramp/layers/parameter.h"
 
 namespace ramp {
 
-class Module;
+class Activation;
 
-/// The visitor that Module::fields() is called with.
+/// The visitor that a module's fields() is called with.
 class Fields {
  public:
   enum class Kind { parameter, undecayed, buffer };
 
   /// A tensor that is trained; weight decay leaves it alone unless it `decays`.
-  Fields& param(const std::string& name, Tensor& tensor, bool decays = true) {
-    const Kind kind = decays ? Kind::parameter : Kind::undecayed;
-    if (tensor.defined() && on_tensor) on_tensor(prefix_ + name, tensor, kind);
+  Fields& param(const std::string& name, Parameter& p, bool decays = true) {
+    if (p.defined() && on_tensor) {
+      on_tensor(prefix_ + name, p, decays ? Kind::parameter : Kind::undecayed);
+    }
     return *this;
   }
   /// A tensor that is only carried along (running statistics).
-  Fields& buffer(const std::string& name, Tensor& tensor) {
-    if (tensor.defined() && on_tensor) on_tensor(prefix_ + name, tensor, Kind::buffer);
+  Fields& buffer(const std::string& name, Buffer& b) {
+    if (b.defined() && on_tensor) on_tensor(prefix_ + name, b, Kind::buffer);
     return *this;
   }
-  Fields& child(const std::string& name, Module& module);
+  // The copy of a module would share a Tensor with it: make the member a Parameter or a Buffer.
+  Fields& param(const std::string& name, Tensor&, bool = true) = delete;  // declare a Parameter
+  Fields& buffer(const std::string& name, Tensor&) = delete;              // declare a Buffer
+  /// A generator, which is saved as i64 [2]: a resumed run draws what it would have drawn.
+  Fields& rng(const std::string& name, Rng& rng) {
+    if (on_rng) on_rng(prefix_ + name, rng);
+    return *this;
+  }
+  Fields& child(const std::string& name, ModuleBase& module);
 
   std::function<void(const std::string& path, Tensor& tensor, Kind kind)> on_tensor;
-  std::function<void(const std::string& path, Module& module)> on_module;
+  std::function<void(const std::string& path, Rng& rng)> on_rng;
+  std::function<void(const std::string& path, ModuleBase& module)> on_module;
 
  private:
   std::string prefix_;
@@ -50,88 +66,184 @@ struct NamedTensor {
 void load_tensors(const char* holder, const std::vector<NamedTensor>& own,
                   const std::vector<NamedTensor>& state);
 
+namespace detail {
+
+/// The same for all handles to one tensor: its leaf, or its memory.
+const void* identity(const Tensor& t);
+
+/// Counts the calls of modules within each other on this thread. The outermost one that trains
+/// tells its parameters that they have names.
+struct CallDepth {
+  explicit CallDepth(ModuleBase& module);
+  ~CallDepth();
+};
+
+/// True while summary() runs a forward pass on this thread.
+bool traced();
+
+/// The tensors in what a forward() returns: one, or a pair, tuple, array, vector .. of them.
+template <typename Y>
+void tensors_in(const Y& y, std::vector<Tensor>& all) {
+  if constexpr (std::convertible_to<const Y&, const Tensor&>) {
+    all.push_back(y);
+  } else if constexpr (requires { std::tuple_size<Y>::value; }) {
+    std::apply([&](const auto&... part) { (tensors_in(part, all), ...); }, y);
+  } else if constexpr (requires { y.begin() != y.end(); }) {
+    for (const auto& part : y) tensors_in(part, all);
+  } else if constexpr (requires { y.took; }) {
+    all.push_back(y.y);
+  }
+}
+template <typename Y>
+std::vector<Tensor> tensors_in(const Y& y) {
+  std::vector<Tensor> all;
+  tensors_in(y, all);
+  return all;
+}
+
+}  // namespace detail
+
+/// What all modules can do, whatever they take and give. A model of one tensor derives from Module,
+/// another one from ModuleOf.
+class ModuleBase {
+ public:
+  ModuleBase() = default;
+  ModuleBase(const ModuleBase& other) : training_(other.training_) { detail::begin_copy(other); }
+  ModuleBase(ModuleBase&&) noexcept = default;
+  ModuleBase& operator=(const ModuleBase& other) noexcept {
+    training_ = other.training_;
+    return *this;
+  }
+  virtual ~ModuleBase() = default;
+
+  /// Names the parameters, buffers, generators and children, in order.
+  virtual void fields(Fields&) {}
+  /// "Dense(784, 128, relu)".
+  virtual std::string describe() const { return "Module"; }
+
+  /// The trained tensors with their paths / without; the frozen ones too. One that stands under
+  /// several names is listed once, by the first.
+  std::vector<NamedTensor> named_parameters();
+  std::vector<Tensor> parameters();
+  std::vector<NamedTensor> named_buffers();
+  /// How many numbers are trained.
+  int64_t parameter_count();
+  /// Parameters, buffers and generators: what a weights file holds. Those of the generators are
+  /// copies.
+  std::vector<NamedTensor> state();
+  /// load_tensors() into those of state().
+  void load_state(const std::vector<NamedTensor>& given);
+
+  /// Behaviour in training (dropout, batch norm) or in evaluation. NoGrad is another switch.
+  ModuleBase& train(bool on = true);
+  ModuleBase& eval() { return train(false); }
+  /// False in eval(), and while this thread's EvalMode lives.
+  bool training() const;
+  /// All floating tensors in another dtype. Those that change are new leaves, so an optimizer is
+  /// made afterwards.
+  ModuleBase& to(DType dtype);
+  /// No gradients for the parameters (or again). The leaves stay the same: an optimizer skips them
+  /// while they are frozen.
+  ModuleBase& freeze(bool on = true);
+  void zero_grad();
+
+  /// A table of layers and parameters.
+  std::string summary();
+
+ protected:
+  /// What f, a forward pass of this module, returns. An error on the way gets the module's path.
+  template <typename F>
+  auto run(F f) -> decltype(f()) {
+    const detail::CallDepth depth(*this);
+    try {
+      auto y = f();
+      if (detail::traced()) trace(detail::tensors_in(y));
+      return y;
+    } catch (Error& error) {
+      add_path(error);
+      throw;
+    }
+  }
+  /// The table with what comes out of each layer when f runs, and a line for what takes part and
+  /// is not named in fields().
+  std::string summary_of(const std::function<void()>& f);
+
+ private:
+  friend struct detail::CallDepth;
+  void trace(const std::vector<Tensor>& y);
+  void add_path(Error& error);
+
+  bool training_ = true;
+  bool named_ = false;  // its parameters were told that fields() names them
+};
+
 /// What forward_with() gives: y, and how many of the next layers are in it.
 struct Fused {
   Tensor y;
   size_t took = 0;
 };
 
-/// The base of all layers and models. A subclass overrides forward() and names what it holds in
-/// fields(). Copies share their tensors; clone() gives a model of its own.
-class Module {
+/// The base of all layers, and of models that take one tensor and give one. A subclass overrides
+/// forward() and names what it holds in fields().
+class Module : public ModuleBase {
  public:
-  virtual ~Module() = default;
-
   virtual Tensor forward(const Tensor& x) = 0;
   /// forward() together with the first of the layers that come `next`, where that takes fewer
   /// passes. Sequential asks.
   virtual Fused forward_with(const Tensor& x, std::span<Module* const>) { return {forward(x)}; }
-  /// Names the parameters, buffers and children, in order.
-  virtual void fields(Fields&) {}
-  /// "Dense(784, 128, relu)".
-  virtual std::string describe() const { return "Module"; }
+  /// f stands right behind this layer, says Sequential: weights that are as they were drawn are
+  /// scaled by f's gain, as those of a layer that has f itself are.
+  virtual void start_before(const Activation&) {}
 
   /// forward(). An error on the way names the layer's path: "2.conv1: ...".
   Tensor operator()(const Tensor& x) { return call(x, {}).y; }
   /// forward_with(), with errors as above.
   Fused call(const Tensor& x, std::span<Module* const> next);
 
-  /// The trained tensors with their paths / without.
-  std::vector<NamedTensor> named_parameters();
-  std::vector<Tensor> parameters();
-  /// How many numbers are trained.
-  int64_t parameter_count();
-  /// Parameters and buffers: what a weights file holds.
-  std::vector<NamedTensor> state();
-  /// load_tensors() into those of state().
-  void load_state(const std::vector<NamedTensor>& given) { load_tensors("model", state(), given); }
-
-  /// Behaviour in training (dropout, batch norm) or in evaluation. NoGrad is another switch.
-  Module& train(bool on = true);
-  Module& eval() { return train(false); }
-  bool training() const { return training_; }
-  /// All floating tensors in another dtype. Those that change are new leaves, so an optimizer is
-  /// made afterwards.
-  Module& to(DType dtype);
-  /// No gradients for the parameters (or again).
-  Module& freeze(bool on = true);
-  void zero_grad();
-  /// Puts f(t) in the place of each tensor; one that stands under two names (tied) stays one.
-  Module& replace_tensors(const std::function<Tensor(const Tensor&)>& f);
-
-  /// A table of layers and parameters; with an input shape also of what comes out of each.
-  std::string summary();
+  using ModuleBase::summary;
+  /// With the shape of what comes out of each layer, and what takes part but is in no fields().
   std::string summary(const Shape& input);
+};
 
- private:
-  friend class EvalMode;
-  bool training_ = true;
+/// The base of a model with any inputs and outputs, here itself:
+///
+///     struct Towers final : ModuleOf<Towers> {
+///       std::pair<Tensor, Tensor> forward(const Tensor& image, const Tensor& text) { .. }
+///       void fields(Fields& f) override { .. }
+///     };
+///     auto [score, label] = towers(image, text);
+template <typename Self>
+class ModuleOf : public ModuleBase {
+ public:
+  /// forward(x...), with errors as Module's.
+  template <typename... X>
+  auto operator()(X&&... x) {
+    return run([&] { return static_cast<Self&>(*this).forward(std::forward<X>(x)...); });
+  }
+  using ModuleBase::summary;
+  /// As Module's, of a forward pass with these inputs.
+  template <typename... X>
+  requires(sizeof...(X) > 0) std::string summary(const X&... x) {
+    return summary_of([&] { (*this)(x...); });
+  }
 };
 
 /// What optimizers and clipping take: a module's parameters, or a list of them.
 struct Parameters : std::vector<NamedTensor> {
-  Parameters(Module& module) : vector(module.named_parameters()) {}       // NOLINT: implicit
+  Parameters(ModuleBase& module) : vector(module.named_parameters()) {}   // NOLINT: implicit
   Parameters(std::vector<NamedTensor> list) : vector(std::move(list)) {}  // NOLINT
 };
 
-/// While it lives, the module and what it holds are in eval mode.
+/// While it lives, modules are in eval mode for this thread, whatever their own switch says.
 class EvalMode {
  public:
-  explicit EvalMode(Module& module);
+  EvalMode();
   ~EvalMode();
   EvalMode(const EvalMode&) = delete;
   EvalMode& operator=(const EvalMode&) = delete;
 
  private:
-  std::vector<Module*> were_training_;
+  bool before_;
 };
-
-/// A copy with tensors of its own.
-template <typename M>
-M clone(M& module) {
-  M copy = module;
-  copy.replace_tensors([](const Tensor& t) { return t.detach().clone(); });
-  return copy;
-}
 
 }  // namespace ramp

@@ -15,15 +15,15 @@ struct NormOptions {
 
 /// What they share. Errors: fewer than 1 channel; those of the ops.
 struct Norm : Module {
-  Tensor weight, bias;  // [channels]; undefined if not affine
+  Parameter weight, bias;  // [channels]; undefined if not affine
   int64_t channels;
   NormOptions options;
 
   Norm(int64_t channels, NormOptions options) : channels(channels), options(options) {
     if (channels < 1) fail("norm: expected at least 1 channel; got {}.", channels);
     if (!options.affine) return;
-    weight = Tensor::ones({channels}).requires_grad_();
-    bias = Tensor::zeros({channels}).requires_grad_();
+    weight = Tensor::ones({channels});
+    bias = Tensor::zeros({channels});
   }
   void fields(Fields& f) override { f.param("weight", weight).param("bias", bias); }
 };
@@ -31,7 +31,7 @@ struct Norm : Module {
 /// y = f(batch_norm(x)), x [.., channels] of rank 2 or more: by the batch's statistics in training,
 /// by the running ones in evaluation.
 struct BatchNorm final : Norm {
-  Tensor running_mean, running_var;  // [channels]
+  Buffer running_mean, running_var;  // [channels]
   Activation activation;
 
   explicit BatchNorm(int64_t channels, Activation f = Identity{}, NormOptions options = {})

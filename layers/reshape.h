@@ -4,7 +4,7 @@
 #include <fmt/format.h>
 
 #include "ramp/autograd/ops_shape.h"
-#include "ramp/layers/dense.h"
+#include "ramp/layers/module.h"
 
 namespace ramp {
 
@@ -24,26 +24,8 @@ struct Flatten final : Module {
     for (int i = 1; i + 1 < x.rank(); ++i) axes.push_back(i);
     return flatten(permute(x, axes));
   }
-  Fused forward_with(const Tensor& x, std::span<Module* const> next) override {
-    const Tensor y = forward(x);
-    const auto* dense = next.empty() ? nullptr : dynamic_cast<Dense*>(next[0]);
-    if (dense && dense->weight.dim(0) != y.dim(1)) fail_size(x, y.dim(1), dense->weight.dim(0));
-    return {y};
-  }
   std::string describe() const override {
     return options.channels_first ? "Flatten(channels first)" : "Flatten";
-  }
-
- private:
-  [[noreturn]] static void fail_size(const Tensor& x, int64_t got, int64_t expected) {
-    const int64_t c = x.shape().last();
-    int64_t side = 1;
-    while (side * side * c < expected) ++side;
-    fail(
-        "flatten: the Dense behind it expects {}{} features; got {} from x {}. Hint: did the "
-        "image size change?",
-        expected, side * side * c == expected ? fmt::format(" = {0}x{0}x{1}", side, c) : "", got,
-        x.shape());
   }
 };
 

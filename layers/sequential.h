@@ -13,8 +13,12 @@
 namespace ramp {
 
 /// Holds its layers, named "0", "1", ...: `Sequential net{Dense(784, 128, ReLU{}), Dense(128,
-/// 10)}`. Takes modules by value, and activations (`ReLU{}`) as layers of their own.
-class Sequential final : public Module {
+/// 10)}`. Takes modules by value, and activations (`ReLU{}`) as layers of their own; what is done
+/// later to the original of a layer is not done to the net's: write `net[0].freeze()`.
+/// `Dense(784, 128), ReLU{}` starts with the same weights as `Dense(784, 128, ReLU{})`, and runs in
+/// one pass as well; so do convolutions. With BatchNorm in between the gain stays 1: the norm takes
+/// the scale out.
+class Sequential : public Module {
  public:
   template <typename... Layers>
   requires(sizeof...(Layers) > 0 &&
@@ -23,31 +27,44 @@ class Sequential final : public Module {
     (add(std::forward<Layers>(layers)), ...);
   }
   Sequential() = default;
-  Sequential(const Sequential& other) : Module(other) {
-    for (const auto& slot : other.slots_) push(slot->copy());
-  }
-  Sequential& operator=(Sequential other) {
-    Module::operator=(other);
-    slots_ = std::move(other.slots_);
-    layers_ = std::move(other.layers_);
-    return *this;
-  }
+  Sequential(const Sequential& other);
   Sequential(Sequential&&) = default;
+  /// Layer by layer, as Parameter = Parameter, where the types are the same; else the layers are
+  /// replaced.
+  Sequential& operator=(const Sequential& other);
+  Sequential& operator=(Sequential&& other);
 
   template <std::derived_from<Module> M>
   Sequential& add(M layer) {
-    push(std::make_unique<SlotOf<M>>(std::move(layer)));
+    slots_.push_back(std::make_unique<SlotOf<M>>(std::move(layer)));
+    place(size() - 1);
     return *this;
   }
   template <ActivationRule A>
   Sequential& add(A activation) {
     return add(Activate(std::move(activation)));
   }
+  /// The layers of another one, at the end.
+  Sequential& append(Sequential other);
+  /// Puts another layer, of any type, in the place of layer i. An optimizer is made afterwards.
+  template <std::derived_from<Module> M>
+  Sequential& replace(size_t i, M layer) {
+    forget((*this)[i]);
+    slots_[i] = std::make_unique<SlotOf<M>>(std::move(layer));
+    place(i);
+    return *this;
+  }
+  template <ActivationRule A>
+  Sequential& replace(size_t i, A activation) {
+    return replace(i, Activate(std::move(activation)));
+  }
+  /// A copy of the first k layers. Errors: fewer than k.
+  Sequential first(size_t k) const;
 
   size_t size() const { return slots_.size(); }
   /// Errors: no such layer.
   Module& operator[](size_t i) {
-    if (i >= slots_.size()) fail("Sequential: expected an index below {}; got {}.", size(), i);
+    if (i >= size()) fail("Sequential: expected an index below {}; got {}.", size(), i);
     return *layers_[i];
   }
   template <typename M>
@@ -57,16 +74,19 @@ class Sequential final : public Module {
       fail("Sequential: layer {} is {}, not the type asked for.", i, (*this)[i].describe());
     return *layer;
   }
+  /// `for (Module& layer : net)`.
+  struct Iterator {
+    Module* const* at;
+    Module& operator*() const { return **at; }
+    Iterator& operator++() { return ++at, *this; }
+    bool operator==(const Iterator&) const = default;
+  };
+  Iterator begin() const { return {layers_.data()}; }
+  Iterator end() const { return {layers_.data() + size()}; }
 
-  Tensor forward(const Tensor& x) override {
-    const std::span<Module* const> layers = layers_;
-    Tensor y = x;
-    for (size_t i = 0; i < layers.size();) {
-      Fused fused = layers[i]->call(y, layers.subspan(i + 1));
-      y = std::move(fused.y);
-      i += 1 + fused.took;
-    }
-    return y;
+  Tensor forward(const Tensor& x) override;
+  void start_before(const Activation& f) override {
+    if (size() > 0) layers_.back()->start_before(f);
   }
   void fields(Fields& f) override {
     for (size_t i = 0; i < size(); ++i) f.child(std::to_string(i), *layers_[i]);
@@ -79,6 +99,7 @@ class Sequential final : public Module {
     virtual ~Slot() = default;
     virtual Module& module() = 0;
     virtual std::unique_ptr<Slot> copy() const = 0;
+    virtual bool assign(const Slot& other) = 0;  // false: it is of another type
   };
   template <typename M>
   struct SlotOf final : Slot {
@@ -86,14 +107,27 @@ class Sequential final : public Module {
     explicit SlotOf(M m) : layer(std::move(m)) {}
     Module& module() override { return layer; }
     std::unique_ptr<Slot> copy() const override {
-      if constexpr (std::copy_constructible<M>) return std::make_unique<SlotOf>(layer);
-      fail("Sequential: the layer {} cannot be copied.", layer.describe());
+      if constexpr (std::copy_constructible<M>) {
+        return std::make_unique<SlotOf>(layer);
+      } else {
+        fail("Sequential: the layer {} cannot be copied.", layer.describe());
+      }
+    }
+    bool assign(const Slot& other) override {
+      const auto* same = dynamic_cast<const SlotOf*>(&other);
+      if constexpr (std::is_copy_assignable_v<M>) {
+        if (same) layer = same->layer;
+        return same;
+      }
+      return false;
     }
   };
-  void push(std::unique_ptr<Slot> slot) {
-    layers_.push_back(&slot->module());
-    slots_.push_back(std::move(slot));
-  }
+
+  bool assign(const Sequential& other);
+  void take(Sequential&& other);
+  void place(size_t i);
+  static void forget(Module& layer);
+
   std::vector<std::unique_ptr<Slot>> slots_;
   std::vector<Module*> layers_;  // those in the slots
 };

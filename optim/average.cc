@@ -7,16 +7,9 @@
 
 namespace ramp {
 
-WeightAverage::WeightAverage(Module& module) {
-  const auto add = [this](const std::vector<NamedTensor>& list) {
-    for (const NamedTensor& t : list) {
-      const auto is_it = [&](const NamedTensor& o) { return o.tensor.same_memory(t.tensor); };
-      if (std::none_of(own_.begin(), own_.end(), is_it)) own_.push_back(t);  // tied: once
-    }
-  };
-  add(module.named_parameters());
+WeightAverage::WeightAverage(ModuleBase& module) : own_(module.named_parameters()) {
   parameters_ = own_.size();
-  add(module.state());
+  for (NamedTensor& b : module.named_buffers()) own_.push_back(std::move(b));
   for (const NamedTensor& t : own_) average_.push_back({t.name, t.tensor.detach().clone()});
 }
 
@@ -52,7 +45,7 @@ void WeightAverage::load_state(const std::vector<NamedTensor>& state) {
   load_tensors("average", this->state(), state);
 }
 
-EMA::EMA(Module& module, EmaOptions options) : WeightAverage(module), options_(options) {
+EMA::EMA(ModuleBase& module, EmaOptions options) : WeightAverage(module), options_(options) {
   if (!(options.decay >= 0 && options.decay < 1)) {
     fail("EMA: decay must be in [0, 1); got {}.", options.decay);
   }

@@ -19,7 +19,7 @@ class WeightAverage {
   void load_state(const std::vector<NamedTensor>& state);
 
  protected:
-  explicit WeightAverage(Module& module);
+  explicit WeightAverage(ModuleBase& module);
   /// f for the n-th update after the first, from 1.
   virtual double weight(double n) const = 0;
 
@@ -38,7 +38,7 @@ struct EmaOptions {
 /// Source: Polyak and Juditsky (1992) in the form of Tarvainen and Valpola (2017), eq. 3.
 class EMA final : public WeightAverage {
  public:
-  explicit EMA(Module& module, EmaOptions options = {});
+  explicit EMA(ModuleBase& module, EmaOptions options = {});
 
  protected:
   double weight(double n) const override;
@@ -53,7 +53,7 @@ class EMA final : public WeightAverage {
 /// Source: Izmailov et al. (2018), algorithm 1.
 class SWA final : public WeightAverage {
  public:
-  explicit SWA(Module& module) : WeightAverage(module) {}
+  explicit SWA(ModuleBase& module) : WeightAverage(module) {}
 
  protected:
   double weight(double n) const override { return 1 / (n + 1); }

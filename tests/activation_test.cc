@@ -168,17 +168,17 @@ TEST_CASE("blocks of one's own run in place of the scalar rules") {
 }
 
 TEST_CASE("the gain is 1 / sqrt(E f(z)^2)") {
-  CHECK(gain(Identity{}) == doctest::Approx(1).epsilon(1e-12));
-  CHECK(gain(ReLU{}) == doctest::Approx(std::sqrt(2)).epsilon(1e-12));
+  CHECK(init::gain(Identity{}) == doctest::Approx(1).epsilon(1e-12));
+  CHECK(init::gain(ReLU{}) == doctest::Approx(std::sqrt(2)).epsilon(1e-12));
   for (const double a : {0.01, 0.2, 1.0, -1.0, -3.0}) {
-    CHECK(gain(LeakyReLU{a}) == doctest::Approx(std::sqrt(2 / (1 + a * a))).epsilon(1e-12));
+    CHECK(init::gain(LeakyReLU{a}) == doctest::Approx(std::sqrt(2 / (1 + a * a))).epsilon(1e-12));
   }
   // E tanh(z)^2 = 0.394294415...; PyTorch's 5/3 is a rule of thumb.
-  CHECK(gain(OwnTanh{}) == doctest::Approx(1.5925374197228312).epsilon(1e-9));
-  CHECK(gain(Blocks{}) == doctest::Approx(1. / 3).epsilon(1e-12));
+  CHECK(init::gain(OwnTanh{}) == doctest::Approx(1.5925374197228312).epsilon(1e-9));
+  CHECK(init::gain(Blocks{}) == doctest::Approx(1. / 3).epsilon(1e-12));
   CHECK_THROWS_WITH_AS(
-      gain(Zero{}), "gain: expected an activation that is not zero everywhere; got zero (y = 0).",
-      Error);
+      init::gain(Zero{}),
+      "gain: expected an activation that is not zero everywhere; got zero (y = 0).", Error);
 }
 
 TEST_CASE("a user's mistakes") {

@@ -52,7 +52,8 @@ TEST_CASE("swap exchanges weights, keeps the leaves, and is undone by another") 
 
 TEST_CASE("one tensor under two names is averaged and exchanged once") {
   struct Tied final : Module {
-    Tensor w = Tensor::full({1}, 5).requires_grad_(), running = Tensor::full({1}, 7);
+    Parameter w = Tensor::full({1}, 5);
+    Buffer running = Tensor::full({1}, 7);
     Tensor forward(const Tensor& x) override { return x; }
     void fields(Fields& f) override {
       f.param("a", w).param("b", w).buffer("c", running).buffer("d", running);

@@ -433,8 +433,8 @@ TEST_CASE("a user's mistakes") {
   Sequential resized{Conv2d(1, 64, 3), MaxPool2d(2), Flatten{}, Dense(9216, 128)};
   CHECK_THROWS_WITH_AS(
       resized(Tensor::ones({2, 28, 28, 1})),
-      "2: flatten: the Dense behind it expects 9216 = 12x12x64 features; got 10816 "
-      "from x [2, 13, 13, 64]. Hint: did the image size change?",
+      "3: linear: Dense(9216, 128) expects 9216 = 12x12x64 features; got 10816 "
+      "from the flattened [2, 13, 13, 64]. Hint: did the image size change?",
       Error);
 }
 

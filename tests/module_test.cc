@@ -2,14 +2,21 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
+#include <atomic>
+#include <thread>
+
 #include "message.h"
 #include "ramp/autograd/backward.h"
 #include "ramp/autograd/ops_elementwise.h"
 #include "ramp/autograd/ops_reduce.h"
 #include "ramp/autograd/record.h"
 #include "ramp/layers/dense.h"
+#include "ramp/layers/dropout.h"
 #include "ramp/layers/init.h"
+#include "ramp/layers/norm.h"
 #include "ramp/layers/sequential.h"
+#include "ramp/train/metrics.h"
 
 using namespace ramp;
 
@@ -20,22 +27,14 @@ namespace {
 // A user's model: plain members, one of them a list, a buffer, and a tensor of its own.
 struct Block : Module {
   Dense conv1{3, 4, ReLU{}}, conv2{4, 3};
-  Tensor scale = Tensor::ones({3}).requires_grad_();
-  Tensor seen = Tensor::zeros({}, f64);
+  Parameter scale = Tensor::ones({3});
+  Buffer seen = Tensor::zeros({}, f64);
 
   Tensor forward(const Tensor& x) override { return conv2(conv1(x)) * scale + x; }
   void fields(Fields& f) override {
     f.child("conv1", conv1).child("conv2", conv2).param("scale", scale).buffer("seen", seen);
   }
   std::string describe() const override { return "Block"; }
-};
-
-// Two layers that share one weight.
-struct Tied : Module {
-  Dense a{3, 3}, b{3, 3};
-  Tied() { b.weight = a.weight; }
-  Tensor forward(const Tensor& x) override { return b(a(x)); }
-  void fields(Fields& f) override { f.child("a", a).child("b", b); }
 };
 
 // Behaves differently in training.
@@ -107,55 +106,6 @@ TEST_CASE("an error names the layer's path") {
   CHECK(message([&] { alone(Tensor::ones({1, 4})); }).rfind("linear: ", 0) == 0);
 }
 
-TEST_CASE("Sequential: access and its errors") {
-  Sequential net{Dense(3, 4, ReLU{}), ReLU{}, Dense(4, 2)};
-  CHECK(net.size() == 3);
-  CHECK(net.get<Dense>(2).weight.shape() == Shape{4, 2});
-  CHECK(net[1].describe() == "relu");
-  CHECK_THROWS_WITH_AS(net[3], "Sequential: expected an index below 3; got 3.", Error);
-  CHECK_THROWS_WITH_AS(net.get<Dense>(1), "Sequential: layer 1 is relu, not the type asked for.",
-                       Error);
-  net.add(Dense(2, 2)).add(ReLU{});
-  CHECK(net.size() == 5);
-  const Tensor x = Tensor::ones({2, 3});
-  CHECK(Sequential().forward(x).same_memory(x));
-  CHECK_THROWS_WITH_AS(Dense(0, 3), "Dense: expected in and out of at least 1; got 0 and 3.",
-                       Error);
-  CHECK_THROWS_AS(Dense(3, -1), Error);
-}
-
-TEST_CASE("copies share their tensors, a clone has its own") {
-  Sequential net = model();
-  Sequential copy = net, own = clone(net);
-  const Tensor x = Tensor::ones({2, 3});
-  const Values before = net(x).values();
-  CHECK(own(x).values() == before);
-  {
-    const NoGrad no_grad;
-    for (Tensor& p : net.parameters()) p.mul_(0.5);
-  }
-  CHECK(net(x).values() != before);
-  CHECK(copy(x).values() == net(x).values());
-  CHECK(own(x).values() == before);
-  CHECK(copy.parameters()[0].same_memory(net.parameters()[0]));
-  for (const Tensor& p : own.parameters()) CHECK(p.requires_grad());
-  backward(sum(own(x)));
-  CHECK_FALSE(net.parameters()[0].grad().defined());
-  // A layer that was added to the copy is not in the original.
-  copy.add(ReLU{});
-  CHECK(net.size() == 3);
-  // A frozen one stays frozen.
-  net.freeze();
-  Sequential frozen = clone(net);
-  CHECK_FALSE(frozen.parameters()[0].requires_grad());
-  // A user's own struct.
-  Block block;
-  Block other = clone(block);
-  CHECK_FALSE(other.scale.same_memory(block.scale));
-  CHECK_FALSE(other.conv1.weight.same_memory(block.conv1.weight));
-  CHECK_FALSE(other.seen.same_memory(block.seen));
-}
-
 TEST_CASE("a move keeps a model whole") {
   Sequential net = model();
   const Tensor x = Tensor::ones({2, 3});
@@ -166,20 +116,6 @@ TEST_CASE("a move keeps a model whole") {
   std::vector<Block> blocks(3);
   blocks.reserve(100);
   CHECK(blocks[2](x).shape() == Shape{2, 3});
-}
-
-TEST_CASE("tied weights stay tied") {
-  Tied net;
-  CHECK(net.parameters().size() == 4);
-  Tied copy = clone(net);
-  CHECK(copy.a.weight.same_memory(copy.b.weight));
-  CHECK_FALSE(copy.a.weight.same_memory(net.a.weight));
-  CHECK_FALSE(copy.a.bias.same_memory(copy.b.bias));
-  backward(sum(copy(Tensor::ones({1, 3}))));
-  CHECK(copy.a.weight.grad().same_memory(copy.b.weight.grad()));
-  net.to(f64);
-  CHECK(net.a.weight.same_memory(net.b.weight));
-  CHECK(net.a.weight.meta().get() == net.b.weight.meta().get());
 }
 
 TEST_CASE("to(f64) converts all floats and keeps what requires a gradient") {
@@ -220,7 +156,8 @@ TEST_CASE("freeze, train and eval") {
   CHECK(grad_enabled());
   {
     net[0].eval();
-    const EvalMode eval(net);
+    const EvalMode eval;
+    CHECK_FALSE(net.training());
     CHECK(net(x).values() == evaluated);
   }
   CHECK(net(x).values() == trained);
@@ -277,7 +214,7 @@ TEST_CASE("describe and summary") {
   Sequential net{Dense(3, 4, ReLU{}), Block{}};
   net.get<Block>(1).conv1 = Dense(4, 4);
   net.get<Block>(1).conv2 = Dense(4, 4);
-  net.get<Block>(1).scale = Tensor::ones({4}).requires_grad_();
+  net.get<Block>(1).scale = Tensor::ones({4});
   CHECK(net.summary() ==
         "path     layer                parameters\n"
         "0        Dense(3, 4, relu)            16\n"
@@ -302,11 +239,11 @@ TEST_CASE("describe and summary") {
 
 TEST_CASE("a parameter can be one that weight decay skips") {
   struct Gate final : Module {
-    Tensor w = Tensor::ones({1}).requires_grad_(), slope = Tensor::ones({1}).requires_grad_();
+    Parameter w = Tensor::ones({1}), slope = Tensor::ones({1});
     Tensor forward(const Tensor& x) override { return x; }
     void fields(Fields& f) override { f.param("w", w).param("slope", slope, false); }
   } gate;
-  Gate copy = clone(gate);
+  Gate copy = gate;
   copy.to(f64);
   for (Gate* g : {&gate, &copy}) {
     const std::vector<NamedTensor> p = g->named_parameters();
@@ -318,4 +255,136 @@ TEST_CASE("a parameter can be one that weight decay skips") {
     CHECK(!g->slope.requires_grad());
     CHECK(g->parameter_count() == 2);
   }
+}
+
+namespace {
+
+// Two inputs, two outputs.
+struct Towers final : ModuleOf<Towers> {
+  Sequential image{Dense(4, 3, ReLU{})}, text{Dense(2, 3, ReLU{})};
+  Dense score{3, 1};
+  Dropout dropout{0.5};
+
+  std::pair<Tensor, Tensor> forward(const Tensor& x, const Tensor& words) {
+    const Tensor both = image(x) * text(words);
+    return {score(dropout(both)), both};
+  }
+  void fields(Fields& f) override {
+    f.child("image", image).child("text", text).child("score", score).child("dropout", dropout);
+  }
+  std::string describe() const override { return "Towers"; }
+};
+
+}  // namespace
+
+TEST_CASE("a model of two inputs and two outputs") {
+  seed_layers(1);
+  Towers net;
+  const Tensor x = Tensor::ones({5, 4}), words = Tensor::ones({5, 2});
+  const auto [score, both] = net(x, words);
+  CHECK(score.shape() == Shape{5, 1});
+  CHECK(both.shape() == Shape{5, 3});
+  backward(sum(score) + sum(both));
+  for (const Tensor& p : net.parameters()) CHECK(p.grad().defined());
+  CHECK(message([&] { net(x, x); }).find("text.0: linear: x [5, 4] and w [2, 3]") == 0);
+  CHECK(net.summary(x, words) ==
+        "path     layer              output            parameters\n"
+        "image    Sequential         [5, 3]                    15\n"
+        "image.0  Dense(4, 3, relu)  [5, 3]                    15\n"
+        "text     Sequential         [5, 3]                     9\n"
+        "text.0   Dense(2, 3, relu)  [5, 3]                     9\n"
+        "score    Dense(3, 1)        [5, 1]                     4\n"
+        "dropout  Dropout(0.5)       [5, 3]                     0\n"
+        "         Towers             [5, 1], [5, 3]            28\n");
+  net.eval();
+  CHECK(net(x, words).first.values() == net(x, words).first.values());
+  Towers copy = net;
+  CHECK(copy(x, words).first.values() == net(x, words).first.values());
+  CHECK_FALSE(copy.parameters()[0].same_memory(net.parameters()[0]));
+  copy.to(f64).freeze();
+  CHECK(copy(x.to(f64), words.to(f64)).first.dtype() == f64);
+}
+
+TEST_CASE("what took part and is in no fields() is named") {
+  struct Forgetful final : Module {
+    Dense known{2, 2}, forgotten{2, 3};
+    Parameter scale = Tensor::ones({3}), bias = Tensor::zeros({3});
+    Tensor forward(const Tensor& x) override { return forgotten(known(x)) * scale + bias; }
+    void fields(Fields& f) override { f.child("known", known).param("bias", bias); }
+    std::string describe() const override { return "Forgetful"; }
+  };
+  Sequential net{Forgetful{}};
+  const std::string text = net.summary({1, 2});
+  CHECK(text.substr(text.find("in no fields()")) ==
+        "in no fields(), so never trained or saved: Dense(2, 3); a parameter [3]\n");
+  CHECK(net.summary().find("in no fields()") == std::string::npos);
+  // The training step: the parameters that got a gradient and have no name, once.
+  net.parameters();
+  take_unnamed_parameters();
+  backward(sum(net(Tensor::ones({1, 2}))));
+  const std::vector<Shape> unnamed = take_unnamed_parameters();
+  CHECK(unnamed.size() == 3);
+  CHECK(std::count(unnamed.begin(), unnamed.end(), Shape{2, 3}) == 1);
+  CHECK(take_unnamed_parameters().empty());
+  // A model that no optimizer knows, but that names what it has, is not accused.
+  Sequential loss_net{Dense(3, 1)};
+  Block block;
+  backward(sum(loss_net(block(Tensor::ones({1, 3})))));
+  CHECK(take_unnamed_parameters().empty());
+  // Nor is a layer that took another one's place.
+  block.conv1 = Dense(3, 5);
+  block.conv2 = Dense(5, 3);
+  backward(sum(loss_net(block(Tensor::ones({1, 3})))));
+  CHECK(take_unnamed_parameters().empty());
+}
+
+TEST_CASE("eval mode is a thread's own") {
+  Doubler doubler;
+  const Tensor x = Tensor::ones({1, 3});
+  const EvalMode eval;
+  CHECK_FALSE(doubler.training());
+  CHECK(doubler(x).values() == x.values());
+  bool other = false;
+  std::thread([&] { other = doubler.training(); }).join();
+  CHECK(other);
+  { const EvalMode inner; }
+  CHECK_FALSE(doubler.training());
+}
+
+TEST_CASE("one model, evaluated by several threads") {
+  seed_layers(1);
+  Sequential net{Dense(4, 16, ReLU{}), BatchNorm(16), Dropout(0.5), Dense(16, 3)};
+  net(Tensor::ones({8, 4}));  // the model stays in training mode
+  const Values statistics = net.get<BatchNorm>(1).running_mean.values();
+  const Tensor x = Rng(1).normal({40, 4});
+  const std::vector<double> expected = predict(net, x, 7).values();
+  std::atomic<int> wrong = 0, errors = 0;
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t) {
+    threads.emplace_back([&] {
+      for (int i = 0; i < 100; ++i) wrong += predict(net, x, 7).values() != expected;
+      // Paths in errors and summaries are a thread's own too.
+      errors += message([&] { predict(net, Tensor::ones({2, 5})); }).find("0: linear: ") != 0;
+      errors += net.summary({2, 4}).find("[2, 16]") == std::string::npos;
+    });
+  }
+  for (std::thread& t : threads) t.join();
+  CHECK(wrong == 0);
+  CHECK(errors == 0);
+  CHECK(net.training());
+  CHECK(net.get<BatchNorm>(1).running_mean.values() == statistics);
+}
+
+TEST_CASE("a resumed model draws what it would have drawn") {
+  const auto model = [] { return Sequential{Dense(4, 8), Dropout(0.5), RReLU{}}; };
+  Sequential net = model();
+  const Tensor x = Rng(1).normal({6, 4});
+  net(x);
+  std::vector<NamedTensor> state = net.state();
+  CHECK(state[2].name == "1.rng");
+  CHECK(state[3].name == "2.rng");
+  CHECK(state[3].tensor.dtype() == i64);
+  Sequential resumed = model();
+  resumed.load_state(state);
+  for (int i = 0; i < 3; ++i) CHECK(resumed(x).values() == net(x).values());
 }

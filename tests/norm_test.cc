@@ -385,7 +385,7 @@ TEST_CASE("the layers: parameters, buffers, training and evaluation") {
   other.load_state(bn.state());
   other.eval();
   check_close(other(x), in_evaluation, 0);
-  BatchNorm2d copy = clone(bn);
+  BatchNorm2d copy = bn;
   copy.train();
   copy(x);
   check_close(bn.running_mean, moved, 0);

@@ -58,7 +58,7 @@ TEST_CASE("Residual: y = x + body(x)") {
     CHECK(block.named_parameters()[2].name == "body.1.weight");
     CHECK(block.parameter_count() == 3 * 5 + 5 + 5 * 3 + 3);
     // A copy is a block of its own kind, and one block may hold another.
-    Residual copy = clone(block);
+    Residual copy = block;
     CHECK(!copy.parameters()[0].same_memory(block.parameters()[0]));
     CHECK(copy(x).values() == block(x).values());
     Sequential net{Dense(4, 3), Residual{Residual{Dense(3, 3)}, LeakyReLU{}}, Dense(3, 1)};

@@ -43,7 +43,7 @@ double accuracy(const Tensor& logits, const Tensor& labels) {
 Tensor predict(Module& model, const Tensor& x, int64_t batch) {
   if (batch < 1) fail("predict: expected a batch of at least 1; got {}.", batch);
   const NoGrad no_grad;
-  const EvalMode eval(model);
+  const EvalMode eval;
   std::vector<Tensor> parts;
   for (int64_t i = 0; i == 0 || i < x.dim(0); i += batch) {  // no rows have a shape, too
     parts.push_back(model(x.rows(i, std::min(i + batch, x.dim(0)))));

@@ -1,0 +1,115 @@
+#include "ramp/layers/parameter.h"
+
+#include <algorithm>
+#include <unordered_map>
+#include <unordered_set>
+#include <vector>
+
+#include "ramp/autograd/node.h"
+#include "ramp/layers/init.h"
+#include "ramp/layers/module.h"
+
+namespace ramp {
+namespace detail {
+namespace {
+
+// While a module with tied tensors is being copied: what is still to come, by its address in the
+// original, and the copies there are.
+struct Copying {
+  std::unordered_set<const void*> modules, tensors;
+  std::vector<std::pair<Tensor, Tensor>> copies;
+};
+thread_local Copying copying;
+
+}  // namespace
+
+void begin_copy(const ModuleBase& original) {
+  if (copying.modules.erase(&original)) return;  // a part of the one that is being copied
+  copying = {};
+  std::unordered_map<const void*, std::vector<const void*>> holders;
+  std::unordered_set<const void*> modules;
+  Fields f;
+  f.on_tensor = [&](const std::string&, Tensor& t, Fields::Kind) {
+    holders[identity(t)].push_back(&t);
+  };
+  f.on_module = [&](const std::string&, ModuleBase& m) { modules.insert(&m); };
+  const_cast<ModuleBase&>(original).fields(f);  // which only looks
+  for (const auto& [tensor, at] : holders) {
+    if (at.size() > 1) copying.tensors.insert(at.begin(), at.end());
+  }
+  if (!copying.tensors.empty()) copying.modules = std::move(modules);
+}
+
+void make_parameter(Tensor& t, bool trains) {
+  t.requires_grad_();
+  mark_parameter(t);
+  if (!trains) t.requires_grad_(false);
+}
+
+template <bool kTrained>
+void Held<kTrained>::begin(Tensor value) {
+  if (!value.defined()) return;
+  if (kTrained && value.meta() && !node_of(value)->is_leaf) {
+    fail("Parameter: expected a tensor without history; got a result of {} {}. Hint: y.detach().",
+         node_of(value)->op, value.shape());
+  }
+  const bool trains = !value.meta() || value.requires_grad();
+  value = value.detach();
+  Tensor::operator=(value.unique() ? std::move(value) : value.clone());
+  if (kTrained) make_parameter(*this, trains);
+}
+
+template <bool kTrained>
+void Held<kTrained>::copy(const Held& other) {
+  if (!other.defined()) return;
+  const bool tied = copying.tensors.erase(&other) > 0;
+  const auto made = std::find_if(copying.copies.begin(), copying.copies.end(), [&](const auto& c) {
+    return tied && identity(c.first) == identity(other);
+  });
+  if (made != copying.copies.end()) {
+    Tensor::operator=(made->second);
+  } else {
+    Tensor::operator=(other.detach().clone());
+    if (kTrained) make_parameter(*this, other.requires_grad());
+    if (tied) copying.copies.emplace_back(other, *this);
+  }
+  if (tied && copying.tensors.empty()) copying = {};
+  start_ = other.at_start() ? version() : ~0u;
+}
+
+template <bool kTrained>
+bool Held<kTrained>::copy_numbers(const Tensor& other) {
+  if (!defined() || !other.defined()) return false;
+  if (shape() != other.shape() || dtype() != other.dtype()) return false;
+  const NoGrad no_grad;
+  if (!same_memory(other)) copy_(other);
+  if (kTrained) zero_grad();
+  return true;
+}
+
+template <bool kTrained>
+void Held<kTrained>::replace(Held&& other) {
+  if (kTrained && meta()) {
+    mark_replaced(*this);
+    if (node_of(*this)->named) mark_named(other);
+  }
+  Tensor::operator=(std::move(other));
+  start_ = other.start_;
+}
+
+template <bool kTrained>
+void Held<kTrained>::share(const Held& other) {
+  check_defined("share", "the tensor to share", other);
+  if (meta().get() != other.meta().get()) mark_replaced(*this);
+  Tensor::operator=(other);
+  start_ = ~0u;
+}
+
+template class Held<true>;
+template class Held<false>;
+
+}  // namespace detail
+
+Generator::Generator() : Rng(layer_rng().split()) {}
+
+}  // namespace ramp

@@ -1,0 +1,81 @@
+// What a module holds: parameters, which are trained, buffers, which are carried along, and
+// generators. A copy has its own.
+#pragma once
+
+#include "ramp/core/random.h"
+#include "ramp/core/tensor.h"
+
+namespace ramp {
+
+class ModuleBase;
+
+namespace detail {
+
+/// A Tensor with numbers of its own. To pass it as `const Tensor&` is to pass a handle, as always.
+template <bool kTrained>
+class Held : public Tensor {
+ public:
+  Held() noexcept = default;  // undefined: none, as the bias of a layer without one
+  /// The numbers of `value`, not its history. Errors: a result on the tape; a parameter of i64.
+  Held(const Tensor& value) { begin(Tensor(value)); }  // NOLINT: implicit
+  Held(Tensor&& value) { begin(std::move(value)); }    // NOLINT
+  Held(const Held& other) : Tensor() { copy(other); }
+  Held(Held&&) noexcept = default;
+  /// Where shape and dtype are the same the numbers are copied into the tensor there is, which an
+  /// optimizer may hold; its gradient is dropped, and frozen or not it stays what it is. Else it is
+  /// replaced, which is an error for whoever held the old one.
+  Held& operator=(const Held& other) {
+    if (this != &other && !copy_numbers(other)) replace(Held(other));
+    return *this;
+  }
+  Held& operator=(Held&& other) {
+    if (this != &other && !copy_numbers(other)) replace(std::move(other));
+    return *this;
+  }
+
+  /// Is `other` from here on: one tensor under two names, in copies of their model too.
+  /// Errors: other is undefined.
+  void share(const Held& other);
+
+  /// As `= value`, and remembers that these are a layer's first numbers.
+  void start(Tensor value) {
+    *this = Held(std::move(value));
+    start_ = version();
+  }
+  /// True until anything else is written to it.
+  bool at_start() const { return defined() && start_ == version(); }
+
+ private:
+  void begin(Tensor value);
+  void copy(const Held& other);
+  bool copy_numbers(const Tensor& other);
+  void replace(Held&& other);
+  uint32_t start_ = ~0u;
+};
+extern template class Held<true>;
+extern template class Held<false>;
+
+/// A copy of `original` begins: its tied tensors stay tied in it.
+void begin_copy(const ModuleBase& original);
+/// t, without history, becomes the leaf of a parameter.
+void make_parameter(Tensor& t, bool trains);
+
+}  // namespace detail
+
+/// What is trained: `Parameter scale = Tensor::ones({64});`. A leaf for life, see node.h.
+using Parameter = detail::Held<true>;
+/// What is only carried along, as running statistics are. Any dtype.
+using Buffer = detail::Held<false>;
+
+/// A layer's random numbers, seeded by layer_rng(). So are those of a copy, or the layers of
+/// `Sequential{proto, proto}` would drop the same values; `a = b` leaves a's as they are.
+class Generator : public Rng {
+ public:
+  Generator();
+  Generator(const Generator&) : Generator() {}
+  Generator(Generator&&) = default;
+  Generator& operator=(const Generator&) { return *this; }  // NOLINT
+  Generator& operator=(Generator&&) = default;
+};
+
+}  // namespace ramp
