@@ -41,6 +41,7 @@
 #include "ramp/layers/init.h"
 #include "ramp/layers/module.h"
 #include "ramp/layers/norm.h"
+#include "ramp/layers/parameter.h"
 #include "ramp/layers/pool.h"
 #include "ramp/layers/reshape.h"
 #include "ramp/layers/residual.h"

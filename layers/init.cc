@@ -207,20 +207,14 @@ void scale_by_gain(Parameter& weight, const Activation& f) {
 
 namespace {
 
-struct Seeds {
-  std::mutex mutex;
-  uint64_t seed = 0, streams = 0;  // the last seed, and the streams handed out since
-};
-Seeds& seeds() {
-  static Seeds s;
-  return s;
-}
-std::atomic<uint64_t> seed_count{0};
+std::mutex seed_mutex;  // of the next two, and of writes to the third
+uint64_t last_seed = 0, streams = 0;
+std::atomic<uint64_t> seedings = 0;
 
+constexpr uint64_t kOwn = ~uint64_t{0}, kNone = kOwn - 1;
 struct ThreadRng {
   Rng rng{0};
-  bool own = false;           // this thread seeded it
-  uint64_t seed_count = ~0u;  // of the seed that its stream is of
+  uint64_t seeding = kNone;  // whose stream it is; kOwn: this thread seeded it
 };
 thread_local ThreadRng thread_rng;
 
@@ -228,20 +222,19 @@ thread_local ThreadRng thread_rng;
 
 Rng& layer_rng() {
   ThreadRng& t = thread_rng;
-  if (t.own || t.seed_count == seed_count.load(std::memory_order_relaxed)) return t.rng;
-  const std::lock_guard lock(seeds().mutex);
+  if (t.seeding == kOwn || t.seeding == seedings) return t.rng;
+  const std::lock_guard lock(seed_mutex);
   // Streams are numbered where draws never get to.
-  t.rng = Rng(Rng(seeds().seed, (uint64_t{1} << 63) + ++seeds().streams).next());
-  t.seed_count = seed_count;
+  t = {Rng(Rng(last_seed, (uint64_t{1} << 63) + ++streams).next()), seedings};
   return t.rng;
 }
 
 void seed_layers(uint64_t seed) {
-  thread_rng = {Rng(seed), true};
-  const std::lock_guard lock(seeds().mutex);
-  seeds().seed = seed;
-  seeds().streams = 0;
-  ++seed_count;
+  const std::lock_guard lock(seed_mutex);
+  thread_rng = {Rng(seed), kOwn};
+  last_seed = seed;
+  streams = 0;
+  ++seedings;
 }
 
 }  // namespace ramp

@@ -44,6 +44,10 @@ Values first_weights(Layers... layers) {
 
 }  // namespace
 
+static_assert(std::constructible_from<BatchNorm, int, ReLU, NormOptions>);
+static_assert(std::constructible_from<BatchNorm, int, NormOptions>);
+static_assert(!std::constructible_from<BatchNorm, int, const char*>);
+
 TEST_CASE("access and its errors") {
   Sequential net{Dense(3, 4, ReLU{}), ReLU{}, Dense(4, 2)};
   CHECK(net.size() == 3);
