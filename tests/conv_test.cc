@@ -439,8 +439,8 @@ TEST_CASE("a user's mistakes") {
 }
 
 // Sizes, kernel, activation, options; the last two may be left out, the kernel may not.
-static_assert(std::constructible_from<Conv2d, int, int, int, ReLU, Conv2dOptions>);
-static_assert(std::constructible_from<Conv2d, int, int, Size2d, Conv2dOptions>);
+static_assert(std::constructible_from<Conv2d, int, int, int, ReLU, ConvLayerOptions>);
+static_assert(std::constructible_from<Conv2d, int, int, Size2d, ConvLayerOptions>);
 static_assert(!std::constructible_from<Conv2d, int, int>);
 static_assert(!std::constructible_from<Conv2d, int, int, ReLU>);
 static_assert(!std::constructible_from<Conv1d, int, int, ReLU>);
