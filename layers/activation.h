@@ -1,6 +1,8 @@
 // Activations as layers of their own.
 #pragma once
 
+#include <cmath>
+
 #include "ramp/autograd/ops_activation.h"
 #include "ramp/autograd/ops_softmax.h"
 #include "ramp/layers/module.h"
@@ -15,6 +17,8 @@ struct Activate final : Module {
   Tensor forward(const Tensor& x) override { return activate(x, activation); }
   std::string describe() const override { return activation.name(); }
 };
+
+namespace detail {
 
 /// The activation that a layer runs: its own, or that of the layer behind it where it has none;
 /// `took` counts that one.
@@ -32,13 +36,17 @@ inline std::string after_comma(const Activation& f) {
   return f.is_identity() ? "" : std::string(", ") + f.name();
 }
 
+}  // namespace detail
+
 /// prelu(x, slope) with a learned slope, for all channels or one for each. Weight decay leaves it
-/// alone: it would pull a PReLU towards a ReLU. Errors: channels below 1; those of prelu().
+/// alone: it would pull a PReLU towards a ReLU. Errors: channels below 1; a start that is
+/// not finite; those of prelu().
 struct PReLU final : Module {
   Parameter slope;  // [channels]
 
   explicit PReLU(int64_t channels = 1, double start = 0.25) {
     if (channels < 1) fail("PReLU: expected at least 1 channel; got {}.", channels);
+    if (!std::isfinite(start)) fail("PReLU: expected a finite slope; got {}.", start);
     slope = Tensor::full({channels}, start);
   }
   Tensor forward(const Tensor& x) override { return prelu(x, slope); }
@@ -46,13 +54,16 @@ struct PReLU final : Module {
   std::string describe() const override { return fmt::format("PReLU({})", slope.numel()); }
 };
 
-/// rrelu() in training; in evaluation a leaky ReLU of the mean slope. Errors: lower > upper.
+/// rrelu() in training; in evaluation a leaky ReLU of the mean slope. Errors: lower > upper, or not
+/// finite.
 struct RReLU final : Module {
   double lower, upper;
   Generator rng;
 
   explicit RReLU(double lower = 1. / 8, double upper = 1. / 3) : lower(lower), upper(upper) {
-    if (!(lower <= upper)) fail("RReLU: expected lower <= upper; got {} and {}.", lower, upper);
+    if (!(lower <= upper && std::isfinite(upper - lower))) {
+      fail("RReLU: expected finite lower <= upper; got {} and {}.", lower, upper);
+    }
   }
   Tensor forward(const Tensor& x) override {
     return training() ? rrelu(x, rng, lower, upper) : leaky_relu(x, (lower + upper) / 2);

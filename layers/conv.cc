@@ -52,7 +52,7 @@ Convolution<kOp, kAxes, Options>::Convolution(int64_t c, int64_t k, Kernel kerne
 template <auto kOp, int kAxes, typename Options>
 Fused Convolution<kOp, kAxes, Options>::forward_with(const Tensor& x,
                                                      std::span<Module* const> next) {
-  const auto [f, took] = activation_with(activation, next);
+  const auto [f, took] = detail::activation_with(activation, next);
   if constexpr (kAxes == 2 && !kTransposed) {
     const auto* pool = took < next.size() ? dynamic_cast<MaxPool2d*>(next[took]) : nullptr;
     if (pool && pool->is_halving()) {
@@ -74,11 +74,12 @@ std::string Convolution<kOp, kAxes, Options>::describe() const {
   } else {
     padding = o.padding.same ? ", padding same" : unless_default("padding", o.padding.size, 0);
   }
-  return fmt::format(
-      "{}({}, {}, {}{}{}{}{}{}{})", kName<kAxes, kTransposed>, kTransposed ? columns : rows,
-      kTransposed ? rows : columns, Size2d(s[0], s[kAxes - 1]).str(), after_comma(activation),
-      unless_default("stride", o.stride, 1), padding, unless_default("dilation", o.dilation, 1),
-      unless_default("groups", o.groups, 1), bias.defined() ? "" : ", no bias");
+  return fmt::format("{}({}, {}, {}{}{}{}{}{}{})", kName<kAxes, kTransposed>,
+                     kTransposed ? columns : rows, kTransposed ? rows : columns,
+                     Size2d(s[0], s[kAxes - 1]).str(), detail::after_comma(activation),
+                     unless_default("stride", o.stride, 1), padding,
+                     unless_default("dilation", o.dilation, 1),
+                     unless_default("groups", o.groups, 1), bias.defined() ? "" : ", no bias");
 }
 
 template struct Convolution<conv2d, 2, ConvLayerOptions>;

@@ -13,13 +13,13 @@ Dense::Dense(int64_t in, int64_t out, Activation f, DenseOptions options)
 }
 
 Fused Dense::forward_with(const Tensor& x, std::span<Module* const> next) {
-  const auto [f, took] = activation_with(activation, next);
+  const auto [f, took] = detail::activation_with(activation, next);
   return {linear(x, weight, bias, f), took};
 }
 
 std::string Dense::describe() const {
   return fmt::format("Dense({}, {}{}{})", weight.shape()[0], weight.shape()[1],
-                     after_comma(activation), bias.defined() ? "" : ", no bias");
+                     detail::after_comma(activation), bias.defined() ? "" : ", no bias");
 }
 
 }  // namespace ramp

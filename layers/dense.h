@@ -12,8 +12,9 @@ struct DenseOptions {
 };
 
 /// y = f(x w + b): x [.., in] -> [.., out]. `Dense(784, 128, ReLU{})`. Starts with He-normal
-/// weights for the activation's gain (Identity: LeCun's, gain 1) and zero bias, drawn from
-/// layer_rng(). Errors: in or out below 1; those of linear().
+/// weights for the activation's gain and zero bias, drawn from layer_rng(). Without an activation
+/// the gain is 1 (LeCun), or that of the activation right behind it in a Sequential.
+/// Errors: in or out below 1; those of linear().
 struct Dense final : Module {
   Parameter weight;  // [in, out]
   Parameter bias;    // [out]; undefined without

@@ -51,8 +51,8 @@ double gain(const Activation& activation) {
     sum += weight * y * y;
     weights += weight;
   }
-  if (!(sum > 0)) {
-    fail("gain: expected an activation that is not zero everywhere; got {} ({}).",
+  if (!(sum > 0 && std::isfinite(sum))) {
+    fail("gain: expected an activation that is finite and not zero everywhere; got {} ({}).",
          activation.name(), activation.formula());
   }
   return std::sqrt(weights / sum);

@@ -42,7 +42,7 @@ struct BatchNorm final : Norm {
   BatchNorm(int64_t channels, NormOptions options) : BatchNorm(channels, Identity{}, options) {}
   Tensor forward(const Tensor& x) override { return forward_with(x, {}).y; }
   Fused forward_with(const Tensor& x, std::span<Module* const> next) override {
-    const auto [f, took] = activation_with(activation, next);
+    const auto [f, took] = detail::activation_with(activation, next);
     return {batch_norm(x, weight, bias, running_mean, running_var,
                        {training(), options.momentum, options.eps}, f),
             took};
@@ -52,7 +52,7 @@ struct BatchNorm final : Norm {
     f.buffer("running_mean", running_mean).buffer("running_var", running_var);
   }
   std::string describe() const override {
-    return fmt::format("BatchNorm({}{})", channels, after_comma(activation));
+    return fmt::format("BatchNorm({}{})", channels, detail::after_comma(activation));
   }
 };
 using BatchNorm1d = BatchNorm;

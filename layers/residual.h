@@ -19,7 +19,8 @@ struct Residual final : Module {
     const Tensor y = body(x);
     if (y.shape() == x.shape()) return x + y;
     fail(
-        "Residual: x and body(x) must have the same shape; got {} and {}. Hint: stride 1 and padding "
+        "Residual: x and body(x) must have the same shape; got {} and {}. Hint: stride 1 and "
+        "padding "
         "that keeps the size; as many channels out as in.",
         x.shape(), y.shape());
   }

@@ -178,7 +178,8 @@ TEST_CASE("the gain is 1 / sqrt(E f(z)^2)") {
   CHECK(init::gain(Blocks{}) == doctest::Approx(1. / 3).epsilon(1e-12));
   CHECK_THROWS_WITH_AS(
       init::gain(Zero{}),
-      "gain: expected an activation that is not zero everywhere; got zero (y = 0).", Error);
+      "gain: expected an activation that is finite and not zero everywhere; got zero (y = 0).",
+      Error);
 }
 
 TEST_CASE("a user's mistakes") {

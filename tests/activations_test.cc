@@ -482,7 +482,7 @@ TEST_CASE("activations: a user's mistakes") {
                        "glu: expected x [.., 2 c], whose halves are taken apart; got [2, 3].",
                        Error);
   CHECK_THROWS_WITH_AS(PReLU(0), "PReLU: expected at least 1 channel; got 0.", Error);
-  CHECK_THROWS_WITH_AS(RReLU(0.5, 0.1), "RReLU: expected lower <= upper; got 0.5 and 0.1.", Error);
+  CHECK_THROWS_WITH_AS(RReLU(0.5, 0.1), "RReLU: expected finite lower <= upper; got 0.5 and 0.1.", Error);
   Rng rng(1);
   CHECK_THROWS_AS(rrelu(Tensor::ones({2}), rng, 0.5, 0.1), Error);
   const Tensor x = Tensor::ones({2}).requires_grad_();

@@ -13,12 +13,21 @@
 #include "ramp/autograd/ops_linear.h"
 #include "ramp/autograd/ops_reduce.h"
 #include "ramp/autograd/ops_shape.h"
+#include "ramp/layers/activation.h"
 #include "ramp/layers/dense.h"
+#include "ramp/layers/dropout.h"
+#include "ramp/layers/norm.h"
 #include "threads.h"
 
 using namespace ramp;
 
 namespace {
+
+struct Huge {
+  static constexpr const char *name = "huge", *formula = "y = 1e200";
+  auto f(auto) const { return 1e200; }
+  auto derivative_from_y(auto) const { return 0.; }
+};
 
 struct Moments {
   double mean = 0, std = 0, most = 0;
@@ -128,6 +137,20 @@ TEST_CASE("each thread has a stream of its own, from the last seed and the order
   }).join();
   CHECK(there[1] == first[0]);
   CHECK(there[0] != there[1]);
+}
+
+TEST_CASE("gain, and layers whose numbers make no sense") {
+  CHECK(message([] { init::gain(Huge{}); }) ==
+        "gain: expected an activation that is finite and not zero everywhere; got huge (y = "
+        "1e200).");
+  CHECK_THROWS_AS(PReLU(1, NAN), Error);
+  CHECK_THROWS_AS(PReLU(0), Error);
+  CHECK_THROWS_AS(RReLU(-INFINITY, INFINITY), Error);
+  CHECK_THROWS_AS(RReLU(NAN, 1), Error);
+  CHECK_THROWS_AS(Dropout(NAN), Error);
+  CHECK_THROWS_AS(Dense(int64_t{1} << 62, 4), Error);
+  CHECK_THROWS_AS(Dense(int64_t{1} << 40, int64_t{1} << 17), Error);
+  CHECK_THROWS_AS(BatchNorm(0), Error);
 }
 
 TEST_CASE("Dense starts with the gain of its activation, and zero bias") {
