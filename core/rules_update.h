@@ -124,8 +124,8 @@ struct RAdamUpdate : AdamConstants {
   void step(V g, V& w, V* s) const {
     V &m = s[0], &v = s[1];
     means(g, w, m, v);
-    const V by = lr * m;
-    w = keep * w - (rectified ? by / (math::sqrt(v) + eps) : by);
+    const V by = lr * m, root = math::sqrt(v) + eps;
+    w = keep * w - (rectified ? by / root : by);
   }
 };
 

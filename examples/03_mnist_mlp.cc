@@ -27,12 +27,12 @@ Sequential make_network() { return Sequential{Dense(784, 128, ReLU{}), Dense(128
 
 // [loop]
 double train(Sequential& net, const TrainTest& data, const Options& o) {
-  Adam adam(net, {.lr = o.lr});
   Batches batches(data.train, {.size = o.batch, .seed = o.seed});
+  const int64_t steps = o.epochs * batches.count();
+  Adam adam(net, {.lr = o.lr, .schedule = polynomial_decay(steps)});
   Progress progress(o.epochs, data.train.size());
   double test_accuracy = 0;
   for (int64_t epoch = 0; epoch < o.epochs; ++epoch) {
-    adam.set_rate(o.lr * static_cast<double>(o.epochs - epoch) / static_cast<double>(o.epochs));
     for (const auto& [x, y] : batches.epoch(epoch)) {
       Tensor loss = cross_entropy(net(x), y);
       loss.backward();
@@ -54,7 +54,7 @@ int main(int argc, char** argv) {
   app.add_option("--data", o.data, "mnist, fashion, or a folder with the four IDX files");
   app.add_option("--epochs", o.epochs, "passes over the training images (10)");
   app.add_option("--batch", o.batch, "images a step (64)");
-  app.add_option("--lr", o.lr, "Adam's first rate; it falls to 0 along a line (0.001)");
+  app.add_option("--lr", o.lr, "Adam's first lr; it falls to 0 along a line (0.001)");
   app.add_option("--seed", o.seed, "of weights and shuffling; the same seed, the same bits (1)");
   app.add_option("--threads", o.threads, "0: all cores");
   app.add_option("--save", o.save, "where the weights go; \"\" for nowhere");

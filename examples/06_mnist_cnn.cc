@@ -71,20 +71,19 @@ Sequential make_best_network() {
 }
 
 void train(Sequential& net, const TrainTest& data, const Options& o) {
-  Adam adam(net, {.lr = o.lr});
   const Batches batches(data.train, {.size = o.batch, .seed = o.seed, .drop_last = true});
   // A pixel of shift and a few degrees are enough for a short training; bending needs a long one.
   const AugmentOptions slight{
       .shift = 1, .rotate = 8, .scale = 0.08, .shear = 0.05, .elastic_alpha = 0, .seed = o.seed};
   const Augment augment(o.best ? AugmentOptions{.elastic_alpha = 20, .seed = o.seed} : slight);
   Progress progress(o.epochs, batches.count() * o.batch);
-  // Up to the full rate in a fifth of the way, then down to 0.
-  const double steps = static_cast<double>(o.epochs * batches.count() + 1);
-  const Schedule factor = warmup(0.2 * steps).then(0.2 * steps, polynomial_decay(0.8 * steps));
+  // Up to the full lr in a fifth of the steps, then down to 0, along straight lines.
+  const int64_t steps = o.epochs * batches.count();
+  Adam adam(net,
+            {.lr = o.lr, .schedule = one_cycle(steps, {.warmup_fraction = 0.2, .linear = true})});
   double test_accuracy = 0;
   for (int64_t epoch = 0; epoch < o.epochs; ++epoch) {
     for (const auto& [x, y] : Prefetch(batches.epoch(epoch, augment))) {
-      adam.set_rate(o.lr * factor(static_cast<double>(adam.steps() + 1)));
       const Tensor loss = cross_entropy(net(x), y);
       loss.backward();
       adam.step();
@@ -105,7 +104,7 @@ int main(int argc, char** argv) {
   app.add_option("--epochs", o.epochs, "passes over the training images (5; 20 with --best)");
   app.add_option("--batch", o.batch, "images a step (64)");
   app.add_option("--images", o.images, "train on the first so many only; 0: on all");
-  app.add_option("--lr", o.lr, "Adam's largest rate (0.003)");
+  app.add_option("--lr", o.lr, "Adam's largest lr (0.003)");
   app.add_option("--seed", o.seed, "of weights and shuffling; the same seed, the same bits (1)");
   app.add_option("--threads", o.threads, "0: all cores");
   app.add_option("--save", o.save, "where the weights go; \"\" for nowhere");

@@ -60,7 +60,7 @@ int main(int argc, char** argv) {
   app.add_option("--epochs", epochs, "passes over the training images (10)");
   app.add_option("--batch", batch, "images a step (64)");
   app.add_option("--images", images, "train on the first so many only; 0: on all");
-  app.add_option("--lr", lr, "Adam's largest rate (0.003)");
+  app.add_option("--lr", lr, "Adam's largest lr (0.003)");
   app.add_option("--seed", seed, "of weights and shuffling (1)");
   app.add_option("--threads", threads, "0: all cores");
   CLI11_PARSE(app, argc, argv);
@@ -73,17 +73,16 @@ int main(int argc, char** argv) {
     Sequential net = make_network();
     fmt::print("{}\n", net.summary({1, 28, 28, 1}));
 
-    Adam adam(net, {.lr = lr});
     const Batches batches(data.train, {.size = batch, .seed = seed, .drop_last = true});
     const Augment shift({.shift = 2, .rotate = 0, .scale = 0, .shear = 0, .elastic_alpha = 0});
     Progress progress(epochs, batches.count() * batch);
-    // Up to the full rate in a fifth of the way, then down to 0.
-    const auto steps = static_cast<double>(epochs * batches.count());
-    const Schedule factor = warmup(0.2 * steps).then(0.2 * steps, polynomial_decay(0.8 * steps));
+    // Up to the full lr in a fifth of the steps, then down to 0, along straight lines.
+    const int64_t steps = epochs * batches.count();
+    Adam adam(net,
+              {.lr = lr, .schedule = one_cycle(steps, {.warmup_fraction = 0.2, .linear = true})});
     double test_accuracy = 0;
     for (int64_t epoch = 0; epoch < epochs; ++epoch) {
       for (const auto& [x, y] : Prefetch(batches.epoch(epoch, shift))) {
-        adam.set_rate(lr * factor(static_cast<double>(adam.steps())));
         const Tensor loss = cross_entropy(net(x), y);
         loss.backward();
         adam.step();

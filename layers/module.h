@@ -228,12 +228,6 @@ class ModuleOf : public ModuleBase {
   }
 };
 
-/// What optimizers and clipping take: a module's parameters, or a list of them.
-struct Parameters : std::vector<NamedTensor> {
-  Parameters(ModuleBase& module) : vector(module.named_parameters()) {}   // NOLINT: implicit
-  Parameters(std::vector<NamedTensor> list) : vector(std::move(list)) {}  // NOLINT
-};
-
 /// While it lives, modules are in eval mode for this thread, whatever their own switch says.
 class EvalMode {
  public:

@@ -5,7 +5,7 @@
 namespace ramp {
 
 Adagrad::Adagrad(Parameters parameters, AdagradOptions o)
-    : Optimizer("Adagrad", std::move(parameters), o.lr, o.weight_decay, o.groups), options_(o) {
+    : Optimizer("Adagrad", std::move(parameters), o), options_(o) {
   check_at_least("lr_decay", o.lr_decay, 0);
   check_at_least("initial_accumulator", o.initial_accumulator, 0);
   check_at_least("eps", o.eps, 0);
@@ -13,11 +13,11 @@ Adagrad::Adagrad(Parameters parameters, AdagradOptions o)
 }
 
 Update Adagrad::update(size_t i, double t) {
-  return AdagradUpdate{rate(i) / (1 + (t - 1) * options_.lr_decay), decay(i), options_.eps};
+  return AdagradUpdate{lr(i) / (1 + (t - 1) * options_.lr_decay), decay(i), options_.eps};
 }
 
 Adadelta::Adadelta(Parameters parameters, AdadeltaOptions o)
-    : Optimizer("Adadelta", std::move(parameters), o.lr, o.weight_decay, o.groups), options_(o) {
+    : Optimizer("Adadelta", std::move(parameters), o), options_(o) {
   check_below("rho", o.rho, 0, 1);
   check_at_least("eps", o.eps, 0);
   add_state("v");
@@ -25,11 +25,11 @@ Adadelta::Adadelta(Parameters parameters, AdadeltaOptions o)
 }
 
 Update Adadelta::update(size_t i, double) {
-  return AdadeltaUpdate{rate(i), decay(i), options_.rho, options_.eps};
+  return AdadeltaUpdate{lr(i), decay(i), options_.rho, options_.eps};
 }
 
 RMSprop::RMSprop(Parameters parameters, RmspropOptions o)
-    : Optimizer("RMSprop", std::move(parameters), o.lr, o.weight_decay, o.groups), options_(o) {
+    : Optimizer("RMSprop", std::move(parameters), o), options_(o) {
   check_below("alpha", o.alpha, 0, 1);
   check_at_least("eps", o.eps, 0);
   check_at_least("momentum", o.momentum, 0);
@@ -40,7 +40,7 @@ RMSprop::RMSprop(Parameters parameters, RmspropOptions o)
 
 Update RMSprop::update(size_t i, double) {
   const RmspropOptions& o = options_;
-  const RmspropConstants constants{rate(i), decay(i), o.alpha, o.eps, o.momentum};
+  const RmspropConstants constants{lr(i), decay(i), o.alpha, o.eps, o.momentum};
   if (o.centered && o.momentum != 0) return RmspropUpdate<true, true>{constants};
   if (o.centered) return RmspropUpdate<true, false>{constants};
   if (o.momentum != 0) return RmspropUpdate<false, true>{constants};

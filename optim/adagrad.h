@@ -11,7 +11,9 @@ struct AdagradOptions {
   double weight_decay = 0;         // L2: added to the gradient
   double initial_accumulator = 0;  // v before the first step
   double eps = 1e-10;
+  Schedule schedule = {};
   std::vector<ParameterGroup> groups = {};
+  bool allow_unused = false;
 };
 
 /// v += g^2,  w -= lr / (1 + (t - 1) lr_decay) g / (sqrt(v) + eps).
@@ -33,7 +35,9 @@ struct AdadeltaOptions {
   double rho = 0.9;
   double eps = 1e-6;
   double weight_decay = 0;  // L2
+  Schedule schedule = {};
   std::vector<ParameterGroup> groups = {};
+  bool allow_unused = false;
 };
 
 /// v = rho v + (1 - rho) g^2,  y = g sqrt(z + eps) / sqrt(v + eps),  z = rho z + (1 - rho) y^2,
@@ -57,7 +61,9 @@ struct RmspropOptions {
   double weight_decay = 0;  // L2
   double momentum = 0;
   bool centered = false;  // the variance instead of the mean square (Graves, 2013, eq. 38 to 45)
+  Schedule schedule = {};
   std::vector<ParameterGroup> groups = {};
+  bool allow_unused = false;
 };
 
 /// v = alpha v + (1 - alpha) g^2,  y = g / (sqrt(v) + eps),  w -= lr y; with momentum

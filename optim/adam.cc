@@ -7,9 +7,7 @@
 namespace ramp {
 
 Adam::Adam(const char* name, Parameters parameters, AdamOptions o, bool decoupled)
-    : Optimizer(name, std::move(parameters), o.lr, o.weight_decay, o.groups),
-      options_(o),
-      decoupled_(decoupled) {
+    : Optimizer(name, std::move(parameters), o), options_(o), decoupled_(decoupled) {
   check_below("beta1", o.beta1, 0, 1);
   check_below("beta2", o.beta2, 0, 1);
   check_at_least("eps", o.eps, 0);
@@ -18,25 +16,24 @@ Adam::Adam(const char* name, Parameters parameters, AdamOptions o, bool decouple
   if (o.amsgrad) add_state("largest_v");
 }
 
-AdamConstants Adam::constants(size_t i, double lr) const {
-  return {.lr = lr,
+AdamConstants Adam::constants(size_t i, double step_lr) const {
+  return {.lr = step_lr,
           .l2 = decoupled_ ? 0 : decay(i),
-          .keep = decoupled_ ? 1 - rate(i) * decay(i) : 1,
+          .keep = decoupled_ ? 1 - lr(i) * decay(i) : 1,
           .beta1 = options_.beta1,
           .beta2 = options_.beta2,
           .eps = options_.eps};
 }
 
 Update Adam::update(size_t i, double t) {
-  const AdamUpdate adam{constants(i, rate(i) / bias1(t)), 1 / std::sqrt(bias2(t))};
+  const AdamUpdate adam{constants(i, lr(i) / bias1(t)), 1 / std::sqrt(bias2(t))};
   return options_.amsgrad ? Update(AmsgradUpdate{adam}) : adam;
 }
 
-Update Adamax::update(size_t i, double t) { return AdamaxUpdate{constants(i, rate(i) / bias1(t))}; }
+Update Adamax::update(size_t i, double t) { return AdamaxUpdate{constants(i, lr(i) / bias1(t))}; }
 
 NAdam::NAdam(Parameters parameters, NAdamOptions o)
-    : Adam("NAdam", std::move(parameters),
-           {o.lr, o.beta1, o.beta2, o.eps, o.weight_decay, false, o.groups}, o.decoupled),
+    : Adam("NAdam", std::move(parameters), as_adam(o), o.decoupled),
       momentum_decay_(o.momentum_decay) {
   check_at_least("momentum_decay", o.momentum_decay, 0);
 }
@@ -49,17 +46,17 @@ Update NAdam::update(size_t i, double t) {
   while (products_.size() <= at + 1) {
     products_.push_back(products_.back() * mu(static_cast<double>(products_.size())));
   }
-  const double lr_m = rate(i) * (mu(t + 1) / (1 - products_[at + 1])),
-               lr_d = rate(i) * (1 - mu(t)) / (1 - products_[at]);
+  const double lr_m = lr(i) * (mu(t + 1) / (1 - products_[at + 1])),
+               lr_d = lr(i) * (1 - mu(t)) / (1 - products_[at]);
   return NAdamUpdate{{constants(i, lr_m), 1 / std::sqrt(bias2(t))}, lr_d};
 }
 
 Update RAdam::update(size_t i, double t) {
   const double b2 = bias2(t), r = 2 / (1 - options_.beta2) - 1, s = r - 2 * t * (1 - b2) / b2;
   const bool rectified = s > 5;
-  double lr = rate(i) / bias1(t);
-  if (rectified) lr *= std::sqrt(b2 * (s - 4) * (s - 2) * r / ((r - 4) * (r - 2) * s));
-  return RAdamUpdate{constants(i, lr), rectified};
+  double step_lr = lr(i) / bias1(t);
+  if (rectified) step_lr *= std::sqrt(b2 * (s - 4) * (s - 2) * r / ((r - 4) * (r - 2) * s));
+  return RAdamUpdate{constants(i, step_lr), rectified};
 }
 
 }  // namespace ramp

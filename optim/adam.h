@@ -15,12 +15,14 @@ struct AdamOptions {
   double eps = 1e-8;
   double weight_decay = 0;  // L2: added to the gradient
   bool amsgrad = false;     // divide by the largest v so far (Reddi et al., 2018)
+  Schedule schedule = {};
   std::vector<ParameterGroup> groups = {};
+  bool allow_unused = false;
 };
 
 /// m = b1 m + (1 - b1) g,  v = b2 v + (1 - b2) g^2,
 /// w -= lr m / (1 - b1^t) / (sqrt(v / (1 - b2^t)) + eps).
-/// Errors: a rate, eps or decay that is negative or not finite; a beta outside [0, 1).
+/// Errors: an lr, eps or decay that is negative or not finite; a beta outside [0, 1).
 /// Source: Kingma and Ba (2015), algorithm 1.
 class Adam : public Optimizer {
  public:
@@ -29,8 +31,22 @@ class Adam : public Optimizer {
 
  protected:
   Adam(const char* name, Parameters parameters, AdamOptions options, bool decoupled);
+  /// The options that a variant has in common with Adam.
+  template <typename Options>
+  static AdamOptions as_adam(const Options& o) {
+    AdamOptions a{.lr = o.lr,
+                  .beta1 = o.beta1,
+                  .beta2 = o.beta2,
+                  .eps = o.eps,
+                  .weight_decay = o.weight_decay,
+                  .schedule = o.schedule,
+                  .groups = o.groups,
+                  .allow_unused = o.allow_unused};
+    if constexpr (requires { o.amsgrad; }) a.amsgrad = o.amsgrad;
+    return a;
+  }
   Update update(size_t parameter, double t) override;
-  AdamConstants constants(size_t parameter, double lr) const;
+  AdamConstants constants(size_t parameter, double step_lr) const;
   /// 1 - beta^t: m and v start at 0, and are too small by this factor.
   double bias1(double t) const { return 1 - std::pow(options_.beta1, t); }
   double bias2(double t) const { return 1 - std::pow(options_.beta2, t); }
@@ -45,7 +61,9 @@ struct AdamWOptions {
   double eps = 1e-8;
   double weight_decay = 1e-2;  // decoupled
   bool amsgrad = false;
+  Schedule schedule = {};
   std::vector<ParameterGroup> groups = {};
+  bool allow_unused = false;
 };
 
 /// Adam with w = (1 - lr decay) w - .. instead of g + decay w. Errors: those of Adam.
@@ -53,8 +71,7 @@ struct AdamWOptions {
 class AdamW final : public Adam {
  public:
   explicit AdamW(Parameters parameters, AdamWOptions o = {})
-      : Adam("AdamW", std::move(parameters),
-             {o.lr, o.beta1, o.beta2, o.eps, o.weight_decay, o.amsgrad, o.groups}, true) {}
+      : Adam("AdamW", std::move(parameters), as_adam(o), true) {}
 };
 
 struct AdamaxOptions {
@@ -62,7 +79,9 @@ struct AdamaxOptions {
   double beta1 = 0.9, beta2 = 0.999;
   double eps = 1e-8;
   double weight_decay = 0;  // L2
+  Schedule schedule = {};
   std::vector<ParameterGroup> groups = {};
+  bool allow_unused = false;
 };
 
 /// m as Adam's,  u = max(b2 u, |g| + eps),  w -= lr / (1 - b1^t) m / u. Errors: those of Adam.
@@ -70,8 +89,7 @@ struct AdamaxOptions {
 class Adamax final : public Adam {
  public:
   explicit Adamax(Parameters parameters, AdamaxOptions o = {})
-      : Adam("Adamax", std::move(parameters),
-             {o.lr, o.beta1, o.beta2, o.eps, o.weight_decay, false, o.groups}, false) {}
+      : Adam("Adamax", std::move(parameters), as_adam(o), false) {}
 
  protected:
   Update update(size_t parameter, double t) override;
@@ -84,7 +102,9 @@ struct NAdamOptions {
   double weight_decay = 0;
   double momentum_decay = 4e-3;
   bool decoupled = false;  // as AdamW's decay
+  Schedule schedule = {};
   std::vector<ParameterGroup> groups = {};
+  bool allow_unused = false;
 };
 
 /// Adam that looks ahead: with mu_t = b1 (1 - 0.96^(t momentum_decay) / 2) and P_t = mu_1 .. mu_t
@@ -108,7 +128,9 @@ struct RAdamOptions {
   double eps = 1e-8;
   double weight_decay = 0;
   bool decoupled = false;  // as AdamW's decay
+  Schedule schedule = {};
   std::vector<ParameterGroup> groups = {};
+  bool allow_unused = false;
 };
 
 /// Adam that trusts v only where enough steps stand behind it: with r = 2 / (1 - b2) - 1 and
@@ -119,8 +141,7 @@ struct RAdamOptions {
 class RAdam final : public Adam {
  public:
   explicit RAdam(Parameters parameters, RAdamOptions o = {})
-      : Adam("RAdam", std::move(parameters),
-             {o.lr, o.beta1, o.beta2, o.eps, o.weight_decay, false, o.groups}, o.decoupled) {}
+      : Adam("RAdam", std::move(parameters), as_adam(o), o.decoupled) {}
 
  protected:
   Update update(size_t parameter, double t) override;

@@ -14,6 +14,7 @@ WeightAverage::WeightAverage(ModuleBase& module) : own_(module.named_parameters(
 }
 
 void WeightAverage::update() {
+  own_.check_current("WeightAverage");
   const NoGrad no_grad;
   const int64_t n = updates_.mutable_data<int64_t>()[0]++;
   for (size_t i = 0; i < own_.size(); ++i) {
@@ -27,6 +28,7 @@ void WeightAverage::update() {
 }
 
 void WeightAverage::swap() {
+  own_.check_current("WeightAverage");
   const NoGrad no_grad;
   for (size_t i = 0; i < own_.size(); ++i) {
     const Tensor w = own_[i].tensor.detach().clone();
@@ -42,6 +44,11 @@ std::vector<NamedTensor> WeightAverage::state() {
 }
 
 void WeightAverage::load_state(const std::vector<NamedTensor>& state) {
+  for (const NamedTensor& t : state) {
+    if (t.name == "updates" && t.tensor.values() < std::vector<double>{0}) {
+      fail("WeightAverage: saved updates must be at least 0; got {}.", t.tensor.values()[0]);
+    }
+  }
   load_tensors("average", this->state(), state);
 }
 

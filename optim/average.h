@@ -1,12 +1,13 @@
 // Averages of a model's weights along its training: often better than the last weights.
 #pragma once
 
-#include "ramp/layers/module.h"
+#include "ramp/optim/parameters.h"
 
 namespace ramp {
 
 /// Keeps a second set of weights, a <- a + f (w - a) at each update(), the first of which copies.
-/// Buffers (running statistics) are copied each time. swap() puts it in the model's place.
+/// Buffers (running statistics) are copied each time. swap() puts it in the model's place. Frozen
+/// weights are averaged too; they only do not change. Errors: Parameters::check_current().
 class WeightAverage {
  public:
   virtual ~WeightAverage() = default;
@@ -24,8 +25,9 @@ class WeightAverage {
   virtual double weight(double n) const = 0;
 
  private:
-  std::vector<NamedTensor> own_, average_;  // parameters, then buffers
+  Parameters own_;  // and after them the buffers
   size_t parameters_;
+  std::vector<NamedTensor> average_;
   Tensor updates_ = Tensor::zeros({1}, i64);
 };
 

@@ -1,7 +1,6 @@
 #include "ramp/optim/clip.h"
 
 #include <cmath>
-#include <unordered_set>
 
 #include "ramp/autograd/node.h"
 #include "ramp/core/kernels/kernels.h"
@@ -14,13 +13,13 @@ void check_limit(const char* op, const char* what, double value) {
   if (!(value >= 0)) fail("{}: {} must be a number of at least 0; got {}.", op, what, value);
 }
 
-// f(parameter, its gradient), for each that has one, once; the gradient is its own to write to.
+// f(parameter, its gradient), for each that has one; the gradient is its own to write to.
 template <typename F>
-void each_gradient(const Parameters& parameters, F f) {
-  std::unordered_set<const void*> seen;
+void each_gradient(const char* op, const Parameters& parameters, F f) {
+  parameters.check_current(op);
   for (const NamedTensor& p : parameters) {
     const Tensor& shared = p.tensor.grad();
-    if (!shared.defined() || !seen.insert(p.tensor.meta().get()).second) continue;
+    if (!shared.defined()) continue;
     if (!shared.unique()) Tensor(p.tensor).set_grad(shared.clone());  // of a + b: both have dy
     Tensor g = p.tensor.grad();
     f(p, g);
@@ -72,7 +71,7 @@ void scale_units(Tensor& x, const std::vector<double>& factors) {
 
 void clip_grad_value(const Parameters& parameters, double limit) {
   check_limit("clip_grad_value", "the limit", limit);
-  each_gradient(parameters, [&](const NamedTensor&, Tensor& g) {
+  each_gradient("clip_grad_value", parameters, [&](const NamedTensor&, Tensor& g) {
     visit_float("clip_grad_value", g.dtype(), [&]<typename T>(T) {
       T* all = g.mutable_data<T>();
       kernels<T>().clamp(g.numel(), static_cast<T>(-limit), static_cast<T>(limit), all, all);
@@ -83,7 +82,7 @@ void clip_grad_value(const Parameters& parameters, double limit) {
 double clip_grad_norm(const Parameters& parameters, double limit, bool allow_non_finite) {
   check_limit("clip_grad_norm", "the limit", limit);
   double sum = 0;
-  each_gradient(parameters, [&](const NamedTensor& p, Tensor& g) {
+  each_gradient("clip_grad_norm", parameters, [&](const NamedTensor& p, Tensor& g) {
     const double part = sum_squares(g);
     if (!std::isfinite(part) && !allow_non_finite) {
       fail(
@@ -96,7 +95,8 @@ double clip_grad_norm(const Parameters& parameters, double limit, bool allow_non
   const double norm = std::sqrt(sum), factor = limit / (norm + 1e-6);
   if (std::isfinite(norm) && factor < 1) {
     const NoGrad no_grad;
-    each_gradient(parameters, [&](const NamedTensor&, Tensor& g) { g.mul_(factor); });
+    each_gradient("clip_grad_norm", parameters,
+                  [&](const NamedTensor&, Tensor& g) { g.mul_(factor); });
   }
   return norm;
 }
@@ -104,7 +104,7 @@ double clip_grad_norm(const Parameters& parameters, double limit, bool allow_non
 void adaptive_clip_grad(const Parameters& parameters, double factor, double eps) {
   check_limit("adaptive_clip_grad", "the factor", factor);
   check_limit("adaptive_clip_grad", "eps", eps);
-  each_gradient(parameters, [&](const NamedTensor& p, Tensor& g) {
+  each_gradient("adaptive_clip_grad", parameters, [&](const NamedTensor& p, Tensor& g) {
     const std::vector<double> w = unit_norms(p.tensor);
     std::vector<double> f = unit_norms(g);
     for (size_t j = 0; j < f.size(); ++j) {
@@ -117,11 +117,13 @@ void adaptive_clip_grad(const Parameters& parameters, double factor, double eps)
 
 void max_norm(const Parameters& parameters, double limit) {
   check_limit("max_norm", "the limit", limit);
+  parameters.check_current("max_norm");
   for (const NamedTensor& p : parameters) {
-    if (p.tensor.rank() < 2) continue;
+    if (p.tensor.rank() < 2 || !p.tensor.requires_grad()) continue;
     std::vector<double> f = unit_norms(p.tensor);
     for (double& norm : f) norm = norm > limit ? limit / norm : 1;
     Tensor w = p.tensor;
+    w.bump_version();
     scale_units(w, f);
   }
 }

@@ -1,7 +1,8 @@
-// Limits on gradients, between backward() and step(), and on weights, after it.
+// Limits on gradients, between backward() and step(), and on weights, after it. Frozen parameters
+// stay as they are.
 #pragma once
 
-#include "ramp/layers/module.h"
+#include "ramp/optim/parameters.h"
 
 namespace ramp {
 

@@ -37,7 +37,8 @@ double cubic_minimum(double t1, double f1, double g1, double t2, double f2, doub
 
 }  // namespace
 
-LBFGS::LBFGS(Parameters parameters, LbfgsOptions o) : options_(o) {
+LBFGS::LBFGS(Parameters parameters, LbfgsOptions o)
+    : options_(o), parameters_(std::move(parameters)) {
   if (!(o.lr > 0 && std::isfinite(o.lr)) || o.max_iterations < 1 || o.max_evaluations < 1 ||
       !(o.gradient_tolerance >= 0) || !(o.change_tolerance >= 0) || o.history < 1) {
     fail(
@@ -46,14 +47,9 @@ LBFGS::LBFGS(Parameters parameters, LbfgsOptions o) : options_(o) {
         o.lr, o.max_iterations, o.max_evaluations, o.history, o.gradient_tolerance,
         o.change_tolerance);
   }
+  parameters_.check_leaves("LBFGS");
   int64_t n = 0;
-  for (NamedTensor& p : parameters) {
-    check_defined("LBFGS", p.name, p.tensor);
-    if (!p.tensor.requires_grad()) continue;
-    n += p.tensor.numel();
-    parameters_.push_back(std::move(p));
-  }
-  if (parameters_.empty()) fail("LBFGS: expected parameters that require a gradient; got none.");
+  for (const NamedTensor& p : parameters_) n += p.tensor.numel();
   y_ = Tensor::zeros({o.history, n}, f64);
   s_ = Tensor::zeros({o.history, n}, f64);
   gradient_ = Tensor::zeros({n}, f64);
@@ -67,6 +63,10 @@ void LBFGS::put(const Vector& w, double t) {
   const double* d = direction_.data<double>();
   size_t at = 0;
   for (NamedTensor& p : parameters_) {
+    if (!p.tensor.requires_grad()) {
+      at += static_cast<size_t>(p.tensor.numel());
+      continue;
+    }
     p.tensor.bump_version();
     visit_float("LBFGS", p.tensor.dtype(), [&]<typename T>(T) {
       T* x = p.tensor.mutable_data<T>();
@@ -77,10 +77,14 @@ void LBFGS::put(const Vector& w, double t) {
   }
 }
 
+void LBFGS::zero_grad() {
+  for (NamedTensor& p : parameters_) p.tensor.zero_grad();
+}
+
 LBFGS::Place LBFGS::evaluate(const std::function<Tensor()>& loss, const Vector& w, double t) {
   ++counts_.mutable_data<int64_t>()[3];
   put(w, t);
-  for (NamedTensor& p : parameters_) p.tensor.zero_grad();
+  zero_grad();
   const Tensor l = loss();
   backward(l);
   Place place{t, l.item(), 0, {}};
@@ -215,17 +219,28 @@ double LBFGS::step(const std::function<Tensor()>& loss) {
   double* scales = scales_.mutable_data<double>();
   counts[3] = 0;
   Vector w;
+  std::vector<bool> frozen;
   for (const NamedTensor& p : parameters_) {
     const Vector v = p.tensor.values();
     w.insert(w.end(), v.begin(), v.end());
+    frozen.push_back(!p.tensor.requires_grad());
   }
+  if (!frozen_.empty() && frozen != frozen_) {
+    counts[0] = counts[2] = 0;
+    scales[1] = 1;
+  }
+  frozen_ = std::move(frozen);
   // Also after an exception out of loss() the weights are the best ones so far.
   struct Put {
     LBFGS& lbfgs;
     const Vector& w;
-    ~Put() { lbfgs.put(w, 0); }
+    ~Put() {
+      lbfgs.put(w, 0);
+      lbfgs.zero_grad();
+    }
   } const put_back{*this, w};
   Place place = evaluate(loss, w, 0);
+  parameters_.check_gradients("LBFGS", options_.allow_unused);
   const double before = place.loss;
   if (before == kTooFar) {
     fail("LBFGS: the loss and its gradient must be finite where step() starts; got NaN or inf.");
@@ -266,7 +281,22 @@ std::vector<NamedTensor> LBFGS::state() {
 }
 
 void LBFGS::load_state(const std::vector<NamedTensor>& state) {
+  const auto h = static_cast<double>(options_.history);
+  for (const NamedTensor& t : state) {
+    const std::vector<double> v = t.tensor.values();
+    const bool counts = t.name == "counts" && v.size() == 4;
+    if (counts && (v[0] < 0 || v[0] > h || v[1] < 0 || v[1] >= h || v[2] < 0)) {
+      fail(
+          "LBFGS: the saved counts must be in [0, {0}], [0, {0}) and at least 0; got {1}, {2} and "
+          "{3}.",
+          h, v[0], v[1], v[2]);
+    }
+    if (!std::all_of(v.begin(), v.end(), [](double x) { return std::isfinite(x); })) {
+      fail("LBFGS: the saved \"{}\" must be finite.", t.name);
+    }
+  }
   load_tensors("LBFGS", this->state(), state);
+  frozen_.clear();
 }
 
 }  // namespace ramp

@@ -3,7 +3,7 @@
 
 #include <functional>
 
-#include "ramp/layers/module.h"
+#include "ramp/optim/parameters.h"
 
 namespace ramp {
 
@@ -14,21 +14,23 @@ struct LbfgsOptions {
   double gradient_tolerance = 1e-7;  // stops at max |g| <= this
   double change_tolerance = 1e-9;    // stops where the loss or all weights change by less
   int history = 100;                 // pairs of differences that stand for the second derivative
+  bool allow_unused = false;         // parameters without a gradient stay; else they are an error
 };
 
 /// w += t d, d = -H g, where H, made of the last differences of weights and gradients, stands for
 /// the inverse of the second derivative, and t satisfies the strong Wolfe conditions (c1 = 1e-4,
-/// c2 = 0.9), by cubic interpolation. Its numbers are f64, the parameters f32 or f64; those without
-/// a gradient stay where they are. Where the loss or its gradient is NaN or inf, t is too large.
-/// Errors: such a loss where step() starts; options that are negative, NaN or 0; no parameters that
-/// require a gradient. Source: Nocedal and Wright, Numerical Optimization (2006),
-/// algorithms 7.4, 3.5 and 3.6; the limits of the interpolation are those of PyTorch.
+/// c2 = 0.9), by cubic interpolation; where the loss or its gradient is NaN or inf, t is too large.
+/// Its numbers are f64, the parameters f32 or f64. H begins anew where others are frozen than
+/// before. Errors: options that are negative, NaN or 0; Parameters::check_leaves(); at a step
+/// Parameters::check_gradients(); a loss or gradient that is NaN or inf where it starts.
+/// Source: Nocedal and Wright, Numerical Optimization (2006), algorithms 7.4, 3.5 and 3.6; the
+/// limits of the interpolation are those of PyTorch.
 class LBFGS {
  public:
   explicit LBFGS(Parameters parameters, LbfgsOptions options = {});
 
-  /// Iterates; the loss is computed as often as needed, and step() runs backward. Returns the loss
-  /// before. `lbfgs.step([&] { return mse_loss(net(x), y); })`
+  /// Iterates; the loss is computed as often as needed, and step() runs backward and clears the
+  /// gradients. Returns the loss before. `lbfgs.step([&] { return mse_loss(net(x), y); })`
   double step(const std::function<Tensor()>& loss);
 
   /// As Optimizer::state() and load_state(): all that the next steps depend on.
@@ -45,13 +47,15 @@ class LBFGS {
 
   // The parameters become w + t d.
   void put(const Vector& w, double t);
+  void zero_grad();
   Place evaluate(const std::function<Tensor()>& loss, const Vector& w, double t);
   Place search(const std::function<Tensor()>& loss, const Vector& w, const Place& start, double t);
   void remember(const Vector& gradient);
   void choose_direction(const Vector& gradient);
 
   LbfgsOptions options_;
-  std::vector<NamedTensor> parameters_;
+  Parameters parameters_;
+  std::vector<bool> frozen_;  // at the last step
   // The pairs y = difference of gradients, s = of weights, as a ring; the last gradient; d.
   Tensor y_, s_, gradient_, direction_;
   // {pairs held, place of the next, iterations done, evaluations in this call}; {t, y s / y y}.

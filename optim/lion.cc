@@ -5,17 +5,15 @@
 namespace ramp {
 
 Lion::Lion(Parameters parameters, LionOptions o)
-    : Optimizer("Lion", std::move(parameters), o.lr, o.weight_decay, o.groups), options_(o) {
+    : Optimizer("Lion", std::move(parameters), o), options_(o) {
   check_below("beta1", o.beta1, 0, 1);
   check_below("beta2", o.beta2, 0, 1);
   add_state("m");
 }
 
 Update Lion::update(size_t i, double) {
-  return LionUpdate{.lr = rate(i),
-                    .keep = 1 - rate(i) * decay(i),
-                    .beta1 = options_.beta1,
-                    .beta2 = options_.beta2};
+  return LionUpdate{
+      .lr = lr(i), .keep = 1 - lr(i) * decay(i), .beta1 = options_.beta1, .beta2 = options_.beta2};
 }
 
 }  // namespace ramp

@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
-#include <unordered_set>
 
 #include "ramp/autograd/node.h"
 #include "ramp/core/kernels/kernels.h"
+#include "ramp/core/rules_update.h"
 
 namespace ramp {
 namespace {
@@ -23,40 +23,30 @@ bool matches(const char* pattern, const char* text) {
 
 }  // namespace
 
-Optimizer::Optimizer(const char* name, Parameters parameters, double rate, double weight_decay,
-                     const std::vector<ParameterGroup>& groups)
-    : name_(name) {
-  std::unordered_set<const GradMeta*> seen;
-  for (NamedTensor& p : parameters) {
-    check_defined(name, p.name, p.tensor);
-    if (!p.tensor.requires_grad()) continue;
-    if (!seen.insert(p.tensor.meta().get()).second) continue;  // tied weights: updated once
-    parameters_.push_back(std::move(p));
-  }
-  if (parameters_.empty()) {
-    fail(
-        "{}: expected parameters that require a gradient; got none of {}. Hint: does fields() name "
-        "them, and are they frozen?",
-        name, parameters.size());
-  }
-  updates_.assign(parameters_.size(), 0);
-  set_rate(rate);
-  check_at_least("weight_decay", weight_decay, 0);
-  for (const NamedTensor& p : parameters_) settings_.push_back({1, p.decays ? weight_decay : 0});
-  for (const ParameterGroup& group : groups) apply(group);
+Optimizer::Optimizer(const char* name, Parameters parameters, const Common& o)
+    : name_(name),
+      parameters_(std::move(parameters)),
+      schedule_(o.schedule),
+      allow_unused_(o.allow_unused),
+      updates_(parameters_.size()) {
+  parameters_.check_leaves(name);
+  set_lr(o.lr);
+  check_at_least("weight_decay", o.weight_decay, 0);
+  for (const NamedTensor& p : parameters_) settings_.push_back({1, p.decays ? o.weight_decay : 0});
+  for (const ParameterGroup& group : o.groups) apply(group);
 }
 
 void Optimizer::apply(const ParameterGroup& group) {
   if (group.lr) {
     check_at_least("a group's lr", *group.lr, 0);
-    if (rate_ == 0) fail("{}: with a group's lr the other rate must be above 0; got 0.", name_);
+    if (lr_ == 0) fail("{}: with a group's lr the other lr must be above 0; got 0.", name_);
   }
   if (group.weight_decay) check_at_least("a group's weight_decay", *group.weight_decay, 0);
   bool any = false;
   for (size_t i = 0; i < parameters_.size(); ++i) {
     if (!matches(group.pattern.c_str(), parameters_[i].name.c_str())) continue;
     any = true;
-    if (group.lr) settings_[i].rate_factor = *group.lr / rate_;
+    if (group.lr) settings_[i].lr_factor = *group.lr / lr_;
     if (group.weight_decay) settings_[i].decay = *group.weight_decay;
   }
   if (any) return;
@@ -68,9 +58,9 @@ void Optimizer::apply(const ParameterGroup& group) {
        group.pattern, names, parameters_.size() > 6 ? ", .." : "");
 }
 
-void Optimizer::set_rate(double rate) {
-  check_at_least("the rate", rate, 0);
-  rate_ = rate;
+void Optimizer::set_lr(double lr) {
+  check_at_least("lr", lr, 0);
+  lr_ = lr;
 }
 
 void Optimizer::check_at_least(const char* what, double value, double least) const {
@@ -105,47 +95,47 @@ std::vector<NamedTensor> Optimizer::state() {
   std::vector<int64_t> steps{steps_};
   steps.insert(steps.end(), updates_.begin(), updates_.end());
   list.push_back({"steps", Tensor::of(steps)});
-  list.push_back({"rate", Tensor::scalar(rate_, f64)});
+  list.push_back({"lr", Tensor::scalar(lr_, f64)});
   return list;
 }
 
 void Optimizer::load_state(const std::vector<NamedTensor>& state) {
+  for (const NamedTensor& t : state) {
+    if (t.name != "lr" && t.name != "steps") continue;
+    for (const double v : t.tensor.values()) check_at_least(("a saved " + t.name).c_str(), v, 0);
+  }
   const std::vector<NamedTensor> own = this->state();
   load_tensors("optimizer", own, state);
   const int64_t* steps = own[own.size() - 2].tensor.data<int64_t>();
   steps_ = steps[0];
   std::copy_n(steps + 1, updates_.size(), updates_.begin());
-  rate_ = own.back().tensor.item();
+  lr_ = own.back().tensor.item();
 }
 
 void Optimizer::step() {
   const NoGrad no_grad;
-  // All parameters are one row of pieces, so that threads share small ones too.
+  parameters_.check_gradients(name_, allow_unused_);
+  factor_ = schedule_ ? schedule_(static_cast<double>(steps_)) : 1;
+  check_at_least("the schedule", factor_, 0);
+  // All parameters are one row of chunks, so that threads share small ones too.
   std::vector<int64_t> ends;
-  std::vector<Update> steps(parameters_.size());
-  int64_t pieces = 0;
-  bool any = false;
+  std::vector<Update> updates(parameters_.size());
+  int64_t chunks = 0;
   for (size_t i = 0; i < parameters_.size(); ++i) {
     Tensor& w = parameters_[i].tensor;
-    if (w.grad().defined()) {
-      any = true;
+    if (w.grad().defined()) {  // else it is frozen, or unused
+      mark_grad_used(w);
       w.bump_version();
-      steps[i] = update(i, static_cast<double>(++updates_[i]));
-      pieces += ceil_div(w.numel(), kStreamGrain);
+      updates[i] = update(i, static_cast<double>(++updates_[i]));
+      chunks += ceil_div(w.numel(), kStreamGrain);
     }
-    ends.push_back(pieces);
-  }
-  if (!any) {
-    fail(
-        "{}: step() found no gradient in any of {} parameters. Hint: backward() comes before it, "
-        "and an optimizer is made after to() and freeze().",
-        name_, parameters_.size());
+    ends.push_back(chunks);
   }
   ++steps_;
-  parallel_for(pieces, 1, [&](int64_t piece, int64_t) {
+  parallel_for(chunks, 1, [&](int64_t chunk, int64_t) {
     const FlushDenormals flush;
-    const size_t i = std::upper_bound(ends.begin(), ends.end(), piece) - ends.begin();
-    const int64_t begin = (piece - (i == 0 ? 0 : ends[i - 1])) * kStreamGrain;
+    const size_t i = std::upper_bound(ends.begin(), ends.end(), chunk) - ends.begin();
+    const int64_t begin = (chunk - (i == 0 ? 0 : ends[i - 1])) * kStreamGrain;
     Tensor& w = parameters_[i].tensor;
     visit_float(name_, w.dtype(), [&]<typename T>(T) {
       T* s[3] = {};
@@ -153,8 +143,8 @@ void Optimizer::step() {
         s[j] = states_[j].tensors[i].mutable_data<T>() + begin;
       }
       const auto address = [](const auto& rule) -> const void* { return &rule; };
-      kernels<T>().update[steps[i].index()](
-          std::visit(address, steps[i]), std::min(kStreamGrain, w.numel() - begin),
+      kernels<T>().update[updates[i].index()](
+          std::visit(address, updates[i]), std::min(kStreamGrain, w.numel() - begin),
           w.grad().data<T>() + begin, w.mutable_data<T>() + begin, s);
     });
   });

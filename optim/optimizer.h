@@ -1,4 +1,5 @@
-// What all optimizers share: the parameters and their groups, the state, and one pass over all.
+// What all optimizers share: the parameters and their groups, the schedule, the state, and one pass
+// over all.
 #pragma once
 
 #include <cstdint>
@@ -7,7 +8,8 @@
 #include <vector>
 
 #include "ramp/core/parallel.h"
-#include "ramp/layers/module.h"
+#include "ramp/optim/parameters.h"
+#include "ramp/optim/schedule.h"
 
 namespace ramp {
 
@@ -17,51 +19,68 @@ struct Update;
 /// character. Where groups overlap, the last one wins.
 struct ParameterGroup {
   std::string pattern;
-  std::optional<double> lr = {};            // set_rate() scales it as the others
+  std::optional<double> lr = {};            // set_lr() and the schedule scale it as the others
   std::optional<double> weight_decay = {};  // also of parameters that do not decay by themselves
 };
 
-/// Updates parameters in place from their gradients. Those without a gradient are left alone.
+/// Updates parameters in place from their gradients; those that are frozen stay.
+///
+/// The options of all optimizers end with
+///     schedule      a factor on lr, a function of steps(): 0 at the first step
+///     groups        other options for some parameters
+///     allow_unused  parameters without a gradient stay; else they are an error
 class Optimizer {
  public:
   virtual ~Optimizer() = default;
   Optimizer(const Optimizer&) = delete;
   Optimizer& operator=(const Optimizer&) = delete;
 
-  /// One update. Errors: no parameter has a gradient.
+  /// One update. Errors: Parameters::check_gradients(); a schedule that gives no finite number of
+  /// at least 0.
   void step();
   void zero_grad();
 
-  double rate() const { return rate_; }
+  /// The learning rate before the schedule: step() goes by lr() schedule(steps()).
+  double lr() const { return lr_; }
   /// Errors: negative or not finite.
-  void set_rate(double rate);
+  void set_lr(double lr);
   int64_t steps() const { return steps_; }
 
   /// All that the next steps depend on besides parameters and options: "0.weight.m" and so on,
-  /// "steps" (all steps, then those of each parameter) and "rate". The tensors share memory.
+  /// "steps" (all steps, then those of each parameter) and "lr". The tensors share memory.
   std::vector<NamedTensor> state();
-  /// load_tensors() into those of state(): training goes on with the same bits.
+  /// load_tensors() into those of state(): training goes on with the same bits. Errors: steps or an
+  /// lr that are negative or not finite.
   void load_state(const std::vector<NamedTensor>& state);
 
  protected:
-  /// One that requires no gradient is left out, and one with two names is updated once.
-  /// Errors: none is left; a rate or decay that is negative or not finite; a group that matches no
-  /// parameter.
-  Optimizer(const char* name, Parameters parameters, double rate, double weight_decay,
-            const std::vector<ParameterGroup>& groups);
+  struct Common {
+    double lr, weight_decay;
+    const std::vector<ParameterGroup>& groups;
+    Schedule schedule;
+    bool allow_unused;
+  };
+  /// Errors: Parameters::check_leaves(); an lr or decay that is negative or not finite; a group
+  /// that matches no parameter.
+  Optimizer(const char* name, Parameters parameters, const Common& options);
+  template <typename Options>
+  Optimizer(const char* name, Parameters parameters, const Options& o)
+      : Optimizer(name, std::move(parameters),
+                  Common{o.lr, o.weight_decay, o.groups, o.schedule, o.allow_unused}) {}
 
   /// The rule and its constants for a parameter's step t, from 1.
   virtual Update update(size_t parameter, double t) = 0;
   /// One more state tensor for each parameter, in the order of the kernel.
   void add_state(const char* name, double start = 0);
-  double rate(size_t parameter) const { return rate_ * settings_[parameter].rate_factor; }
+  /// Of this step: the schedule and the group are in it.
+  double lr(size_t parameter) const { return lr_ * factor_ * settings_[parameter].lr_factor; }
   double decay(size_t parameter) const { return settings_[parameter].decay; }
   void check_at_least(const char* what, double value, double least) const;
   void check_below(const char* what, double value, double least, double limit) const;
 
  private:
   struct Setting {
-    double rate_factor, decay;
+    double lr_factor, decay;
   };
   struct State {
     const char* name;
@@ -70,11 +89,13 @@ class Optimizer {
   void apply(const ParameterGroup& group);
 
   const char* name_;
-  std::vector<NamedTensor> parameters_;
+  Parameters parameters_;
+  Schedule schedule_;
+  bool allow_unused_;
   std::vector<Setting> settings_;
   std::vector<int64_t> updates_;  // how often each parameter was updated
   std::vector<State> states_;
-  double rate_;
+  double lr_, factor_ = 1;
   int64_t steps_ = 0;
 };
 

@@ -5,7 +5,7 @@
 namespace ramp {
 
 SGD::SGD(Parameters parameters, SgdOptions o)
-    : Optimizer("SGD", std::move(parameters), o.lr, o.weight_decay, o.groups), options_(o) {
+    : Optimizer("SGD", std::move(parameters), o), options_(o) {
   check_at_least("momentum", o.momentum, 0);
   check_at_least("dampening", o.dampening, 0);
   if (o.nesterov && (o.momentum == 0 || o.dampening != 0)) {
@@ -17,8 +17,8 @@ SGD::SGD(Parameters parameters, SgdOptions o)
 
 Update SGD::update(size_t i, double t) {
   const SgdOptions& o = options_;
-  if (o.momentum == 0) return SgdUpdate{rate(i), decay(i)};
-  return MomentumUpdate{.lr = rate(i),
+  if (o.momentum == 0) return SgdUpdate{lr(i), decay(i)};
+  return MomentumUpdate{.lr = lr(i),
                         .l2 = decay(i),
                         .momentum = o.momentum,
                         .dampening = o.dampening,

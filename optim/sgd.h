@@ -11,7 +11,9 @@ struct SgdOptions {
   double dampening = 0;
   double weight_decay = 0;  // L2: added to the gradient
   bool nesterov = false;
+  Schedule schedule = {};
   std::vector<ParameterGroup> groups = {};
+  bool allow_unused = false;
 };
 
 /// v = momentum v + (1 - dampening) g (the first time: g),  w -= lr v; with Nesterov

@@ -75,6 +75,26 @@ TEST_CASE("one tensor under two names is averaged and exchanged once") {
   CHECK(net.running.item() == 9);
 }
 
+TEST_CASE("a frozen weight is averaged too; a weight that was replaced is an error") {
+  Dense layer(1, 1, Identity{}, {.bias = false});
+  layer.weight.detach().fill_(1);
+  SWA swa(layer);
+  layer.freeze();
+  swa.update();
+  layer.freeze(false);
+  layer.weight.detach().fill_(4);
+  layer.freeze();
+  swa.update();
+  swa.update();
+  CHECK(swa.state()[0].tensor.item() == 3);
+  layer.to(f64);
+  CHECK_THROWS_WITH_AS(swa.update(),
+                       "WeightAverage: other tensors stand in the place of \"weight\" [1, 1] now. "
+                       "Hint: take the parameters after to().",
+                       Error);
+  CHECK_THROWS_AS(swa.swap(), Error);
+}
+
 TEST_CASE("EMA warms up: the first weights are soon forgotten") {
   Dense layer(1, 1, Identity{}, {.bias = false});
   EMA ema(layer, {.decay = 0.999, .warmup = true});
@@ -98,6 +118,10 @@ TEST_CASE("averages: the state is loaded, and a user's mistakes") {
   other.load_state(one.state());
   CHECK(other.state()[0].tensor.values() == one.state()[0].tensor.values());
   CHECK(other.state().back().tensor.item() == 2);
+  std::vector<NamedTensor> state = one.state();
+  state.back().tensor = Tensor::full({1}, -1, i64);
+  CHECK_THROWS_WITH_AS(other.load_state(state),
+                       "WeightAverage: saved updates must be at least 0; got -1.", Error);
   Dense larger(3, 2);
   SWA third(larger);
   CHECK_THROWS_AS(third.load_state(one.state()), Error);

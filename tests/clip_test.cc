@@ -5,6 +5,7 @@
 #include "fixture.h"
 #include "message.h"
 #include "ramp/autograd/backward.h"
+#include "ramp/autograd/node.h"
 #include "ramp/autograd/ops_elementwise.h"
 #include "ramp/autograd/ops_reduce.h"
 #include "ramp/core/random.h"
@@ -84,6 +85,24 @@ TEST_CASE("a module's gradients; those that share memory are clipped once") {
   CHECK(a.grad().values()[0] == doctest::Approx(2));
   CHECK(b.grad().values()[0] == doctest::Approx(2));
   CHECK(dy.values() == Values{4, 4});
+}
+
+TEST_CASE("frozen parameters stay, replaced ones are an error") {
+  const NamedTensor a = param("a", Tensor::ones({2, 1}), Tensor::full({2, 1}, 3)),
+                    b = param("b", Tensor::ones({2, 1}), Tensor::full({2, 1}, 4));
+  Tensor(b.tensor).requires_grad_(false);
+  const Parameters p{a, b};
+  CHECK(clip_grad_norm(p, 100) == doctest::Approx(std::sqrt(18)));
+  max_norm(p, 1);
+  CHECK(a.tensor.values()[0] == doctest::Approx(std::sqrt(0.5)));
+  CHECK(b.tensor.values() == Values{1, 1});
+  mark_replaced(a.tensor);
+  CHECK(message([&] { clip_grad_value(p, 1); }) ==
+        "clip_grad_value: other tensors stand in the place of \"a\" [2, 1] now. Hint: take the "
+        "parameters after to().");
+  CHECK_THROWS_AS(clip_grad_norm(p, 1), Error);
+  CHECK_THROWS_AS(adaptive_clip_grad(p, 1), Error);
+  CHECK_THROWS_AS(max_norm(p, 1), Error);
 }
 
 TEST_CASE("no gradients, empty and of size 1, NaN, inf, huge") {

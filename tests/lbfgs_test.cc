@@ -3,6 +3,8 @@
 #include <cmath>
 
 #include "fixture.h"
+#include "message.h"
+#include "ramp/autograd/node.h"
 #include "ramp/autograd/ops_elementwise.h"
 #include "ramp/autograd/ops_linear.h"
 #include "ramp/autograd/ops_loss.h"
@@ -43,7 +45,7 @@ TEST_CASE("L-BFGS goes PyTorch's way") {
     o.max_evaluations = o.max_iterations * 5 / 4;
     if (f.has("history_size")) o.history = static_cast<int>(f.number("history_size"));
     if (f.has("lr")) o.lr = f.number("lr");
-    LBFGS lbfgs({{{"w", w}}}, o);
+    LBFGS lbfgs({{"w", w}}, o);
     const bool is_quadratic = f.name == "lbfgs quadratic";
     for (int64_t t = 0; t < 10; ++t) {
       const double loss =
@@ -79,20 +81,20 @@ TEST_CASE("L-BFGS: the state, saved and loaded, goes on with the same bits") {
   const LbfgsOptions o{.max_iterations = 2, .history = 3};
   const auto start = [] { return Tensor::of<double>({-1.2, 1, 0.5}).requires_grad_(); };
   Tensor whole = start(), half = start();
-  LBFGS a({{{"w", whole}}}, o), b({{{"w", half}}}, o);
+  LBFGS a({{"w", whole}}, o), b({{"w", half}}, o);
   run(a, whole, 10);
   run(b, half, 5);
   save_safetensors(folder.path("s.safetensors"), b.state());
   Tensor rest = half.detach().clone().requires_grad_();
-  LBFGS c({{{"w", rest}}}, o);
+  LBFGS c({{"w", rest}}, o);
   c.load_state(load_safetensors(folder.path("s.safetensors")));
   run(c, rest, 5);
   CHECK(rest.values() == whole.values());
 }
 
 TEST_CASE("L-BFGS: at a minimum, at NaN, a parameter without a gradient") {
-  Tensor w = Tensor::of<double>({1, 1}).requires_grad_(), idle = w.clone().requires_grad_();
-  LBFGS lbfgs({{{"w", w}, {"idle", idle}}});
+  Tensor w = Tensor::of<double>({1, 1}).requires_grad_(), idle = w.detach().clone().requires_grad_();
+  LBFGS lbfgs({{"w", w}, {"idle", idle}}, {.allow_unused = true});
   CHECK(lbfgs.step([&] { return rosenbrock(w); }) == 0);
   CHECK(w.values() == std::vector<double>{1, 1});
   CHECK(idle.values() == std::vector<double>{1, 1});
@@ -123,7 +125,7 @@ TEST_CASE("L-BFGS: where the loss or its gradient is NaN or inf is too far") {
     for (const Case& c : cases) {
       INFO(c.start);
       Tensor x = Tensor::full({}, c.start, dtype).requires_grad_();
-      LBFGS lbfgs({{{"x", x}}});
+      LBFGS lbfgs({{"x", x}});
       for (int i = 0; i < 5; ++i) {
         lbfgs.step([&] { return c.loss(x); });
         REQUIRE(std::isfinite(x.item()));
@@ -135,7 +137,7 @@ TEST_CASE("L-BFGS: where the loss or its gradient is NaN or inf is too far") {
 
 TEST_CASE("L-BFGS: an error in the loss leaves the weights as they were") {
   Tensor w = Tensor::of<double>({3}).requires_grad_();
-  LBFGS lbfgs({{{"w", w}}});
+  LBFGS lbfgs({{"w", w}});
   int calls = 0;
   CHECK_THROWS_AS(lbfgs.step([&] {
     if (++calls == 2) fail("no more");
@@ -159,4 +161,47 @@ TEST_CASE("L-BFGS: a user's mistakes") {
   CHECK_THROWS_AS(LBFGS(std::vector<NamedTensor>{{"w", w.detach()}}), Error);
   LBFGS a(p, {.history = 3}), b(p, {.history = 4});
   CHECK_THROWS_AS(a.load_state(b.state()), Error);
+  const auto with = [&](size_t i, const Tensor& value) {
+    std::vector<NamedTensor> state = a.state();
+    state[i].tensor = value;
+    return message([&] { a.load_state(state); });
+  };
+  CHECK(with(4, Tensor::of<int64_t>({4, 0, 0, 0})) ==
+        "LBFGS: the saved counts must be in [0, 3], [0, 3) and at least 0; got 4, 0 and 0.");
+  CHECK(with(4, Tensor::of<int64_t>({3, 3, 0, 0})) != "");
+  CHECK(with(4, Tensor::of<int64_t>({3, 2, -1, 0})) != "");
+  CHECK(with(5, Tensor::of<double>({1, NAN})) == "LBFGS: the saved \"scales\" must be finite.");
+}
+
+TEST_CASE("L-BFGS skips what is frozen, and trains it when it thaws") {
+  Tensor a = Tensor::of<double>({3}).requires_grad_(), b = Tensor::of<double>({4}).requires_grad_();
+  LBFGS lbfgs({{"a", a}, {"b", b}});
+  const auto loss = [&] {
+    return sum((a - 1) * (a - 1) + (b - 2) * (b - 2) + a * a * b * b * 0.01);
+  };
+  lbfgs.step(loss);
+  const double a1 = a.item();
+  b.detach().fill_(7);
+  b.requires_grad_(false);
+  lbfgs.step(loss);
+  CHECK(b.item() == 7);
+  CHECK(a.item() == doctest::Approx(1 / 1.49).epsilon(1e-6));
+  CHECK(a.item() != a1);
+  b.requires_grad_();
+  for (int i = 0; i < 3; ++i) lbfgs.step(loss);
+  CHECK(a.item() == doctest::Approx(a1).epsilon(1e-5));
+  CHECK(b.item() == doctest::Approx(2).epsilon(0.05));
+}
+
+TEST_CASE("L-BFGS names parameters without a gradient, and clears the others") {
+  Tensor a = Tensor::of<double>({3}).requires_grad_(), b = Tensor::of<double>({4}).requires_grad_();
+  LBFGS lbfgs({{"a", a}, {"b", b}});
+  CHECK(
+      message([&] { lbfgs.step([&] { return sum(a * a); }); }) ==
+      "LBFGS: step() found no gradient for \"b\" [1]. Hint: freeze() what forward() does not use, "
+      "or .allow_unused = true.");
+  CHECK(a.item() == 3);
+  CHECK_FALSE(a.grad().defined());
+  mark_replaced(a);
+  CHECK_THROWS_AS(lbfgs.step([&] { return sum(a * b); }), Error);
 }

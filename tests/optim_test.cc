@@ -4,6 +4,7 @@
 #include "fixture.h"
 #include "message.h"
 #include "ramp/autograd/backward.h"
+#include "ramp/autograd/node.h"
 #include "ramp/autograd/ops_elementwise.h"
 #include "ramp/autograd/ops_reduce.h"
 #include "ramp/core/random.h"
@@ -105,25 +106,30 @@ std::unique_ptr<Optimizer> make(const Fixture& f, const Tensor& w) {
 }
 
 // One of each kind and each rule of the kernels.
-std::vector<std::unique_ptr<Optimizer>> each_kind(const std::vector<NamedTensor>& p) {
+std::vector<std::unique_ptr<Optimizer>> each_kind(const std::vector<NamedTensor>& p,
+                                                  const Schedule& schedule = {}) {
   std::vector<std::unique_ptr<Optimizer>> all;
-  const auto add = [&]<typename O>(std::unique_ptr<O> o) { all.push_back(std::move(o)); };
-  add(std::make_unique<SGD>(p, SgdOptions{.lr = 0.1}));
-  add(std::make_unique<SGD>(p, SgdOptions{.lr = 0.1, .momentum = 0.5, .nesterov = true}));
-  add(std::make_unique<Adam>(p, AdamOptions{.lr = 0.1}));
-  add(std::make_unique<AdamW>(p, AdamWOptions{.lr = 0.1, .weight_decay = 1e-4, .amsgrad = true}));
-  add(std::make_unique<NAdam>(p, NAdamOptions{.lr = 0.1}));
-  add(std::make_unique<RAdam>(p, RAdamOptions{.lr = 0.1}));
-  add(std::make_unique<Adamax>(p, AdamaxOptions{.lr = 0.1}));
-  add(std::make_unique<Adagrad>(p, AdagradOptions{.lr = 0.5}));
-  add(std::make_unique<Adadelta>(p, AdadeltaOptions{.lr = 3}));
+  const auto add = [&]<typename O, typename Options>(std::in_place_type_t<O>, Options o) {
+    o.schedule = schedule;
+    o.allow_unused = true;
+    all.push_back(std::make_unique<O>(p, o));
+  };
+  add(std::in_place_type<SGD>, SgdOptions{.lr = 0.1});
+  add(std::in_place_type<SGD>, SgdOptions{.lr = 0.1, .momentum = 0.5, .nesterov = true});
+  add(std::in_place_type<Adam>, AdamOptions{.lr = 0.1});
+  add(std::in_place_type<AdamW>, AdamWOptions{.lr = 0.1, .weight_decay = 1e-4, .amsgrad = true});
+  add(std::in_place_type<NAdam>, NAdamOptions{.lr = 0.1});
+  add(std::in_place_type<RAdam>, RAdamOptions{.lr = 0.1});
+  add(std::in_place_type<Adamax>, AdamaxOptions{.lr = 0.1});
+  add(std::in_place_type<Adagrad>, AdagradOptions{.lr = 0.5});
+  add(std::in_place_type<Adadelta>, AdadeltaOptions{.lr = 3});
   for (const bool centered : {false, true}) {
     for (const double momentum : {0., 0.5}) {
-      add(std::make_unique<RMSprop>(
-          p, RmspropOptions{.lr = 0.01, .momentum = momentum, .centered = centered}));
+      add(std::in_place_type<RMSprop>,
+          RmspropOptions{.lr = 0.01, .momentum = momentum, .centered = centered});
     }
   }
-  add(std::make_unique<Lion>(p, LionOptions{.lr = 0.02}));
+  add(std::in_place_type<Lion>, LionOptions{.lr = 0.02});
   return all;
 }
 constexpr size_t kKinds = 14;
@@ -157,7 +163,7 @@ TEST_CASE("ten steps are PyTorch's") {
 TEST_CASE("each parameter counts its own steps") {
   // A parameter that starts at step 4 goes the way of one that starts at once.
   const auto ways = [](auto make_optimizer) {
-    Tensor early = Tensor::ones({3}, f64).requires_grad_(), late = early.clone().requires_grad_();
+    Tensor early = Tensor::ones({3}, f64).requires_grad_(), late = early.detach().clone().requires_grad_();
     auto optimizer = make_optimizer(std::vector<NamedTensor>{{"early", early}, {"late", late}});
     const Tensor g = Tensor::of<double>({1, -2, 0.5});
     std::vector<Values> way;
@@ -174,26 +180,244 @@ TEST_CASE("each parameter counts its own steps") {
     }
     CHECK(optimizer.steps() == 8);
   };
-  ways([](auto p) { return Adam(p, {.lr = 0.1}); });
-  ways([](auto p) { return SGD(p, {.lr = 0.1, .momentum = 0.9, .dampening = 0.5}); });
+  ways([](auto p) { return Adam(p, {.lr = 0.1, .allow_unused = true}); });
+  ways([](auto p) {
+    return SGD(p, {.lr = 0.1, .momentum = 0.9, .dampening = 0.5, .allow_unused = true});
+  });
 }
 
-TEST_CASE("frozen parameters are left out; those without a gradient stay; tied ones move once") {
-  Sequential net{Dense(3, 4, ReLU{}), Dense(4, 2)};
-  net[0].freeze();
-  const Values frozen = net.get<Dense>(0).weight.values();
-  const Values before = net.get<Dense>(1).bias.values();
-  SGD sgd(net, {.lr = 1});
-  backward(sum(net(Tensor::ones({1, 3}))));
-  sgd.step();
-  CHECK(net.get<Dense>(0).weight.values() == frozen);
-  CHECK(net.get<Dense>(1).bias.values() == Values{before[0] - 1, before[1] - 1});
+TEST_CASE("the schedule is the optimizer's: step t goes by lr schedule(t), from t = 0") {
+  const std::vector<double> factors{1, 0.5, 0, 2};
+  const Schedule schedule = [&](double t) { return factors.at(static_cast<size_t>(t)); };
+  Tensor w = Tensor::of<double>({0}).requires_grad_();
+  SGD sgd(one(w), {.lr = 0.25, .schedule = schedule});
+  Values way;
+  for (int t = 0; t < 4; ++t) {
+    w.set_grad(Tensor::full({1}, -1, f64));
+    if (t == 3) sgd.set_lr(1);
+    sgd.step();
+    way.push_back(w.item());
+  }
+  CHECK(way == Values{0.25, 0.375, 0.375, 2.375});
+  CHECK(sgd.lr() == 1);
+
+  // Groups, and decay that is multiplied by lr, have the factor too.
+  Tensor a = Tensor::ones({1}, f64).requires_grad_(), b = Tensor::ones({1}, f64).requires_grad_();
+  AdamW adam({{"a", a}, {"b", b}}, {.lr = 0.5,
+                                    .weight_decay = 0.5,
+                                    .schedule = [](double) { return 0.5; },
+                                    .groups = {{.pattern = "b", .lr = 1}}});
+  a.set_grad(Tensor::zeros({1}, f64));
+  b.set_grad(Tensor::zeros({1}, f64));
+  adam.step();
+  CHECK(a.item() == 0.875);
+  CHECK(b.item() == 0.75);
+
+  for (const double wrong : {-0.5, static_cast<double>(NAN), HUGE_VAL}) {
+    SGD bad(one(w), {.schedule = [=](double) { return wrong; }});
+    const Values before = w.values();
+    CHECK(message([&] { bad.step(); }) ==
+          fmt::format("SGD: the schedule must be a finite number of at least 0; got {}.", wrong));
+    CHECK(w.values() == before);
+    CHECK(bad.steps() == 0);
+  }
+}
+
+TEST_CASE("with a schedule of one's own or by hand: the same bits") {
+  for (size_t kind = 0; kind < kKinds; ++kind) {
+    Tensor a = Tensor::ones({5}).requires_grad_(), b = Tensor::ones({5}).requires_grad_();
+    const auto by_hand = std::move(each_kind(one(a))[kind]);
+    const auto scheduled = std::move(each_kind(one(b), cosine_decay(6, 0.125))[kind]);
+    const double lr = by_hand->lr();
+    for (int t = 0; t < 8; ++t) {
+      Rng rng(static_cast<uint64_t>(t));
+      a.set_grad(rng.normal({5}));
+      b.set_grad(a.grad());
+      by_hand->set_lr(lr * cosine_decay(6, 0.125)(t));
+      by_hand->step();
+      scheduled->step();
+      CHECK(a.values() == b.values());
+    }
+  }
+}
+
+TEST_CASE("a module, a list of leaves, several modules: each leaf once") {
+  const auto names = [](Optimizer& o) {
+    std::string all;
+    for (const NamedTensor& t : o.state()) all += t.name + " ";
+    return all;
+  };
+  const SgdOptions momentum{.momentum = 0.5};
+  Sequential g{Dense(2, 2), ReLU{}}, d{Dense(2, 1)};
+  SGD of_module(g, momentum), of_leaves(g.parameters(), momentum),
+      of_named(g.named_parameters(), momentum), of_two({{"g", g}, {"d", d}}, momentum);
+  CHECK(names(of_module) == "0.weight.velocity 0.bias.velocity steps lr ");
+  CHECK(names(of_named) == names(of_module));
+  CHECK(names(of_leaves) == "0.velocity 1.velocity steps lr ");
+  CHECK(names(of_two) ==
+        "g.0.weight.velocity g.0.bias.velocity d.0.weight.velocity d.0.bias.velocity steps lr ");
+  backward(sum(d(g(Tensor::ones({1, 2})))));
+  of_two.step();
+  SGD rest({{"g", g}, {"d", d}}, momentum);
+  rest.load_state(of_two.state());
+  CHECK(rest.steps() == 1);
+  CHECK(rest.state()[2].tensor.values() == of_two.state()[2].tensor.values());
+
+  // The same one twice, and two of one name.
+  SGD same({{"g", g}, {"again", g}}, momentum);
+  CHECK(names(same) == "g.0.weight.velocity g.0.bias.velocity steps lr ");
+  CHECK(message([&] {
+          SGD({{"g", g}, {"g", d}});
+        }) == "SGD: two parameters are named \"g.0.weight\", [2, 2] and [2, 1].");
 
   Tensor w = Tensor::of<float>({1}).requires_grad_();
-  SGD tied(std::vector<NamedTensor>{{"a", w}, {"b", w}}, {.lr = 1});
+  SGD tied({{"a", w}, {"b", w}}, {.lr = 1});
   w.set_grad(Tensor::of<float>({0.25}));
   tied.step();
   CHECK(w.item() == 0.75);
+}
+
+TEST_CASE("frozen under an optimizer: skipped, and trained again when it thaws") {
+  for (size_t kind = 0; kind < kKinds; ++kind) {
+    INFO(kind);
+    Sequential net{Dense(3, 4, ReLU{}), Dense(4, 2)};
+    net[0].freeze();  // before the optimizer is made
+    const auto optimizer = std::move(each_kind(net.named_parameters())[kind]);
+    const auto train = [&] {
+      backward(sum(net(Tensor::ones({1, 3}))));
+      optimizer->step();
+      optimizer->zero_grad();
+    };
+    const auto values = [&](int i) { return net.get<Dense>(i).bias.values(); };
+    const Values first = values(0), second = values(1);
+    train();
+    CHECK(values(0) == first);
+    CHECK(values(1) != second);
+    net.freeze(false);
+    net.get<Dense>(0).bias.detach().fill_(1);  // no unit is dead
+    train();
+    CHECK(values(0) != Values(4, 1));
+    // With a gradient that waits: it does not move by it.
+    backward(sum(net(Tensor::ones({1, 3}))));
+    net[0].freeze();
+    const Values frozen = values(0);
+    optimizer->step();
+    optimizer->zero_grad();
+    train();
+    CHECK(values(0) == frozen);
+    net[0].freeze(false);
+    train();
+    CHECK(values(0) != frozen);
+  }
+}
+
+TEST_CASE("tied weights stay tied through freezing") {
+  // w moves by 0.1 (1 + 1) a step; two of three steps are taken.
+  Tensor w = Tensor::of<double>({1}).requires_grad_();
+  SGD sgd({{"a", w}, {"b", w}}, {.lr = 0.1});
+  const Tensor other = w;
+  for (int t = 0; t < 3; ++t) {
+    w.requires_grad_(t != 1);
+    Tensor free = Tensor::ones({1}, f64).requires_grad_();
+    backward(sum(w + other + free));
+    sgd.step();
+    sgd.zero_grad();
+  }
+  CHECK(w.item() == doctest::Approx(0.6));
+  CHECK(other.item() == w.item());
+}
+
+TEST_CASE("a GAN: the discriminator is frozen for the generator's step") {
+  seed_layers(1);
+  Sequential g{Dense(2, 2)}, d{Dense(2, 4, Tanh{}), Dense(4, 1)};
+  Adam of_g(g, {.lr = 0.1}), of_d(d, {.lr = 0.1});
+  Rng rng(1);
+  const auto values = [](Module& m) {
+    std::vector<Values> all;
+    for (const Tensor& p : m.parameters()) all.push_back(p.values());
+    return all;
+  };
+  for (int t = 0; t < 3; ++t) {
+    const Tensor z = rng.normal({8, 2}), real = rng.normal({8, 2}) + 3;
+    const auto g0 = values(g), d0 = values(d);
+    d.freeze();
+    backward(mean(-d(g(z))));
+    of_g.step();
+    of_g.zero_grad();
+    CHECK(values(g) != g0);
+    CHECK(values(d) == d0);
+    d.freeze(false);
+    const auto g1 = values(g);
+    backward(mean(d(g(z).detach())) - mean(d(real)));
+    of_d.step();
+    of_d.zero_grad();
+    CHECK(values(g) == g1);
+    CHECK(values(d) != d0);
+  }
+}
+
+TEST_CASE("parameters without a gradient are an error that names them") {
+  Sequential net{Dense(2, 2), Dense(2, 2)};
+  Adam adam(net);
+  const auto half = [&] { backward(sum(net[0](Tensor::ones({1, 2})))); };
+  half();
+  const Values before = net.get<Dense>(0).bias.values();
+  CHECK(message([&] { adam.step(); }) ==
+        "Adam: step() found no gradient for \"1.weight\" [2, 2], \"1.bias\" [2]. Hint: freeze() "
+        "what forward() does not use, or .allow_unused = true.");
+  CHECK(adam.steps() == 0);
+  CHECK(net.get<Dense>(0).bias.values() == before);
+  net[1].freeze();
+  adam.step();
+  adam.zero_grad();
+  net[1].freeze(false);
+  Adam lenient(net, {.allow_unused = true});
+  CHECK(message([&] { lenient.step(); }) ==
+        "Adam: step() found no gradient in any of 4 parameters. Hint: backward() comes before it.");
+  half();
+  lenient.step();
+  lenient.zero_grad();
+  net.freeze();
+  adam.step();  // nothing is to be trained, and nothing is
+
+  Sequential deep;
+  for (int i = 0; i < 5; ++i) deep.add(Dense(1, 1));
+  SGD sgd(deep);
+  backward(sum(deep[0](Tensor::ones({1, 1}))));
+  CHECK(message([&] { sgd.step(); }).find("\"3.bias\" [1] and 2 more. Hint") != std::string::npos);
+}
+
+TEST_CASE("a gradient that was stepped on is not added to") {
+  Tensor w = Tensor::of<double>({1}).requires_grad_();
+  SGD sgd(one(w), {.lr = 1});
+  backward(sum(w * w));
+  sgd.step();
+  CHECK(message([&] { backward(sum(w * w)); }).find("zero_grad() after step()") !=
+        std::string::npos);
+  sgd.zero_grad();
+  backward(sum(w * w));
+  backward(sum(w * w));  // two batches for one step
+  sgd.step();
+}
+
+TEST_CASE("what is in no fields(), or was replaced, is an error") {
+  Tensor w = Tensor::ones({2}).requires_grad_(), forgotten = Tensor::ones({2}).requires_grad_();
+  mark_parameter(forgotten);
+  mark_parameter(w);
+  SGD sgd(one(w));
+  backward(sum(w * forgotten));
+  CHECK(message([&] { sgd.step(); }) ==
+        "SGD: parameters got a gradient, but are in no fields(): [2]. Hint: f.param(\"w\", w) or "
+        "f.child(\"layer\", layer) there.");
+  sgd.zero_grad();
+  backward(sum(w * w));
+  sgd.step();
+  CHECK(sgd.steps() == 1);
+
+  mark_replaced(w);
+  CHECK(message([&] { sgd.step(); }) ==
+        "SGD: other tensors stand in the place of \"w\" [2] now. Hint: take the parameters after "
+        "to().");
 }
 
 TEST_CASE("a step is announced: a tape that needs the old values fails") {
@@ -231,10 +455,10 @@ TEST_CASE("a quadratic is minimized") {
     INFO(kind);
     Tensor w = Tensor::zeros({3}, f64).requires_grad_();
     const auto optimizer = std::move(each_kind(one(w))[kind]);
-    const double lr = optimizer->rate();
+    const double lr = optimizer->lr();
     const Schedule factor = polynomial_decay(800);
     for (int t = 0; t < 800; ++t) {
-      optimizer->set_rate(lr * factor(t));
+      optimizer->set_lr(lr * factor(t));
       optimizer->zero_grad();
       backward(sum((w - target) * (w - target)));
       optimizer->step();
@@ -289,7 +513,7 @@ TEST_CASE("groups: own rates and decays by name") {
   Sequential net{Dense(2, 2), PReLU(2), Dense(2, 1)};
   const auto steps = [&](std::vector<ParameterGroup> groups, double rate) {
     SGD sgd(net, {.lr = 0.5, .weight_decay = 0.25, .groups = std::move(groups)});
-    sgd.set_rate(rate);
+    sgd.set_lr(rate);
     Values way;
     for (const NamedTensor& p : net.named_parameters()) {
       Tensor w = p.tensor;
@@ -324,7 +548,7 @@ TEST_CASE("groups: own rates and decays by name") {
   CHECK(text({.pattern = "*", .weight_decay = NAN}) ==
         "Adam: a group's weight_decay must be a finite number of at least 0; got nan.");
   CHECK(text({.pattern = "*", .lr = 1}, 0) ==
-        "Adam: with a group's lr the other rate must be above 0; got 0.");
+        "Adam: with a group's lr the other lr must be above 0; got 0.");
 }
 
 TEST_CASE("the state, saved and loaded, goes on with the same bits") {
@@ -347,16 +571,18 @@ TEST_CASE("the state, saved and loaded, goes on with the same bits") {
         }
       };
       const std::vector<NamedTensor> p = parameters(), q = parameters(), r = parameters();
-      const auto whole = std::move(each_kind(p)[kind]), half = std::move(each_kind(q)[kind]),
-                 rest = std::move(each_kind(r)[kind]);
-      whole->set_rate(0.03);
-      half->set_rate(0.03);
+      const Schedule falls = cosine_decay(10);
+      const auto whole = std::move(each_kind(p, falls)[kind]),
+                 half = std::move(each_kind(q, falls)[kind]),
+                 rest = std::move(each_kind(r, falls)[kind]);
+      whole->set_lr(0.03);
+      half->set_lr(0.03);
       walk(p, *whole, 0, 10);
       walk(q, *half, 0, 5);
       save_safetensors(file, half->state());
       rest->load_state(load_safetensors(file));
       CHECK(rest->steps() == 5);
-      CHECK(rest->rate() == 0.03);
+      CHECK(rest->lr() == 0.03);
       for (size_t i = 0; i < 2; ++i) Tensor(r[i].tensor.detach()).copy_(q[i].tensor.detach());
       walk(r, *rest, 5, 10);
       for (size_t i = 0; i < 2; ++i) CHECK(r[i].tensor.values() == p[i].tensor.values());
@@ -381,34 +607,51 @@ TEST_CASE("a state that does not fit changes nothing") {
   state[3] = {"speed", Tensor::zeros({})};
   CHECK(message([&] { adam.load_state(state); }) ==
         "load_state: the state and the optimizer must agree; \"w.m\" is [2] in the optimizer and "
-        "[3] in the state; \"rate\" [] is missing; \"speed\" [] is not in the optimizer. Hint: is "
+        "[3] in the state; \"lr\" [] is missing; \"speed\" [] is not in the optimizer. Hint: is "
         "it the same architecture?");
   CHECK(adam.steps() == 1);
-  CHECK(adam.rate() == 0.1);
+  CHECK(adam.lr() == 0.1);
   CHECK(adam.state()[0].tensor.values()[0] == doctest::Approx(0.1));
   SGD sgd(one(w));
   CHECK_THROWS_AS(sgd.load_state(adam.state()), Error);
+
+  const auto with = [&](size_t i, const Tensor& value) {
+    std::vector<NamedTensor> changed = adam.state();
+    changed[0].tensor = Tensor::zeros({2});
+    changed[i].tensor = value;
+    return message([&] { adam.load_state(changed); });
+  };
+  CHECK(with(3, Tensor::scalar(NAN, f64)) ==
+        "Adam: a saved lr must be a finite number of at least 0; got nan.");
+  CHECK(with(3, Tensor::scalar(-1, f64)) ==
+        "Adam: a saved lr must be a finite number of at least 0; got -1.");
+  CHECK(with(2, Tensor::of<int64_t>({-1, 1})) ==
+        "Adam: a saved steps must be a finite number of at least 0; got -1.");
+  CHECK(with(2, Tensor::of<int64_t>({1, -5})) != "");
+  CHECK(adam.steps() == 1);
+  CHECK(adam.lr() == 0.1);
+  CHECK(adam.state()[0].tensor.values()[0] == doctest::Approx(0.1));
 }
 
-TEST_CASE("the rate can change, and is checked") {
+TEST_CASE("lr can change, and is checked") {
   Tensor w = Tensor::of<float>({1}).requires_grad_();
   SGD sgd(one(w), {.lr = 1});
-  CHECK(sgd.rate() == 1);
-  sgd.set_rate(0.5);
+  CHECK(sgd.lr() == 1);
+  sgd.set_lr(0.5);
   w.set_grad(Tensor::ones({1}));
   sgd.step();
   CHECK(w.item() == 0.5);
-  sgd.set_rate(0);
+  sgd.set_lr(0);
   sgd.step();
   CHECK(w.item() == 0.5);
   for (const double wrong : {-0.1, static_cast<double>(NAN), HUGE_VAL}) {
     const std::string text =
-        fmt::format(": the rate must be a finite number of at least 0; got {}.", wrong);
-    CHECK_THROWS_WITH_AS(sgd.set_rate(wrong), ("SGD" + text).c_str(), Error);
+        fmt::format(": lr must be a finite number of at least 0; got {}.", wrong);
+    CHECK_THROWS_WITH_AS(sgd.set_lr(wrong), ("SGD" + text).c_str(), Error);
     CHECK_THROWS_WITH_AS(SGD(one(w), {.lr = wrong}), ("SGD" + text).c_str(), Error);
     CHECK_THROWS_WITH_AS(Adam(one(w), {.lr = wrong}), ("Adam" + text).c_str(), Error);
   }
-  CHECK(sgd.rate() == 0);
+  CHECK(sgd.lr() == 0);
 }
 
 TEST_CASE("a user's mistakes") {
@@ -447,12 +690,14 @@ TEST_CASE("a user's mistakes") {
                        "dampening 0.",
                        Error);
   CHECK_THROWS_AS(SGD(one(w), {.momentum = 0.9, .dampening = 0.1, .nesterov = true}), Error);
-  CHECK_THROWS_WITH_AS(
-      Adam(one(Tensor::ones({1}))),
-      "Adam: expected parameters that require a gradient; got none of 1. Hint: does "
-      "fields() name them, and are they frozen?",
-      Error);
-  CHECK_THROWS_AS(SGD(std::vector<NamedTensor>{}), Error);
+  CHECK(message([&] { Adam(one(Tensor::ones({1}))); }) ==
+        "Adam: expected leaves; got \"w\" [1], which requires no gradient. Hint: "
+        "w.requires_grad_().");
+  CHECK(message([&] { Adam(one(w * w)); }) ==
+        "Adam: expected leaves; got \"w\" [1], which is a result of mul. Hint: "
+        "w.detach().requires_grad_().");
+  CHECK(message([&] { SGD(std::vector<NamedTensor>{}); }) ==
+        "SGD: expected parameters; got none. Hint: does fields() name them?");
   CHECK_THROWS_WITH_AS(
       SGD(one({})), "SGD: w is undefined (moved from, or never set). Hint: give it a value first.",
       Error);
@@ -461,7 +706,7 @@ TEST_CASE("a user's mistakes") {
   Adam adam(layer);
   CHECK_THROWS_WITH_AS(adam.step(),
                        "Adam: step() found no gradient in any of 2 parameters. Hint: backward() "
-                       "comes before it, and an optimizer is made after to() and freeze().",
+                       "comes before it.",
                        Error);
   layer.to(f64);  // the optimizer still has the old leaves
   backward(sum(layer(Tensor::ones({1, 2}, f64))));

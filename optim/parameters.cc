@@ -1,0 +1,106 @@
+#include "ramp/optim/parameters.h"
+
+#include <map>
+#include <unordered_set>
+
+#include "ramp/autograd/node.h"
+
+namespace ramp {
+namespace {
+
+// "0.weight" [2, 3], "0.bias" [3], ..
+std::string listed(const std::vector<const NamedTensor*>& list) {
+  std::string text;
+  for (size_t i = 0; i < list.size() && i < 6; ++i) {
+    text += fmt::format("{}\"{}\" {}", i ? ", " : "", list[i]->name, list[i]->tensor.shape());
+  }
+  return text + (list.size() > 6 ? fmt::format(" and {} more", list.size() - 6) : "");
+}
+
+}  // namespace
+
+Parameters::Parameters(const std::vector<NamedTensor>& list) {
+  std::unordered_set<const void*> seen;
+  for (const NamedTensor& p : list) {
+    const void* leaf = p.tensor.meta().get();
+    if (leaf == nullptr || seen.insert(leaf).second) push_back(p);
+  }
+}
+
+Parameters::Parameters(std::initializer_list<NamedModule> modules) {
+  std::vector<NamedTensor> all;
+  for (const NamedModule& m : modules) {
+    for (NamedTensor& p : m.module.named_parameters()) {
+      all.push_back({m.name + "." + p.name, p.tensor, p.decays});
+    }
+  }
+  *this = Parameters(all);
+}
+
+Parameters::Parameters(const std::vector<Tensor>& leaves) {
+  std::vector<NamedTensor> all;
+  for (const Tensor& leaf : leaves) all.push_back({std::to_string(all.size()), leaf});
+  *this = Parameters(all);
+}
+
+void Parameters::check_leaves(const char* op) const {
+  if (empty()) fail("{}: expected parameters; got none. Hint: does fields() name them?", op);
+  std::map<std::string, Shape> names;
+  for (const NamedTensor& p : *this) {
+    check_defined(op, p.name, p.tensor);
+    const Node* node = node_of(p.tensor);
+    if (!node || !node->is_leaf) {
+      fail("{}: expected leaves; got \"{}\" {}, which {}requires_grad_().", op, p.name,
+           p.tensor.shape(),
+           node ? fmt::format("is a result of {}. Hint: w.detach().", node->op)
+                : "requires no gradient. Hint: w.");
+    }
+    const auto [same, is_new] = names.emplace(p.name, p.tensor.shape());
+    if (!is_new) {
+      fail("{}: two parameters are named \"{}\", {} and {}.", op, p.name, same->second,
+           p.tensor.shape());
+    }
+    mark_named(p.tensor);
+  }
+}
+
+void Parameters::check_current(const char* op) const {
+  std::vector<const NamedTensor*> replaced;
+  for (const NamedTensor& p : *this) {
+    if (was_replaced(p.tensor)) replaced.push_back(&p);
+  }
+  if (replaced.empty()) return;
+  fail("{}: other tensors stand in the place of {} now. Hint: take the parameters after to().", op,
+       listed(replaced));
+}
+
+void Parameters::check_gradients(const char* op, bool allowed) const {
+  check_current(op);
+  std::string unnamed;
+  for (const Shape& shape : take_unnamed_parameters()) unnamed += " " + shape.str();
+  if (!unnamed.empty()) {
+    fail(
+        "{}: parameters got a gradient, but are in no fields():{}. Hint: f.param(\"w\", w) or "
+        "f.child(\"layer\", layer) there.",
+        op, unnamed);
+  }
+  std::vector<const NamedTensor*> without;
+  size_t trained = 0;
+  for (const NamedTensor& p : *this) {
+    if (!p.tensor.requires_grad()) continue;
+    ++trained;
+    if (!p.tensor.grad().defined()) without.push_back(&p);
+  }
+  if (without.empty()) return;
+  if (without.size() == trained) {
+    fail("{}: step() found no gradient in any of {} parameters. Hint: backward() comes before it.",
+         op, trained);
+  }
+  if (allowed) return;
+  fail(
+      "{}: step() found no gradient for {}. Hint: freeze() what forward() does not use, or "
+      ".allow_unused = true.",
+      op, listed(without));
+}
+
+}  // namespace ramp
