@@ -37,8 +37,6 @@ struct Layout {
     pieces = ceil_div(rows / repeats, height);
   }
   double together() const { return static_cast<double>(rows * width); }
-  bool of_rows() const { return rows == 1 && groups == 1 && width > 1; }
-  Tensor view(const Tensor& x) const { return reshape(x, {samples, rows, groups, width}); }
   // [groups, width], f64, of a tensor [channels]
   Tensor channels(const Tensor& v) const { return v.detach().to(f64).view({groups, width}); }
 
@@ -106,29 +104,21 @@ struct Statistics {
 };
 // From the moments about a rough mean (that of some rows of each sample): an offset costs no
 // digits.
-Statistics statistics(const Tensor& x, const Layout& l) {
+Statistics statistics(const Tensor& x, const Layout& l, double eps) {
   const DType t = x.dtype();
-  Statistics s{Tensor::zeros({l.samples, l.groups, 1}, f64),
-               Tensor::zeros({l.samples, l.groups, 1}, f64)};
-  if (x.numel() == 0) return s;
-  visit_float("norm", t, [&]<typename T>(T) {
+  const Tensor none = Tensor::zeros({l.samples, l.groups, 1}, f64);
+  if (x.numel() == 0) return {none, none};
+  return visit_float("norm", t, [&]<typename T>(T) {
     const Kernels<T>& k = kernels<T>();
     const T* from = x.data<T>();
-    if (l.of_rows()) {
-      double *mean = s.mean.mutable_data<double>(), *var = s.var.mutable_data<double>();
-      parallel_for(l.samples, row_grain(l.width), [&](int64_t begin, int64_t end) {
-        k.moments_rows(end - begin, l.n, from + begin * l.n, mean + begin, var + begin);
-      });
-      return;
-    }
-    Tensor rough = Tensor::zeros({l.samples, l.repeats, l.groups, l.width}, f64);
+    Tensor rough = Tensor::empty({l.samples, l.repeats, l.groups, l.width}, f64);
     double* to = rough.mutable_data<double>();
     const int64_t all = l.rows / l.repeats, some = std::min<int64_t>(all, 64);
     parallel_for(l.samples, 1, [&](int64_t sample, int64_t) {
       k.sum_cols(some, l.n, from + sample * all * l.n, all / some * l.n, to + sample * l.n);
     });
     const Tensor about =
-        mean(mean(rough, {1}) / static_cast<double>(some), {2}, {.keepdims = true}).to(t).to(f64);
+        unsqueeze(mean(rough, {1, 3}) / static_cast<double>(some), 2).to(t).to(f64);
     const Tensor m = l.constants({about}, t);
     const auto [first, second] =
         l.sums([&](int64_t sample, int64_t at, int64_t rows, double* part) {
@@ -136,66 +126,14 @@ Statistics statistics(const Tensor& x, const Layout& l) {
         });
     const Tensor off = l.sum_channels(first) / l.together();
     const Tensor square = l.sum_channels(second) / l.together();
-    s = {about + off, maximum(square - off * off, Tensor::scalar(0, f64))};
+    const Tensor var = maximum(square - off * off, Tensor::scalar(0, f64));
+    // Squares that overflow in f32, or vanish beside eps: once more in f64.
+    const Tensor fits = (var + eps >= 1e-30) * (var <= 1e30);
+    if (t == f64 || min(fits).item() == 1) return Statistics{about + off, var};
+    const Layout wide(f64, l.samples, l.rows, l.groups, l.width);
+    const Statistics exact = statistics(x.detach().to(f64), wide, eps);
+    return Statistics{where(fits, about + off, exact.mean), where(fits, var, exact.var)};
   });
-  return s;
-}
-
-// The power of two [samples, 1, groups, 1] that brings each group to values about 1, if its
-// variance is too large or too small to be squared in x's dtype; undefined if there is no such
-// group.
-Tensor scale_to_one(const Tensor& x, const Layout& l, const Tensor& var, double eps) {
-  const double largest = x.dtype() == f32 ? 1e30 : 1e200;
-  const auto ordinary = [=](double v) { return v + eps >= 1 / largest && v <= largest; };
-  const double* v = var.data<double>();
-  if (std::all_of(v, v + var.numel(), ordinary)) return {};
-  const Tensor peak = max(abs(l.view(x.detach())), {1, 3}, {.keepdims = true}).to(f64);
-  Tensor scale = Tensor::ones(peak.shape(), f64);
-  const double* m = peak.data<double>();
-  double* s = scale.mutable_data<double>();
-  const int limit = x.dtype() == f32 ? 126 : 1022;
-  for (int64_t j = 0; j < var.numel(); ++j) {
-    if (ordinary(v[j]) || !std::isfinite(m[j]) || m[j] == 0) continue;
-    s[j] = std::ldexp(1, std::clamp(-std::ilogb(m[j]), -limit, limit));
-  }
-  return scale;
-}
-
-// y = gamma xhat + beta for rows that are normalized by themselves: normalize() in one pass.
-Tensor normalize_rows(const char* op, const Tensor& x, const Layout& l, const Tensor& gamma,
-                      const Tensor& beta, const Tensor& mean, const Tensor& sigma) {
-  const DType t = x.dtype();
-  const int64_t n = l.width, grain = row_grain(n);
-  // xhat = (x - k0) k1 + k2, k [rows, 3]
-  const Tensor m = mean.to(t),
-               k = concat({m, (1 / sigma).to(t), ((m.to(f64) - mean) / sigma).to(t)}, 2);
-  const Tensor w = gamma.defined() ? gamma : Tensor::ones({n}, t);
-  const Tensor b = beta.defined() ? beta : Tensor::zeros({n}, t);
-  Tensor y = Tensor::empty(x.shape(), t);
-  visit_float(op, t, [&]<typename T>(T) {
-    const T *from = x.data<T>(), *c = k.data<T>(), *scale = w.data<T>(), *shift = b.data<T>();
-    T* to = y.mutable_data<T>();
-    parallel_for(l.samples, grain, [=](int64_t i, int64_t end) {
-      kernels<T>().affine_rows(end - i, n, c + 3 * i, scale, shift, from + i * n, to + i * n);
-    });
-  });
-  return record(op, y, {x, gamma, beta},
-                [=, x = Saved(x, "x"), w = Saved(w, "gamma")](const Tensor& dy, Wants want) {
-                  Tensor dx = Tensor::empty(dy.shape(), t);
-                  Tensor parts = Tensor::empty({ceil_div(l.samples, grain), 2, n}, t);
-                  visit_float(op, t, [&]<typename T>(T) {
-                    const T *from = x.get().template data<T>(), *g = dy.data<T>();
-                    const T *c = k.data<T>(), *scale = w.get().template data<T>();
-                    T *to = dx.mutable_data<T>(), *part = parts.mutable_data<T>();
-                    parallel_for(l.samples, grain, [=](int64_t i, int64_t end) {
-                      kernels<T>().norm_rows_vjp(end - i, n, c + 3 * i, scale, from + i * n,
-                                                 g + i * n, to + i * n, part + i / grain * 2 * n);
-                    });
-                  });
-                  const Tensor s = want[1] || want[2] ? sum(parts, {0}) : Tensor();
-                  return std::array{dx, want[1] ? s.rows(0, 1).view({n}) : Tensor(),
-                                    want[2] ? s.rows(1, 2).view({n}) : Tensor()};
-                });
 }
 
 // y = f(z), z = gamma xhat + beta, xhat = (x - mean) / sigma, by this mean and sigma = sqrt(var +
@@ -210,17 +148,17 @@ Tensor normalize_rows(const char* op, const Tensor& x, const Layout& l, const Te
 //   dsigma = -sum dxhat xhat / sigma
 //   dx     = dxhat / sigma + dmean / n + dsigma xhat / n
 //          = (dxhat - mean(dxhat) - xhat mean(dxhat xhat)) / sigma
-// The kernels take constants of each column: z = (x - m) k1 + k2, dx = (x - m) k1 + k2 + dz k3. m
-// is the mean as x's dtype rounds it; `rest`, what is lost by that, goes into k2.
+// The kernels take constants of each column: z = (x - m) k1 + k2, dx = h k2 + k3 + dz k4 with
+// h = (x - m) / sigma. m is the mean as x's dtype rounds it; `rest`, what is lost by that, is made
+// up for.
 Tensor normalize(const char* op, const Tensor& x, const Layout& l, const Tensor& gamma,
                  const Tensor& beta, const Tensor& mean, const Tensor& sigma, bool fixed,
                  const Activation& f) {
-  if (l.of_rows()) return normalize_rows(op, x, l, gamma, beta, mean, sigma);
   const DType t = x.dtype();
   const Tensor invstd = 1 / sigma, rest = mean - mean.to(t).to(f64);
   const Tensor scale = gamma.defined() ? l.channels(gamma) * invstd : invstd;
   const Tensor shift = (beta.defined() ? l.channels(beta) : Tensor::scalar(0, f64)) - rest * scale;
-  const Tensor k = l.constants({mean, scale, shift}, t);
+  const Tensor k = l.constants({mean, scale, shift}, t), h = l.constants({mean, invstd}, t);
   Tensor y = Tensor::empty(x.shape(), t);
   visit_float(op, t, [&]<typename T>(T) {
     const T *from = x.data<T>(), *constants = k.data<T>();
@@ -241,29 +179,28 @@ Tensor normalize(const char* op, const Tensor& x, const Layout& l, const Tensor&
       Tensor dz_then_dx = want[0] || !dz_is_dy ? Tensor::empty(dy.shape(), t) : Tensor();
       T* to = dz_then_dx.defined() ? dz_then_dx.mutable_data<T>() : nullptr;
       const T* dz = dz_is_dy ? g : to;
-      const auto [sum_dz, moment] =
-          l.sums([&](int64_t sample, int64_t at, int64_t rows, double* part) {
-            const T* constants = k.data<T>() + sample * 3 * l.n;
-            if (!dz_is_dy) {
-              Tensor again = Tensor::empty({rows * l.n}, t);
-              T* z = again.mutable_data<T>();
-              kernel.affine_cols[0](rows, l.n, constants, from + at, nullptr, z);
-              if (!f.derives_from_x()) f.f_block(rows * l.n, z, z);
-              f.vjp_block(rows * l.n, z, g + at, to + at);
-            }
-            kernel.moments_cols[1](rows, l.n, constants, from + at, dz + at, part);
-          });
-      const Tensor sum_dz_xhat = (moment - rest * sum_dz) * invstd;
+      const auto [sum_dz,
+                  moment] = l.sums([&](int64_t sample, int64_t at, int64_t rows, double* part) {
+        const T* constants = k.data<T>() + sample * 3 * l.n;
+        if (!dz_is_dy) {
+          Tensor again = Tensor::empty({rows * l.n}, t);
+          T* z = again.mutable_data<T>();
+          kernel.affine_cols[0](rows, l.n, constants, from + at, nullptr, z);
+          if (!f.derives_from_x()) f.f_block(rows * l.n, z, z);
+          f.vjp_block(rows * l.n, z, g + at, to + at);
+        }
+        kernel.moments_cols[1](rows, l.n, h.data<T>() + sample * 2 * l.n, from + at, dz + at, part);
+      });
+      const Tensor sum_dz_xhat = moment - rest * invstd * sum_dz;
       if (want[1]) dx[1] = sum(sum_dz_xhat, {0}).to(t).view({l.groups * l.width});
       if (want[2]) dx[2] = sum(sum_dz, {0}).to(t).view({l.groups * l.width});
       if (!want[0]) return;
       const double inverse_n = fixed ? 0 : 1 / l.together();  // fixed: no terms with means
       const auto mean_of = [&](const Tensor& s) { return l.sum_channels(s) * inverse_n; };
       const Tensor a = mean_of(scale * sum_dz), b = mean_of(scale * sum_dz_xhat);  // both / sigma
-      const Tensor slope = -(b * invstd);
-      const Tensor back = l.constants({mean, slope, -(slope * rest) - a, scale}, t);
+      const Tensor back = l.constants({mean, invstd, -b, b * rest * invstd - a, scale}, t);
       l.for_pieces([&](int64_t sample, int64_t at, int64_t rows, int64_t) {
-        kernel.affine_cols[1](rows, l.n, back.data<T>() + sample * 4 * l.n, from + at, dz + at,
+        kernel.affine_cols[1](rows, l.n, back.data<T>() + sample * 5 * l.n, from + at, dz + at,
                               to + at);
       });
       dx[0] = dz_then_dx;
@@ -271,20 +208,6 @@ Tensor normalize(const char* op, const Tensor& x, const Layout& l, const Tensor&
     return dx;
   };
   return record(op, std::move(y), {x, gamma, beta}, std::move(vjp));
-}
-
-// The same by x's own mean and variance, which it leaves in s.
-Tensor normalize(const char* op, const Tensor& x, const Layout& l, const Tensor& gamma,
-                 const Tensor& beta, Statistics& s, double eps, const Activation& f) {
-  s = statistics(x, l);
-  const Tensor unit = scale_to_one(x, l, s.var, eps);
-  if (!unit.defined()) return normalize(op, x, l, gamma, beta, s.mean, sqrt(s.var + eps), false, f);
-  const Shape& shape = x.shape();
-  const Tensor scaled = reshape(l.view(x) * unit.to(x.dtype()), {shape.begin(), shape.end()});
-  const Statistics of = statistics(scaled, l);
-  const Tensor k = unit.view(s.var.shape()), root = std::sqrt(eps) * k;
-  s = {of.mean / k, of.var / k / k};
-  return normalize(op, scaled, l, gamma, beta, of.mean, sqrt(of.var + root * root), false, f);
 }
 
 void check_eps(const char* op, double eps) {
@@ -339,14 +262,14 @@ Tensor batch_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta, Tens
         "or eval().",
         op, x.shape());
   }
-  Statistics s;
-  const Tensor y = normalize(op, x, layout, gamma, beta, s, options.eps, activation);
+  const Statistics s = statistics(x, layout, options.eps);
   if (const double r = options.momentum; tracks && n > 0) {
     const double unbiased = static_cast<double>(n) / static_cast<double>(n - 1);
     running_mean.mul_(1 - r).add_(s.mean.view({channels}).to(x.dtype()), r);
     running_var.mul_(1 - r).add_((s.var * unbiased).view({channels}).to(x.dtype()), r);
   }
-  return y;
+  return normalize(op, x, layout, gamma, beta, s.mean, sqrt(s.var + options.eps), false,
+                   activation);
 }
 
 Tensor layer_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta,
@@ -354,14 +277,39 @@ Tensor layer_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta,
   const char* op = "layer_norm";
   check(op, x, {{"gamma", gamma}, {"beta", beta}}, options.axes);
   check_eps(op, options.eps);
-  const Shape& shape = x.shape();
-  const int64_t rows = Shape(shape.begin(), x.rank() - options.axes).numel();
-  const int64_t n = Shape(shape.end() - options.axes, options.axes).numel();
-  const auto flat = [](const Tensor& v) { return v.defined() ? reshape(v, {v.numel()}) : v; };
-  Statistics s;
-  const Tensor y = normalize(op, reshape(x, {rows, n}), Layout(x.dtype(), rows, 1, 1, n),
-                             flat(gamma), flat(beta), s, options.eps, Identity{});
-  return reshape(y, {shape.begin(), shape.end()});
+  const DType t = x.dtype();
+  const Shape last(x.shape().end() - options.axes, options.axes);
+  const int64_t n = last.numel(), rows = Shape(x.shape().begin(), x.rank() - options.axes).numel();
+  const int64_t grain = row_grain(n);
+  const Tensor w = gamma.defined() ? gamma : Tensor::ones(last, t);
+  const Tensor b = beta.defined() ? beta : Tensor::zeros(last, t);
+  Tensor y = Tensor::empty(x.shape(), t), k = Tensor::empty({rows, 3}, t);
+  visit_float(op, t, [&]<typename T>(T) {
+    const T *from = x.data<T>(), *scale = w.data<T>(), *shift = b.data<T>();
+    T *to = y.mutable_data<T>(), *constants = k.mutable_data<T>();
+    parallel_for(rows, grain, [=](int64_t i, int64_t end) {
+      kernels<T>().norm_rows(end - i, n, options.eps, from + i * n, scale, shift, constants + 3 * i,
+                             to + i * n);
+    });
+  });
+  return record(
+      op, y, {x, gamma, beta},
+      [=, x = Saved(x, "x"), w = Saved(w, "gamma")](const Tensor& dy, Wants want) {
+        Tensor dx = Tensor::empty(dy.shape(), t);
+        Tensor parts = Tensor::empty({ceil_div(rows, grain), 2, n}, t);  // of dgamma and dbeta
+        visit_float(op, t, [&]<typename T>(T) {
+          const T *from = x.get().template data<T>(), *g = dy.data<T>();
+          const T *constants = k.data<T>(), *scale = w.get().template data<T>();
+          T *to = dx.mutable_data<T>(), *part = parts.mutable_data<T>();
+          parallel_for(rows, grain, [=](int64_t i, int64_t end) {
+            kernels<T>().norm_rows_vjp(end - i, n, constants + 3 * i, scale, from + i * n,
+                                       g + i * n, to + i * n, part + i / grain * 2 * n);
+          });
+        });
+        const Tensor s = want[1] || want[2] ? sum(parts, {0}) : Tensor();
+        return std::array{dx, want[1] ? s.rows(0, 1).view(last) : Tensor(),
+                          want[2] ? s.rows(1, 2).view(last) : Tensor()};
+      });
 }
 
 Tensor group_norm(const Tensor& x, int64_t groups, const Tensor& gamma, const Tensor& beta,
@@ -375,18 +323,16 @@ Tensor group_norm(const Tensor& x, int64_t groups, const Tensor& gamma, const Te
          channels, x.shape(), groups);
   }
   const int64_t rows = x.numel() / std::max<int64_t>(1, n * channels);
-  const int64_t width = channels / groups;
-  Statistics s;
-  if (rows > 1 || groups == 1) {
-    return normalize(op, x, Layout(x.dtype(), n, rows, groups, width), gamma, beta, s, eps,
-                     Identity{});
+  if (rows == 1) {  // groups are rows by themselves
+    const Tensor split = reshape(x, {n * groups, channels / groups});
+    Tensor y =
+        reshape(layer_norm(split, {}, {}, {.eps = eps}), {x.shape().begin(), x.shape().end()});
+    if (gamma.defined()) y = y * gamma;
+    return beta.defined() ? y + beta : y;
   }
-  // Groups are rows by themselves.
-  Tensor y = normalize(op, reshape(x, {n * groups, width}),
-                       Layout(x.dtype(), n * groups, 1, 1, width), {}, {}, s, eps, Identity{});
-  y = reshape(y, {x.shape().begin(), x.shape().end()});
-  if (gamma.defined()) y = y * gamma;
-  return beta.defined() ? y + beta : y;
+  const Layout layout(x.dtype(), n, rows, groups, channels / groups);
+  const Statistics s = statistics(x, layout, eps);
+  return normalize(op, x, layout, gamma, beta, s.mean, sqrt(s.var + eps), false, Identity{});
 }
 
 }  // namespace ramp

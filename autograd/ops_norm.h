@@ -2,9 +2,9 @@
 //
 // The variance is the biased one; gamma and beta are [channels], undefined ones count as 1 and 0.
 // With dz = dy f' and means over what was normalized together: dgamma = sum dz xhat, dbeta = sum
-// dz, dx = (g - mean(g) - xhat mean(g xhat)) / sqrt(var + eps), where g = gamma dz. f32, f64, up to
-// their largest and smallest values. A NaN makes NaN of all that is normalized with it. Errors: x
-// of rank 1; sizes or dtypes that do not fit; eps below 0 or not finite.
+// dz, dx = (g - mean(g) - xhat mean(g xhat)) / sqrt(var + eps), where g = gamma dz. f32, up to
+// its largest and smallest values, and f64. A NaN makes NaN of all that is normalized with it.
+// Errors: x of rank 1; sizes or dtypes that do not fit; eps below 0 or not finite.
 #pragma once
 
 #include "ramp/autograd/activation.h"

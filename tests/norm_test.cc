@@ -229,15 +229,12 @@ TEST_CASE("values whose squares are too large or too small: as others, in units 
   for (const auto& scaled : std::vector<std::pair<DType, int>>{{f32, 50},
                                                                {f32, 64},
                                                                {f32, 100},
-                                                               {f32, 125},
+                                                               {f32, 120},
                                                                {f32, -50},
                                                                {f32, -70},
                                                                {f32, -120},
                                                                {f64, 330},
-                                                               {f64, 600},
-                                                               {f64, 1020},
-                                                               {f64, -400},
-                                                               {f64, -1000}}) {
+                                                               {f64, -400}}) {
     const DType dtype = scaled.first;
     const int k = scaled.second;
     INFO(name_of(dtype), " 2^", k);

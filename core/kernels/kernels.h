@@ -120,16 +120,14 @@ struct Kernels {
                          const uint8_t* at, T* dx, int64_t row_step, int64_t pixel_step,
                          int64_t window_step, bool accumulate);
 
-  // ---- norm.cc: of the columns j of x [rows, n]; constants k [3 or 4, n] ----
-  // y[i, j] = (x[i, j] - k[0, j]) k[1, j] + k[2, j], at [1] also + g[i, j] k[3, j]; y may be g
+  // ---- norm.cc: of the columns j of x [rows, n]; constants k [list, n] ----
+  // [0]: y = (x - k0) k1 + k2; [1]: y = (x - k0) k1 k2 + k3 + g k4, and y may be g
   void (*affine_cols[2])(int64_t rows, int64_t n, const T* k, const T* x, const T* g, T* y);
-  // y[j] = sum of u, y[n + j] = sum of u (x - m), where u = x - m at [0], g at [1]
-  void (*moments_cols[2])(int64_t rows, int64_t n, const T* m, const T* x, const T* g, double* y);
-  // Of the rows i: their mean and variance
-  void (*moments_rows)(int64_t rows, int64_t n, const T* x, double* mean, double* var);
-  // y[i, j] = xhat scale[j] + shift[j], xhat = (x[i, j] - k[i, 0]) k[i, 1] + k[i, 2], k [rows, 3]
-  void (*affine_rows)(int64_t rows, int64_t n, const T* k, const T* scale, const T* shift,
-                      const T* x, T* y);
+  // y[j] = sum of u, y[n + j] = sum of u d; [0]: u = d = x - k0; [1]: u = g, d = (x - k0) k1
+  void (*moments_cols[2])(int64_t rows, int64_t n, const T* k, const T* x, const T* g, double* y);
+  // Each row by itself: y = xhat scale[j] + shift[j], xhat = (x - k0) k1 + k2; it makes k [rows, 3]
+  void (*norm_rows)(int64_t rows, int64_t n, double eps, const T* x, const T* scale, const T* shift,
+                    T* k, T* y);
   // its dx, where k holds the row's mean and 1 / std; sums [2, n] of dy xhat and of dy over the
   // rows
   void (*norm_rows_vjp)(int64_t rows, int64_t n, const T* k, const T* scale, const T* x,

@@ -31,15 +31,19 @@ inline void for_panels(int64_t n, F f) {
 template <typename T, bool kGiven>
 void affine_of(int64_t rows, int64_t n, const T* k, const T* x, const T* g, T* y) {
   for_panels<T>(n, [=]<typename V, int NV>(int64_t j) {
-    constexpr int W = sizeof(V) / sizeof(T), K = kGiven ? 4 : 3;
+    constexpr int W = sizeof(V) / sizeof(T), K = kGiven ? 5 : 3;
     V c[K][NV];
     for (int q = 0; q < K; ++q)
       for (int v = 0; v < NV; ++v) c[q][v] = at<V>(k + q * n + j + v * W);
     for (int64_t i = j; i < rows * n; i += n) {
 #pragma GCC unroll 4
       for (int v = 0; v < NV; ++v) {
-        V z = (at<V>(x + i + v * W) - c[0][v]) * c[1][v] + c[2][v];
-        if constexpr (kGiven) z += at<V>(g + i + v * W) * c[3][v];
+        V z = (at<V>(x + i + v * W) - c[0][v]) * c[1][v];
+        if constexpr (kGiven) {
+          z = z * c[2][v] + c[3][v] + at<V>(g + i + v * W) * c[4][v];
+        } else {
+          z += c[2][v];
+        }
         __builtin_memcpy(y + i + v * W, &z, sizeof z);
       }
     }
@@ -47,21 +51,23 @@ void affine_of(int64_t rows, int64_t n, const T* k, const T* x, const T* g, T* y
 }
 
 template <typename T, bool kGiven>
-void moments_of(int64_t rows, int64_t n, const T* m, const T* x, const T* g, double* y) {
+void moments_of(int64_t rows, int64_t n, const T* k, const T* x, const T* g, double* y) {
   for (int64_t j = 0; j < 2 * n; ++j) y[j] = 0;
   for_panels<T>(n, [=]<typename V, int NV>(int64_t j) {
     constexpr int W = sizeof(V) / sizeof(T);
     for (int64_t i = 0; i < rows;) {
       const int64_t stop = rows - i < kBlock ? rows : i + kBlock;
-      V mean[NV], sum[NV], product[NV];
+      V mean[NV], scale[NV], sum[NV], product[NV];
       for (int v = 0; v < NV; ++v) {
-        mean[v] = at<V>(m + j + v * W);
+        mean[v] = at<V>(k + j + v * W);
+        if constexpr (kGiven) scale[v] = at<V>(k + n + j + v * W);
         sum[v] = product[v] = V{};
       }
       for (; i < stop; ++i) {
 #pragma GCC unroll 4
         for (int v = 0; v < NV; ++v) {
-          const V d = at<V>(x + i * n + j + v * W) - mean[v];
+          V d = at<V>(x + i * n + j + v * W) - mean[v];
+          if constexpr (kGiven) d *= scale[v];
           const V u = kGiven ? at<V>(g + i * n + j + v * W) : d;
           sum[v] += u;
           product[v] += u * d;
@@ -111,26 +117,6 @@ inline Pair<double> sum_row(int64_t n, F f) {
   return s;
 }
 
-template <typename T>
-void moments_rows(int64_t rows, int64_t n, const T* x, double* mean, double* var) {
-  const double count = static_cast<double>(n);
-  for (int64_t i = 0; i < rows; ++i, x += n) {
-    const T about = static_cast<T>(sum_row<T>(n,
-                                              [=]<typename V>(int64_t j) {
-                                                return Pair<V>{at<V>(x + j), V{}};
-                                              })
-                                       .a /
-                                   count);
-    const Pair<double> s = sum_row<T>(n, [=]<typename V>(int64_t j) {
-      const V d = at<V>(x + j) - about;
-      return Pair<V>{d, d * d};
-    });
-    const double off = s.a / count, v = s.b / count - off * off;
-    mean[i] = static_cast<double>(about) + off;
-    var[i] = v < 0 ? 0 : v;
-  }
-}
-
 // xhat at column j of a row with constants k
 template <typename V, typename T>
 inline V xhat(const T* x, const T* k) {
@@ -138,9 +124,27 @@ inline V xhat(const T* x, const T* k) {
 }
 
 template <typename T>
-void affine_rows(int64_t rows, int64_t n, const T* k, const T* scale, const T* shift, const T* x,
-                 T* y) {
+void norm_rows(int64_t rows, int64_t n, double eps, const T* x, const T* scale, const T* shift,
+               T* k, T* y) {
+  const double count = static_cast<double>(n);
   for (int64_t i = 0; i < rows; ++i, k += 3, x += n, y += n) {
+    const auto values = [=]<typename V>(int64_t j) { return Pair<V>{at<V>(x + j), V{}}; };
+    const T about = static_cast<T>(sum_row<T>(n, values).a / count);
+    const Pair<double> s = sum_row<T>(n, [=]<typename V>(int64_t j) {
+      const V d = at<V>(x + j) - about;
+      return Pair<V>{d, d * d};
+    });
+    double off = s.a / count, mean = static_cast<double>(about) + off;
+    double var = s.b / count - off * off;
+    if (!(var + eps >= 1e-30 && var <= 1e30)) {  // squares overflow in f32, or vanish beside eps
+      mean = var = 0;
+      for (int64_t j = 0; j < n; ++j) mean += static_cast<double>(x[j]) / count;
+      for (int64_t j = 0; j < n; ++j) var += (x[j] - mean) * (x[j] - mean) / count;
+    }
+    const double invstd = 1 / __builtin_sqrt((var < 0 ? 0 : var) + eps);
+    k[0] = static_cast<T>(mean);
+    k[1] = static_cast<T>(invstd);
+    k[2] = static_cast<T>((k[0] - mean) * invstd);
     for_panels<T>(n, [=]<typename V, int NV>(int64_t j) {
       for (int64_t stop = j + NV * kWidth<V, T>; j < stop; j += kWidth<V, T>) {
         const V z = xhat<V>(x + j, k) * at<V>(scale + j) + at<V>(shift + j);
@@ -177,8 +181,7 @@ void norm_rows_vjp(int64_t rows, int64_t n, const T* k, const T* scale, const T*
 
 template <typename T>
 void fill(Kernels<T>& k) {
-  k.moments_rows = moments_rows<T>;
-  k.affine_rows = affine_rows<T>;
+  k.norm_rows = norm_rows<T>;
   k.norm_rows_vjp = norm_rows_vjp<T>;
   k.affine_cols[0] = affine_of<T, false>;
   k.affine_cols[1] = affine_of<T, true>;
