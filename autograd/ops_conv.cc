@@ -98,7 +98,7 @@ ConvSizes check_conv(const char* op, int rank, const Tensor& x, const Tensor& w,
           .ow = 0,
           .stride = {stride.h, stride.w},
           .dilation = {dilation.h, dilation.w},
-          .before = {padding.h, padding.w},
+          .pad_before = {padding.h, padding.w},
           .groups = groups};
 }
 
@@ -117,10 +117,10 @@ ConvSizes sizes_of(const char* op, int rank, const Tensor& x, const Tensor& w, c
     const int64_t reach = ((CheckedSize(op, kernel) - 1) * s.dilation[axis] + 1).value();
     if (o.padding.same) {
       const int64_t out = ceil_div(in, s.stride[axis]);
-      s.before[axis] = std::max<int64_t>(0, (out - 1) * s.stride[axis] + reach - in) / 2;
+      s.pad_before[axis] = std::max<int64_t>(0, (out - 1) * s.stride[axis] + reach - in) / 2;
       return out;
     }
-    const int64_t whole = (CheckedSize(op, s.before[axis]) * 2 + in).value();
+    const int64_t whole = (CheckedSize(op, s.pad_before[axis]) * 2 + in).value();
     if (whole < reach) {
       fail(
           "{}: the kernel reaches over {} pixels of the {} there are with padding; got x {} and w "
@@ -132,7 +132,7 @@ ConvSizes sizes_of(const char* op, int rank, const Tensor& x, const Tensor& w, c
   s.oh = output_size(0, s.h, s.kh);
   s.ow = output_size(1, s.w, s.kw);
   check_values(op, {s.n, s.oh, s.ow, s.k});
-  check_values(op, {s.h + 2 * s.before[0], s.w + 2 * s.before[1], s.c});
+  check_values(op, {s.h + 2 * s.pad_before[0], s.w + 2 * s.pad_before[1], s.c});
   return s;
 }
 
@@ -216,8 +216,8 @@ Tensor transposed_convolution(const char* op, int rank, const Tensor& x, const T
   ConvSizes s = check_conv(op, rank, x, w, o, true);
   const auto output_size = [&](int axis, int64_t in, int64_t kernel, int64_t extra) {
     const int64_t reach = ((CheckedSize(op, kernel) - 1) * s.dilation[axis] + 1).value();
-    return ((CheckedSize(op, in) - 1) * s.stride[axis] - s.before[axis] - s.before[axis] + reach +
-            extra)
+    return ((CheckedSize(op, in) - 1) * s.stride[axis] - s.pad_before[axis] - s.pad_before[axis] +
+            reach + extra)
         .value();
   };
   // s becomes the convolution whose adjoint this is.
@@ -229,7 +229,7 @@ Tensor transposed_convolution(const char* op, int rank, const Tensor& x, const T
          w.shape(), rank == 4 ? o.padding.str() : fmt::format("{}", o.padding.w));
   }
   check_values(op, {s.n, s.h, s.w, s.c});
-  check_values(op, {s.h + 2 * s.before[0], s.w + 2 * s.before[1], s.c});
+  check_values(op, {s.h + 2 * s.pad_before[0], s.w + 2 * s.pad_before[1], s.c});
   check_bias(op, w, b, s.c);
   const auto image = [s]<typename T>(const T* from) {
     return [=](ConvRows at, T*) { return from + (at.image * s.oh + at.row) * s.ow * s.k; };

@@ -330,7 +330,7 @@ std::string convolutions(const Arguments& a, double start) {
                                .ow = out,
                                .stride = {1, 1},
                                .dilation = {1, 1},
-                               .before = {t.padding, t.padding},
+                               .pad_before = {t.padding, t.padding},
                                .groups = 1},
                          .x = rng.normal({t.n, t.size, t.size, t.c}),
                          .w = rng.normal({t.kernel, t.kernel, t.c, t.k}),

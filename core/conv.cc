@@ -31,41 +31,13 @@ bool takes_winograd(const ConvSizes& s) {
 }  // namespace
 
 template <typename T>
-void ConvSums<T>::add_db(int64_t piece, int64_t rows, const T* dy) const {
-  double *db = dbs.get() + piece * 2 * db_size, *sums = db + db_size;
-  kernels<T>().sum_cols(rows, db_size, dy, db_size, sums);
-  for (int64_t j = 0; j < db_size; ++j) db[j] += sums[j];
-}
-
-template <typename T>
-const T* ConvSums<T>::all_dw() const {
-  parallel_for(dw_size, kStreamGrain, [&](int64_t begin, int64_t end) {
-    for (int64_t i = 1; i < pieces; ++i)
-      kernels<T>().axpy(end - begin, T(1), dw(i) + begin, dw(0) + begin);
-  });
-  return dw(0);
-}
-
-template <typename T>
-void ConvSums<T>::all_db(T* db) const {
-  for (int64_t j = 0; j < db_size; ++j) {
-    double sum = 0;
-    for (int64_t i = 0; i < pieces; ++i) sum += dbs.get()[i * 2 * db_size + j];
-    db[j] = static_cast<T>(sum);
-  }
-}
-
-template struct ConvSums<float>;
-template struct ConvSums<double>;
-
-template <typename T>
-void conv(const ConvSizes& s, const T* x, const T* w, const T* b, T* y, ConvDone<T> done) {
+void conv(const ConvSizes& s, const T* x, const T* w, const T* b, T* y, ConvEpilogue<T> epilogue) {
   if (s.n * s.oh * s.ow * s.k == 0) return;
-  (takes_winograd(s) ? conv_winograd<T> : conv_direct<T>)(s, x, w, b, y, done);
+  (takes_winograd(s) ? conv_winograd<T> : conv_direct<T>)(s, x, w, b, y, epilogue);
 }
 
 template <typename T>
-void conv_vjp(const ConvSizes& s, const T* x, const T* w, ConvGradient<T> dy, T* dx, T* dw, T* db) {
+void conv_vjp(const ConvSizes& s, const T* x, const T* w, DyRows<T> dy, T* dx, T* dw, T* db) {
   if (s.n * s.oh * s.ow * s.k == 0) {
     if (dx) std::fill_n(dx, s.n * s.h * s.w * s.c, T(0));
     if (dw) std::fill_n(dw, s.kh * s.kw * (s.c / s.groups) * s.k, T(0));
@@ -76,12 +48,12 @@ void conv_vjp(const ConvSizes& s, const T* x, const T* w, ConvGradient<T> dy, T*
 }
 
 template void conv(const ConvSizes&, const float*, const float*, const float*, float*,
-                   ConvDone<float>);
+                   ConvEpilogue<float>);
 template void conv(const ConvSizes&, const double*, const double*, const double*, double*,
-                   ConvDone<double>);
-template void conv_vjp(const ConvSizes&, const float*, const float*, ConvGradient<float>, float*,
-                       float*, float*);
-template void conv_vjp(const ConvSizes&, const double*, const double*, ConvGradient<double>,
-                       double*, double*, double*);
+                   ConvEpilogue<double>);
+template void conv_vjp(const ConvSizes&, const float*, const float*, DyRows<float>, float*, float*,
+                       float*);
+template void conv_vjp(const ConvSizes&, const double*, const double*, DyRows<double>, double*,
+                       double*, double*);
 
 }  // namespace ramp

@@ -1,7 +1,15 @@
-// Winograd's method for 3x3 and stride 1: see kernels/winograd.cc for its mathematics.
+// Winograd's method for 3x3 and stride 1: F(4x4, 3x3) of Lavin and Gray (2016), "Fast algorithms
+// for convolutional neural networks", section 4; kernels/winograd.cc has its transforms, and
+// docs/convolution.md what it gains and what it costs.
+//
+// Tiles of 6x6 pixels, 4 apart, give 4x4 results each: y = A' [(G w G') * (B' x B)] A. The product
+// in the middle is by element, summed over the channels: for each of the 36 elements a matrix
+// product [tiles, c] [c, k]. With 32x32 pixels and padding 1 an image has 8x8 tiles, and 36
+// products [64, c] [c, k] do what 9 products [1024, c] [c, k] do: a quarter of the multiplications.
 #include <algorithm>
 
 #include "ramp/core/conv_methods.h"
+#include "ramp/core/conv_sums.h"
 #include "ramp/core/kernels/kernels.h"
 
 namespace ramp {
@@ -44,7 +52,7 @@ struct Winograd {
   // V of the rows of tiles [begin, end), counted through all images
   void input(const T* x, int64_t begin, int64_t end, T* v) const {
     for (int64_t i = begin; i < end; ++i, v += across * s.c) {
-      kernel.winograd_input(s.h, s.w, s.c, row_of(i) - s.before[0], -s.before[1], across,
+      kernel.winograd_input(s.h, s.w, s.c, row_of(i) - s.pad_before[0], -s.pad_before[1], across,
                             x + i / down * s.h * s.w * s.c, v, v_pitch);
     }
   }
@@ -66,7 +74,8 @@ struct Winograd {
 }  // namespace
 
 template <typename T>
-void conv_winograd(const ConvSizes& s, const T* x, const T* w, const T* b, T* y, ConvDone<T> done) {
+void conv_winograd(const ConvSizes& s, const T* x, const T* w, const T* b, T* y,
+                   ConvEpilogue<T> epilogue) {
   const Winograd<T> f(s, false);
   const int64_t u_size = f.u_size(s.c, s.k);
   const ScratchMemory<T> u(36 * u_size);
@@ -83,39 +92,39 @@ void conv_winograd(const ConvSizes& s, const T* x, const T* w, const T* b, T* y,
       T* to = y ? y + (at.image * s.oh + at.row) * s.ow * s.k : out.get();
       f.kernel.winograd_output(at.rows, s.ow, s.k, m.get() + (i - begin) * f.across * s.k,
                                f.m_pitch, b, to);
-      done(at, to);
+      epilogue(at, to);
     }
   });
 }
 
 template <typename T>
-void conv_winograd_vjp(const ConvSizes& s, const T* x, const T* w, ConvGradient<T> gradient, T* dx,
-                       T* dw, T* db) {
+void conv_winograd_vjp(const ConvSizes& s, const T* x, const T* w, DyRows<T> dy_rows, T* dx, T* dw,
+                       T* db) {
   const Winograd<T> f(s, true);
   const int64_t du_size = 36 * s.c * s.k, image = s.h * s.w * s.c;
   const int64_t u_size = f.u_size(s.k, s.c);
   const ScratchMemory<T> u(dx ? 36 * u_size : 0);
   if (dx) {
-    const ScratchMemory<T> turned(9 * s.c * s.k);
+    const ScratchMemory<T> transposed(9 * s.c * s.k);
     for (int64_t i = 0; i < 9 * s.c * s.k; i += s.c * s.k)
-      f.kernel.transpose(s.c, s.k, w + i, s.k, turned.get() + i, s.c);
-    f.kernel.winograd_weights(s.k, s.c, turned.get(), f.panel, u.get());
+      f.kernel.transpose(s.c, s.k, w + i, s.k, transposed.get() + i, s.c);
+    f.kernel.winograd_weights(s.k, s.c, transposed.get(), f.panel, u.get());
   }
-  // A piece should have more tiles to add up than its sums have rows and columns.
+  // A chunk should have more tiles to add up than its sums have rows and columns.
   const int64_t enough = s.n * f.down * f.across * (s.c + s.k) / (2 * s.c * s.k);
   ConvSums<T> sums(s.n, dw ? du_size : 0, db ? s.k : 0,
-                   std::clamp<int64_t>(enough, 4, kConvPieces));
+                   std::clamp<int64_t>(enough, 4, kConvChunks));
 
   parallel_for(s.n, sums.images, [&](int64_t first, int64_t last) {
-    const int64_t piece = first / sums.images;
+    const int64_t chunk = first / sums.images;
     const ScratchMemory<T> v(36 * f.v_pitch), m(36 * f.m_pitch), out(4 * s.ow * s.k);
     for (int64_t begin = first * f.down; begin < last * f.down; begin += f.strip) {
       const int64_t end = std::min(begin + f.strip, last * f.down);
       const int64_t tiles = (end - begin) * f.across;
       for (int64_t i = begin; i < end; ++i) {
         const ConvRows at{i / f.down, f.row_of(i), f.rows_of(i)};
-        const T* dy = gradient(at, out.get());
-        if (db) sums.add_db(piece, at.rows * s.ow, dy);
+        const T* dy = dy_rows(at, out.get());
+        if (db) sums.add_db(chunk, at.rows * s.ow, dy);
         f.kernel.winograd_output_vjp(at.rows, s.ow, s.k, dy, m.get() + (i - begin) * f.across * s.k,
                                      f.m_pitch);
       }
@@ -124,31 +133,31 @@ void conv_winograd_vjp(const ConvSizes& s, const T* x, const T* w, ConvGradient<
         T *vp = v.get() + p * f.v_pitch, *mp = m.get() + p * f.m_pitch;
         for (int64_t j = 0; dw && j < s.k; j += f.panel) {
           f.kernel.gemm_panel(s.c, std::min(f.panel, s.k - j), tiles, vp, 1, s.c, mp + j, s.k,
-                              sums.dw(piece) + p * s.c * s.k + j, s.k, begin > first * f.down);
+                              sums.dw(chunk) + p * s.c * s.k + j, s.k, begin > first * f.down);
         }
         if (dx) f.product(tiles, s.k, s.c, mp, u.get() + p * u_size, vp);
       }
       if (dx) {
         for (int64_t i = begin; i < end; ++i) {
           if (i % f.down == 0) std::fill_n(dx + i / f.down * image, image, T(0));
-          f.kernel.winograd_input_vjp(s.h, s.w, s.c, f.row_of(i) - s.before[0], -s.before[1],
-                                      f.across, v.get() + (i - begin) * f.across * s.c, f.v_pitch,
-                                      dx + i / f.down * image);
+          f.kernel.winograd_input_vjp(
+              s.h, s.w, s.c, f.row_of(i) - s.pad_before[0], -s.pad_before[1], f.across,
+              v.get() + (i - begin) * f.across * s.c, f.v_pitch, dx + i / f.down * image);
         }
       }
     }
   });
-  if (dw) f.kernel.winograd_weights_vjp(s.c, s.k, sums.all_dw(), dw);
-  if (db) sums.all_db(db);
+  if (dw) f.kernel.winograd_weights_vjp(s.c, s.k, sums.total_dw(), dw);
+  if (db) sums.total_db(db);
 }
 
 template void conv_winograd(const ConvSizes&, const float*, const float*, const float*, float*,
-                            ConvDone<float>);
+                            ConvEpilogue<float>);
 template void conv_winograd(const ConvSizes&, const double*, const double*, const double*, double*,
-                            ConvDone<double>);
-template void conv_winograd_vjp(const ConvSizes&, const float*, const float*, ConvGradient<float>,
-                                float*, float*, float*);
-template void conv_winograd_vjp(const ConvSizes&, const double*, const double*,
-                                ConvGradient<double>, double*, double*, double*);
+                            ConvEpilogue<double>);
+template void conv_winograd_vjp(const ConvSizes&, const float*, const float*, DyRows<float>, float*,
+                                float*, float*);
+template void conv_winograd_vjp(const ConvSizes&, const double*, const double*, DyRows<double>,
+                                double*, double*, double*);
 
 }  // namespace ramp

@@ -46,8 +46,8 @@ Reference reference(const ConvSizes& s, const std::vector<double>& x, const std:
           r.db[static_cast<size_t>(k)] += dy[at];
           for (int64_t p = 0; p < s.kh; ++p)
             for (int64_t q = 0; q < s.kw; ++q) {
-              const int64_t row = i * s.stride[0] + p * s.dilation[0] - s.before[0];
-              const int64_t col = j * s.stride[1] + q * s.dilation[1] - s.before[1];
+              const int64_t row = i * s.stride[0] + p * s.dilation[0] - s.pad_before[0];
+              const int64_t col = j * s.stride[1] + q * s.dilation[1] - s.pad_before[1];
               if (row < 0 || row >= s.h || col < 0 || col >= s.w) continue;
               for (int64_t c = 0; c < cg; ++c) {
                 const auto a =
@@ -134,13 +134,13 @@ TEST_CASE("every method against the formula, in f32 and f64") {
                   .ow = y.dim(2),
                   .stride = {o.stride.h, o.stride.w},
                   .dilation = {o.dilation.h, o.dilation.w},
-                  .before = {o.padding.size.h, o.padding.size.w},
+                  .pad_before = {o.padding.size.h, o.padding.size.w},
                   .groups = o.groups};
       if (o.padding.same) {
         const auto before = [&](int64_t in, int64_t out, int64_t stride) {
           return std::max<int64_t>(0, (out - 1) * stride + t.kernel - in) / 2;
         };
-        s.before = {before(t.h, s.oh, o.stride.h), before(t.w, s.ow, o.stride.w)};
+        s.pad_before = {before(t.h, s.oh, o.stride.h), before(t.w, s.ow, o.stride.w)};
         CHECK(s.oh == (t.h + o.stride.h - 1) / o.stride.h);
       }
       const Reference r = reference(s, x.values(), w.values(), dy.values());
