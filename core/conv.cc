@@ -19,13 +19,15 @@ Path path_at_start() {
   fail("RAMP_CONV: expected direct or auto; got \"{}\".", text);
 }
 
-// Where tiles that reach over the edge do not eat up the gain.
+// Where the tiles that reach over the edge do not eat up the gain, and where there are so many that
+// the 36 products pay for transforming the weights. All else is direct: it is faster there, and a
+// NaN, an inf or a huge value stays in the results that see it.
 bool takes_winograd(const ConvSizes& s) {
   static const Path path = path_at_start();
   const int64_t tiles = ceil_div(s.oh, 4) * ceil_div(s.ow, 4);
   return path == Path::automatic && s.kh == 3 && s.kw == 3 && s.groups == 1 && s.c % 16 == 0 &&
          s.k % 16 == 0 && s.stride[0] == 1 && s.stride[1] == 1 && s.dilation[0] == 1 &&
-         s.dilation[1] == 1 && 8 * tiles <= s.oh * s.ow;
+         s.dilation[1] == 1 && 8 * tiles <= s.oh * s.ow && s.n * tiles >= 16;
 }
 
 }  // namespace

@@ -65,13 +65,13 @@ struct Kernels {
   void (*depthwise_dw)(int64_t n, int64_t channels, int64_t taps, const int64_t* offset, const T* x,
                        int64_t step, const T* dy, T* dw);
 
-  // ---- winograd.cc: F(4x4, 3x3), channels a multiple of 16. A tile is 6x6 places of the input and
+  // ---- winograd.cc: F(4x4, 3x3), channels a multiple of 16. A tile is 6x6 pixels of the input and
   // 4x4 of the output; its 36 transformed values lie `pitch` apart: v[p * pitch + tile * c + ..].
   // U = G w G' of w [3, 3, c, k], in panels [36][ceil(k / width)][c][width]
   void (*winograd_weights)(int64_t c, int64_t k, const T* w, int64_t width, T* u);
   // dw = G' dU G of dU [36, c, k]
   void (*winograd_weights_vjp)(int64_t c, int64_t k, const T* du, T* dw);
-  // v = B' x B for a row of tiles, the first one at (row, col) of the image x [h, w, c]; places
+  // v = B' x B for a row of tiles, the first one at (row, col) of the image x [h, w, c]; pixels
   // outside are 0
   void (*winograd_input)(int64_t h, int64_t w, int64_t c, int64_t row, int64_t col, int64_t tiles,
                          const T* x, T* v, int64_t pitch);
