@@ -60,7 +60,7 @@ void add_in_place(Tensor& sum, const Tensor& g) {
   });
 }
 
-// sum += g, in place only where nobody else sees the memory.
+// sum += g, in place only where nobody else sees the memory; g is undefined afterwards.
 void accumulate(Tensor& sum, Tensor&& g) {
   if (!sum.defined()) {
     sum = std::move(g);
@@ -73,6 +73,7 @@ void accumulate(Tensor& sum, Tensor&& g) {
     sum = sum.clone();
     add_in_place(sum, g);
   }
+  g = {};
 }
 
 void run_hooks(const Node& node, Tensor& dy) {
@@ -100,10 +101,20 @@ void check_leaf(const Node& leaf) {
 
 void call_vjp(Node& node, std::span<Tensor> dx) {
   try {
-    node.vjp(node.cotangent, Wants{node.inputs()}, dx);
+    node.vjp(std::move(node.cotangent), Wants{node.inputs()}, dx);
   } catch (Error& error) {
     error.prepend(fmt::format("backward through {}: ", node.op));
     throw;
+  }
+}
+
+// Sums a gradient along the axes that the op broadcast its input i to.
+void fit_to_input(const Node& node, uint32_t i, Tensor& g) {
+  const Node& input = *node.inputs()[i];
+  if (g.dtype() == input.dtype) g = sum_to(g, input.shape);
+  if (g.shape() != input.shape || g.dtype() != input.dtype) {
+    fail("backward through {}: input {} is {} {}; its derivative gave {} {}.", node.op, i,
+         input.dtype, input.shape, g.dtype(), g.shape());
   }
 }
 
@@ -140,9 +151,8 @@ void backward(const Tensor& y, const Tensor& dy, BackwardOptions options) {
   std::vector<Tensor> gradients;  // those of the node whose turn it is
   while (!queue.heap.empty()) {
     Node* node = queue.pop();
-    Tensor& dy_node = node->cotangent;
-    if (node->hooks) run_hooks(*node, dy_node);
-    if (node->retains_grad) keep_gradient(*node, dy_node);
+    if (node->hooks) run_hooks(*node, node->cotangent);
+    if (node->retains_grad) keep_gradient(*node, node->cotangent);
     if (node->released) {
       fail(
           "backward: the tape behind {} {} was freed by an earlier pass. Hint: "
@@ -154,16 +164,15 @@ void backward(const Tensor& y, const Tensor& dy, BackwardOptions options) {
     if (gradients.size() < n) gradients.resize(n);
     const std::span dx(gradients.data(), n);
     call_vjp(*node, dx);
-    dy_node = {};
     for (uint32_t i = 0; i < n; ++i) {
       Node* input = inputs[i].get();
-      Tensor g = std::move(dx[i]);
-      if (!g.defined() || !input || !input->requires_grad) continue;
-      if (g.shape() != input->shape && g.dtype() == input->dtype) g = sum_to(g, input->shape);
-      if (g.shape() != input->shape || g.dtype() != input->dtype) {
-        fail("backward through {}: input {} is {} {}; its derivative gave {} {}.", node->op, i,
-             input->dtype, input->shape, g.dtype(), g.shape());
+      Tensor& g = dx[i];
+      if (!g.defined()) continue;
+      if (!input || !input->requires_grad) {
+        g = {};
+        continue;
       }
+      if (g.shape() != input->shape || g.dtype() != input->dtype) fit_to_input(*node, i, g);
       const bool first = !input->cotangent.defined();
       if (first) check_leaf(*input);
       accumulate(input->cotangent, std::move(g));

@@ -4,14 +4,6 @@
 #include <thread>
 
 namespace ramp {
-namespace {
-
-constinit thread_local bool recording = true;
-
-}  // namespace
-
-Node::Node() { count_nodes(1); }
-
 Node::~Node() {
   count_nodes(-1);
   delete hooks;
@@ -76,10 +68,6 @@ void destroy(Node* node) noexcept {
 void destroy(GradMeta* meta) noexcept { destroy(static_cast<Node*>(meta)); }
 
 int64_t live_nodes() { return memory_stats().live_nodes; }
-
-bool grad_enabled() { return recording; }
-NoGrad::NoGrad() : before_(recording) { recording = false; }
-NoGrad::~NoGrad() { recording = before_; }
 
 void Saved::fail_version() const {
   fail(

@@ -47,14 +47,14 @@ struct Node : GradMeta {
   const Ref<Node>* inputs() const { return input_count <= kInlineInputs ? few_ : many_; }
 
   /// Makes dx[i] = the gradient of input i (undefined: none) for all inputs; what is not wanted
-  /// need not be computed.
-  virtual void vjp(const Tensor& dy, Wants want, std::span<Tensor> dx) = 0;
+  /// need not be computed. The entries of dx are undefined before.
+  virtual void vjp(Tensor dy, Wants want, std::span<Tensor> dx) = 0;
   /// Drops the saved values.
   virtual void release_saved() = 0;
 
   void note_unnamed();  // for take_unnamed_parameters()
 
-  Node();
+  Node() { count_nodes(1); }
   virtual ~Node();
   Node(const Node&) = delete;
   Node& operator=(const Node&) = delete;
@@ -100,28 +100,29 @@ inline void mark_named(const Tensor& leaf) {
 /// the last call, and have no name yet.
 std::vector<Shape> take_unnamed_parameters();
 
-/// The switch for recording; per thread.
-bool grad_enabled();
 /// While it lives, this thread records nothing: for evaluation and for updates in place.
 class NoGrad {
  public:
-  NoGrad();
-  ~NoGrad();
+  NoGrad() { recording_ = false; }
+  ~NoGrad() { recording_ = before_; }
   NoGrad(const NoGrad&) = delete;
   NoGrad& operator=(const NoGrad&) = delete;
 
  private:
-  bool before_;
+  friend bool grad_enabled();
+  inline static constinit thread_local bool recording_ = true;
+  const bool before_ = recording_;
 };
+inline bool grad_enabled() { return NoGrad::recording_; }
 
 /// A value that a vjp needs later: without history, and with the version it had. A write in place
 /// in between is an error when the value is read. The name is for that error.
 class Saved {
  public:
   Saved() = default;
-  /// Saves nothing unless it is needed: `Saved(a, "a", b.requires_grad())`.
+  /// Saves nothing unless it is needed, `Saved(a, "a", b.requires_grad())`, and recording is on.
   Saved(const Tensor& x, const char* name, bool needed = true)
-      : value_(needed ? x.detach() : Tensor{}),
+      : value_(needed && grad_enabled() ? x.detach() : Tensor{}),
         name_(name),
         version_(value_.defined() ? value_.version() : 0) {}
   /// Errors: "backward through mul: a [2, 3] was changed in place after the op saved it ..".

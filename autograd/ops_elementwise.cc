@@ -165,8 +165,8 @@ Tensor scalar_like(double value, const Tensor& x) {
 }
 
 Tensor add(const Tensor& a, const Tensor& b) {
-  return record("add", map(Binary::add, "add", a, b), {a, b}, [](const Tensor& dy, Wants) {
-    return std::array{dy, dy};
+  return record("add", map(Binary::add, "add", a, b), {a, b}, [](Tensor dy, Wants) {
+    return std::array{dy, std::move(dy)};
   });
 }
 
@@ -177,12 +177,12 @@ Tensor sub(const Tensor& a, const Tensor& b) {
 }
 
 Tensor mul(const Tensor& a, const Tensor& b) {
-  return record(
-      "mul", map(Binary::mul, "mul", a, b), {a, b},
-      [a = Saved(a, "a", b.requires_grad()), b = Saved(b, "b", a.requires_grad())](const Tensor& dy,
-                                                                                   Wants want) {
-        return std::array{want[0] ? dy * b.get() : Tensor{}, want[1] ? dy * a.get() : Tensor{}};
-      });
+  return record("mul", map(Binary::mul, "mul", a, b), {a, b},
+                [a = Saved(a, "a", b.requires_grad()), b = Saved(b, "b", a.requires_grad())](
+                    const Tensor& dy, Wants want) {
+                  return std::array{want[0] ? map(Binary::mul, "mul", dy, b.get()) : Tensor{},
+                                    want[1] ? map(Binary::mul, "mul", dy, a.get()) : Tensor{}};
+                });
 }
 
 Tensor div(const Tensor& a, const Tensor& b) {

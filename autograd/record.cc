@@ -4,13 +4,6 @@
 
 namespace ramp {
 
-bool should_record(const Inputs& inputs) {
-  if (!grad_enabled()) return false;
-  for (size_t i = 0; i < inputs.size; ++i)
-    if (inputs[i].requires_grad()) return true;
-  return false;
-}
-
 void connect(Node* node, const char* op, Tensor& y, const Inputs& inputs) {
   node->op = op;
   node->shape = y.shape();

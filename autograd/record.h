@@ -30,7 +30,12 @@ struct Inputs {
 };
 
 /// True when recording is on and one of the inputs requires a gradient.
-bool should_record(const Inputs& inputs);
+inline bool should_record(const Inputs& inputs) {
+  if (!grad_enabled()) return false;
+  for (size_t i = 0; i < inputs.size; ++i)
+    if (inputs[i].requires_grad()) return true;
+  return false;
+}
 
 /// Errors: an op's derivative must give a gradient for each input.
 inline void check_count(size_t gradients, size_t inputs) {
@@ -48,8 +53,8 @@ struct NodeOf final : Node {
 
   explicit NodeOf(Vjp&& f) : rule(std::move(f)) {}
 
-  void vjp(const Tensor& dy, Wants want, std::span<Tensor> dx) override {
-    auto gradients = (*rule)(dy, want);
+  void vjp(Tensor dy, Wants want, std::span<Tensor> dx) override {
+    auto gradients = (*rule)(std::move(dy), want);
     if constexpr (std::is_same_v<decltype(gradients), Tensor>) {
       check_count(1, dx.size());
       dx[0] = std::move(gradients);

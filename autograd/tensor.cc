@@ -11,7 +11,7 @@ namespace ramp {
 namespace {
 
 struct Leaf final : Node {
-  void vjp(const Tensor&, Wants, std::span<Tensor>) override {}
+  void vjp(Tensor, Wants, std::span<Tensor>) override {}
   void release_saved() override {}
 };
 

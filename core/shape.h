@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <cstring>
 #include <initializer_list>
 #include <string>
 #include <string_view>
@@ -45,6 +46,14 @@ class Shape {
   static constexpr int kMaxRank = 8;
 
   Shape() = default;
+  Shape(const Shape& other) { *this = other; }
+  /// Copies no more than it must: a scalar's dimensions are none.
+  Shape& operator=(const Shape& other) {
+    rank_ = other.rank_;
+    if (rank_ > 0) std::memcpy(dims_, other.dims_, sizeof(dims_) / 2);
+    if (rank_ > kMaxRank / 2) std::memcpy(dims_, other.dims_, sizeof(dims_));
+    return *this;
+  }
   Shape(std::initializer_list<int64_t> dims) : Shape(dims.begin(), static_cast<int>(dims.size())) {}
   Shape(const std::vector<int64_t>& dims) : Shape(dims.data(), static_cast<int>(dims.size())) {}
   /// Errors: more than eight dimensions, a negative one, or more than 2^58 elements (counting
@@ -85,8 +94,8 @@ class Shape {
   std::string str() const;
 
  private:
-  int64_t dims_[kMaxRank];
   int rank_ = 0;
+  int64_t dims_[kMaxRank];
 };
 
 /// Rows and columns of a window, a stride or a padding: `3` is {3, 3}.

@@ -130,7 +130,7 @@ class Tensor {
 
  private:
   Tensor(Ref<Storage> storage, void* data, const Shape& shape, DType dtype)
-      : storage_(std::move(storage)), data_(data), shape_(shape), dtype_(dtype) {}
+      : storage_(std::move(storage)), dtype_(dtype), shape_(shape), data_(data) {}
   void check_data(DType wanted) const {
     if (!storage_ || wanted != dtype_) fail_data(wanted);
   }
@@ -138,11 +138,13 @@ class Tensor {
   [[noreturn]] static void fail_undefined(const char* op);
   void check_in_place(const char* op, const Tensor& source = {}) const;
 
+  // No two words side by side that a move takes: g++ would read them as one 16-byte load, which
+  // waits for the two stores that made them.
   Ref<Storage> storage_;
-  Ref<GradMeta> meta_;
-  void* data_ = nullptr;
-  Shape shape_;
   DType dtype_ = f32;
+  Ref<GradMeta> meta_;
+  Shape shape_;
+  void* data_ = nullptr;
 };
 
 /// Errors unless the tensor is defined: "relu: x is undefined (moved from, or never set)".
