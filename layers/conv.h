@@ -43,7 +43,8 @@ struct Convolution final : Module {
   Convolution(int64_t c, int64_t k, Kernel kernel, Activation f = Identity{}, Options o = {});
   Convolution(int64_t c, int64_t k, Kernel kernel, Options o)
       : Convolution(c, k, kernel, Identity{}, o) {}
-  Convolution(int64_t c, int64_t k, Activation, Options = {}) = delete;  // write the kernel's size
+  Convolution(int64_t c, int64_t k, Activation,
+              Options = {}) = delete;  // the kernel is missing: Conv2d(1, 32, 3, ReLU{})
   Tensor forward(const Tensor& x) override { return forward_with(x, {}).y; }
   Fused forward_with(const Tensor& x, std::span<Module* const> next) override;
   void start_before(const Activation& f) override {

@@ -260,7 +260,8 @@ std::string table(ModuleBase& model, const std::map<const ModuleBase*, std::stri
   return text;
 }
 
-// The shapes of the parameters that y depends on and that are not known.
+// The shapes of the leaves that y depends on and that are not known: parameters, or Tensors that
+// should be.
 std::string unknown_parameters(const std::vector<Tensor>& y,
                                std::unordered_set<const void*> known) {
   std::string text;
@@ -273,7 +274,7 @@ std::string unknown_parameters(const std::vector<Tensor>& y,
   while (!stack.empty()) {
     const Node& node = *stack.back();
     stack.pop_back();
-    if (node.parameter) text += fmt::format("; a parameter {}", node.shape);
+    if (node.is_leaf) text += fmt::format("; a parameter {}", node.shape);
     for (uint32_t i = 0; i < node.input_count; ++i) push(node.inputs()[i].get());
   }
   return text;

@@ -47,7 +47,7 @@ void make_parameter(Tensor& t, bool trains) {
 }
 
 template <bool kTrained>
-void Held<kTrained>::begin(Tensor value) {
+Held<kTrained>::Held(Tensor value) {
   if (!value.defined()) return;
   if (kTrained && value.meta() && !node_of(value)->is_leaf) {
     fail("Parameter: expected a tensor without history; got a result of {} {}. Hint: y.detach().",
@@ -60,7 +60,7 @@ void Held<kTrained>::begin(Tensor value) {
 }
 
 template <bool kTrained>
-void Held<kTrained>::copy(const Held& other) {
+Held<kTrained>::Held(const Held& other) : Tensor() {
   if (!other.defined()) return;
   const bool tied = copying.tensors.erase(&other) > 0;
   const auto made = std::find_if(copying.copies.begin(), copying.copies.end(), [&](const auto& c) {
@@ -74,27 +74,25 @@ void Held<kTrained>::copy(const Held& other) {
     if (tied) copying.copies.emplace_back(other, *this);
   }
   if (tied && copying.tensors.empty()) copying = {};
-  start_ = other.at_start() ? version() : ~0u;
+  if (other.at_start()) start_ = version();
 }
 
 template <bool kTrained>
-bool Held<kTrained>::copy_numbers(const Tensor& other) {
-  if (!defined() || !other.defined()) return false;
-  if (shape() != other.shape() || dtype() != other.dtype()) return false;
-  const NoGrad no_grad;
-  if (!same_memory(other)) copy_(other);
-  if (kTrained) zero_grad();
-  return true;
-}
-
-template <bool kTrained>
-void Held<kTrained>::replace(Held&& other) {
-  if (kTrained && meta()) {
-    mark_replaced(*this);
-    if (node_of(*this)->named) mark_named(other);
+Held<kTrained>& Held<kTrained>::operator=(Held other) {
+  const bool starts = other.at_start();
+  if (defined() && other.defined() && shape() == other.shape() && dtype() == other.dtype()) {
+    const NoGrad no_grad;
+    copy_(other);
+    if (kTrained) zero_grad();
+  } else {
+    if (kTrained && meta()) {
+      mark_replaced(*this);
+      if (node_of(*this)->named) mark_named(other);
+    }
+    Tensor::operator=(std::move(other));
   }
-  Tensor::operator=(std::move(other));
-  start_ = other.start_;
+  start_ = starts ? version() : ~0u;
+  return *this;
 }
 
 template <bool kTrained>

@@ -17,21 +17,13 @@ class Held : public Tensor {
  public:
   Held() noexcept = default;  // undefined: none, as the bias of a layer without one
   /// The numbers of `value`, not its history. Errors: a result on the tape; a parameter of i64.
-  Held(const Tensor& value) { begin(Tensor(value)); }  // NOLINT: implicit
-  Held(Tensor&& value) { begin(std::move(value)); }    // NOLINT
-  Held(const Held& other) : Tensor() { copy(other); }
+  Held(Tensor value);  // NOLINT: implicit
+  Held(const Held& other);
   Held(Held&&) noexcept = default;
   /// Where shape and dtype are the same the numbers are copied into the tensor there is, which an
   /// optimizer may hold; its gradient is dropped, and frozen or not it stays what it is. Else it is
   /// replaced, which is an error for whoever held the old one.
-  Held& operator=(const Held& other) {
-    if (this != &other && !copy_numbers(other)) replace(Held(other));
-    return *this;
-  }
-  Held& operator=(Held&& other) {
-    if (this != &other && !copy_numbers(other)) replace(std::move(other));
-    return *this;
-  }
+  Held& operator=(Held other);
 
   /// Is `other` from here on: one tensor under two names, in copies of their model too.
   /// Errors: other is undefined.
@@ -46,10 +38,6 @@ class Held : public Tensor {
   bool at_start() const { return defined() && start_ == version(); }
 
  private:
-  void begin(Tensor value);
-  void copy(const Held& other);
-  bool copy_numbers(const Tensor& other);
-  void replace(Held&& other);
   uint32_t start_ = ~0u;
 };
 extern template class Held<true>;

@@ -52,28 +52,15 @@ Sequential::Sequential(const Sequential& other) : Module(other) {
   }
 }
 
-Sequential& Sequential::operator=(const Sequential& other) {
-  if (this != &other && !assign(other)) take(Sequential(other));
-  return *this;
-}
-Sequential& Sequential::operator=(Sequential&& other) {
-  if (this != &other && !assign(other)) take(std::move(other));
-  return *this;
-}
-
-bool Sequential::assign(const Sequential& other) {
+Sequential& Sequential::operator=(Sequential other) {
   Module::operator=(other);
-  if (size() != other.size()) return false;
-  for (size_t i = 0; i < size(); ++i) {
-    if (!slots_[i]->assign(*other.slots_[i])) return false;
-  }
-  return true;
-}
-
-void Sequential::take(Sequential&& other) {
+  bool same = size() == other.size();
+  for (size_t i = 0; same && i < size(); ++i) same = slots_[i]->assign(*other.slots_[i]);
+  if (same) return *this;
   for (Module* layer : layers_) forget(*layer);
   slots_ = std::move(other.slots_);
   layers_ = std::move(other.layers_);
+  return *this;
 }
 
 // Whoever holds its parameters is told that they are not the net's any more.

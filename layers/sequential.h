@@ -12,6 +12,10 @@
 
 namespace ramp {
 
+/// A module by value, or an activation.
+template <typename L>
+concept SequentialLayer = std::derived_from<L, Module> || ActivationRule<L>;
+
 /// Holds its layers, named "0", "1", ...: `Sequential net{Dense(784, 128, ReLU{}), Dense(128,
 /// 10)}`. Takes modules by value, and activations (`ReLU{}`) as layers of their own; what is done
 /// later to the original of a layer is not done to the net's: write `net[0].freeze()`.
@@ -31,32 +35,23 @@ class Sequential : public Module {
   Sequential(Sequential&&) = default;
   /// Layer by layer, as Parameter = Parameter, where the types are the same; else the layers are
   /// replaced.
-  Sequential& operator=(const Sequential& other);
-  Sequential& operator=(Sequential&& other);
+  Sequential& operator=(Sequential other);
 
-  template <std::derived_from<Module> M>
-  Sequential& add(M layer) {
-    slots_.push_back(std::make_unique<SlotOf<M>>(std::move(layer)));
+  template <SequentialLayer L>
+  Sequential& add(L layer) {
+    slots_.push_back(slot_of(std::move(layer)));
     place(size() - 1);
     return *this;
-  }
-  template <ActivationRule A>
-  Sequential& add(A activation) {
-    return add(Activate(std::move(activation)));
   }
   /// The layers of another one, at the end.
   Sequential& append(Sequential other);
   /// Puts another layer, of any type, in the place of layer i. An optimizer is made afterwards.
-  template <std::derived_from<Module> M>
-  Sequential& replace(size_t i, M layer) {
+  template <SequentialLayer L>
+  Sequential& replace(size_t i, L layer) {
     forget((*this)[i]);
-    slots_[i] = std::make_unique<SlotOf<M>>(std::move(layer));
+    slots_[i] = slot_of(std::move(layer));
     place(i);
     return *this;
-  }
-  template <ActivationRule A>
-  Sequential& replace(size_t i, A activation) {
-    return replace(i, Activate(std::move(activation)));
   }
   /// A copy of the first k layers. Errors: fewer than k.
   Sequential first(size_t k) const;
@@ -123,8 +118,14 @@ class Sequential : public Module {
     }
   };
 
-  bool assign(const Sequential& other);
-  void take(Sequential&& other);
+  template <typename L>
+  static std::unique_ptr<Slot> slot_of(L layer) {
+    if constexpr (ActivationRule<L>) {
+      return slot_of(Activate(std::move(layer)));
+    } else {
+      return std::make_unique<SlotOf<L>>(std::move(layer));
+    }
+  }
   void place(size_t i);
   static void forget(Module& layer);
 

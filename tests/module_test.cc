@@ -309,14 +309,16 @@ TEST_CASE("what took part and is in no fields() is named") {
   struct Forgetful final : Module {
     Dense known{2, 2}, forgotten{2, 3};
     Parameter scale = Tensor::ones({3}), bias = Tensor::zeros({3});
-    Tensor forward(const Tensor& x) override { return forgotten(known(x)) * scale + bias; }
+    Tensor plain = Tensor::ones({1}).requires_grad_();
+    Tensor forward(const Tensor& x) override { return forgotten(known(x)) * scale * plain + bias; }
     void fields(Fields& f) override { f.child("known", known).param("bias", bias); }
     std::string describe() const override { return "Forgetful"; }
   };
   Sequential net{Forgetful{}};
   const std::string text = net.summary({1, 2});
-  CHECK(text.substr(text.find("in no fields()")) ==
-        "in no fields(), so never trained or saved: Dense(2, 3); a parameter [3]\n");
+  CHECK(
+      text.substr(text.find("in no fields()")) ==
+      "in no fields(), so never trained or saved: Dense(2, 3); a parameter [1]; a parameter [3]\n");
   CHECK(net.summary().find("in no fields()") == std::string::npos);
   // The training step: the parameters that got a gradient and have no name, once.
   net.parameters();
