@@ -388,10 +388,11 @@ void save_model(const std::string& path, ModuleBase& model) {
   save_safetensors(path, model.state());
 }
 
-void load_model(const std::string& path, ModuleBase& model) {
+std::vector<std::string> load_model(const std::string& path, ModuleBase& model,
+                                    LoadStateOptions options) {
   const TensorFile file = load_safetensors(path);
   try {
-    model.load_state(file);
+    return model.load_state(file, options);
   } catch (const Error& error) {
     fail("load_model: {}: {}", path, error.what());
   }

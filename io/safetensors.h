@@ -60,10 +60,11 @@ struct LoadOptions {
 /// another format than ramp's, as PyTorch's `pt`, whose weights are transposed.
 TensorFile load_safetensors(const std::string& path, const LoadOptions& options = {});
 
-/// A model's parameters and buffers by name.
-/// Errors of load_model: those above, and a missing, extra or misshapen tensor, each named; the
-/// model is then as it was.
+/// A model's state by name. load_model returns what `.strict = false` left, as load_tensors does.
+/// Errors of load_model: those of load_safetensors and of load_tensors; the model is then as it
+/// was.
 void save_model(const std::string& path, ModuleBase& model);
-void load_model(const std::string& path, ModuleBase& model);
+std::vector<std::string> load_model(const std::string& path, ModuleBase& model,
+                                    LoadStateOptions options = {});
 
 }  // namespace ramp

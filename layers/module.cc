@@ -1,5 +1,7 @@
 #include "ramp/layers/module.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <bit>
 #include <map>
@@ -133,9 +135,10 @@ std::vector<NamedTensor> ModuleBase::state() {
   return list;
 }
 
-void ModuleBase::load_state(const std::vector<NamedTensor>& given) {
+std::vector<std::string> ModuleBase::load_state(const std::vector<NamedTensor>& given,
+                                                LoadStateOptions options) {
   const std::vector<NamedTensor> own = state();
-  load_tensors("model", own, given);
+  const std::vector<std::string> left = load_tensors("model", own, given, options);
   Fields f;
   f.on_rng = [&](const std::string& path, Rng& rng) {
     const auto is_it = [&](const NamedTensor& t) { return t.name == path; };
@@ -143,41 +146,44 @@ void ModuleBase::load_state(const std::vector<NamedTensor>& given) {
     rng = Rng(std::bit_cast<uint64_t>(s[0]), std::bit_cast<uint64_t>(s[1]));
   };
   fields(f);
+  return left;
 }
 
-void load_tensors(const char* holder, const std::vector<NamedTensor>& list,
-                  const std::vector<NamedTensor>& state) {
+std::vector<std::string> load_tensors(const char* holder, const std::vector<NamedTensor>& list,
+                                      const std::vector<NamedTensor>& state,
+                                      LoadStateOptions options) {
   std::map<std::string, Tensor> given;
   for (const NamedTensor& s : state) given[s.name] = s.tensor;
   std::vector<std::pair<Tensor, Tensor>> copies;
-  std::string wrong;
+  std::vector<std::string> left;
   for (const NamedTensor& own : list) {
     const auto found = given.find(own.name);
     if (found == given.end() || !found->second.defined()) {
-      wrong += fmt::format("; \"{}\" {} is missing", own.name, own.tensor.shape());
+      left.push_back(fmt::format("\"{}\" {} is missing", own.name, own.tensor.shape()));
       given.erase(own.name);
       continue;
     }
     if (found->second.shape() != own.tensor.shape()) {
-      wrong += fmt::format("; \"{}\" is {} in the {} and {} in the state", own.name,
-                           own.tensor.shape(), holder, found->second.shape());
+      left.push_back(fmt::format("\"{}\" is {} in the {} and {} in the state", own.name,
+                                 own.tensor.shape(), holder, found->second.shape()));
     } else if (is_float(found->second.dtype()) != is_float(own.tensor.dtype())) {
-      wrong += fmt::format("; \"{}\" is {} in the {} and {} in the state", own.name,
-                           own.tensor.dtype(), holder, found->second.dtype());
+      left.push_back(fmt::format("\"{}\" is {} in the {} and {} in the state", own.name,
+                                 own.tensor.dtype(), holder, found->second.dtype()));
     } else {
       copies.emplace_back(own.tensor, found->second);
     }
     given.erase(found);
   }
   for (const auto& [name, tensor] : given) {
-    wrong += fmt::format("; \"{}\" {} is not in the {}", name, tensor.shape(), holder);
+    left.push_back(fmt::format("\"{}\" {} is not in the {}", name, tensor.shape(), holder));
   }
-  if (!wrong.empty()) {
-    fail("load_state: the state and the {} must agree{}. Hint: is it the same architecture?",
-         holder, wrong);
+  if (options.strict && !left.empty()) {
+    fail("load_state: the state and the {} must agree; {}. Hint: is it the same architecture?",
+         holder, fmt::join(left, "; "));
   }
   const NoGrad no_grad;
   for (auto& [own, value] : copies) own.copy_(value.to(own.dtype()));
+  return left;
 }
 
 ModuleBase& ModuleBase::train(bool on) {

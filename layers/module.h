@@ -60,11 +60,16 @@ struct NamedTensor {
   bool decays = true;
 };
 
+struct LoadStateOptions {
+  bool strict = true;  // false: what does not fit is left as it is, and returned
+};
+
 /// Copies values into the tensors `own` of the same names, converting the dtype. `holder` is what
-/// has them, "model".
-/// Errors: names each missing, extra or misshapen one, and then changes nothing.
-void load_tensors(const char* holder, const std::vector<NamedTensor>& own,
-                  const std::vector<NamedTensor>& state);
+/// has them, "model". Returns what was left, a line each: `"head.bias" [10] is missing`.
+/// Errors, if strict: names each missing, extra or misshapen one, and then changes nothing.
+std::vector<std::string> load_tensors(const char* holder, const std::vector<NamedTensor>& own,
+                                      const std::vector<NamedTensor>& state,
+                                      LoadStateOptions options = {});
 
 namespace detail {
 
@@ -132,7 +137,8 @@ class ModuleBase {
   /// copies.
   std::vector<NamedTensor> state();
   /// load_tensors() into those of state().
-  void load_state(const std::vector<NamedTensor>& given);
+  std::vector<std::string> load_state(const std::vector<NamedTensor>& given,
+                                      LoadStateOptions options = {});
 
   /// Behaviour in training (dropout, batch norm) or in evaluation. NoGrad is another switch.
   ModuleBase& train(bool on = true);

@@ -375,3 +375,21 @@ TEST_CASE("a model by parameter name") {
   }
   CHECK(b.parameters()[2].values() == before);
 }
+
+TEST_CASE("a part of a model: what does not fit is left, and named") {
+  const Scratch folder;
+  const std::string path = folder.path("net");
+  Sequential trained = small_net(), other{Dense(3, 4, ReLU{}), Dense(4, 5)};
+  save_model(path, trained);
+  const std::vector<double> head = other.parameters()[2].values();
+  CHECK(load_model(path, other, {.strict = false}) ==
+        std::vector<std::string>{"\"1.weight\" is [4, 5] in the model and [4, 2] in the state",
+                                 "\"1.bias\" is [5] in the model and [2] in the state"});
+  CHECK(other.parameters()[0].values() == trained.parameters()[0].values());
+  CHECK(other.parameters()[2].values() == head);
+  Sequential body{Dense(3, 4, ReLU{})};
+  CHECK(load_model(path, body, {.strict = false}) ==
+        std::vector<std::string>{"\"1.bias\" [2] is not in the model",
+                                 "\"1.weight\" [4, 2] is not in the model"});
+  CHECK(load_model(path, trained).empty());
+}
