@@ -54,6 +54,7 @@
 #include "ramp/optim/lbfgs.h"
 #include "ramp/optim/lion.h"
 #include "ramp/optim/optimizer.h"
+#include "ramp/optim/parameters.h"
 #include "ramp/optim/schedule.h"
 #include "ramp/optim/sgd.h"
 #include "ramp/train/metrics.h"
