@@ -236,6 +236,20 @@ T q_times(T q, T v, T log_p) {
   return log_p != log_p ? log_p : math::damped(v, q);
 }
 
+Tensor huber(const char* op, const Tensor& y, const Tensor& target, double delta,
+             Reduction reduction) {
+  return elementwise_loss(
+      op, "y", y, target, reduction,
+      [delta](auto y, auto t) {
+        const auto d = std::fabs(y - t), e = static_cast<decltype(y)>(delta), c = d < e ? d : e;
+        return c * (d - c / 2);
+      },
+      [delta](auto y, auto t) {
+        const auto s = math::within(y - t, delta);
+        return std::array{s, -s};
+      });
+}
+
 }  // namespace
 
 Tensor cross_entropy(const Tensor& logits, const Tensor& target, const CrossEntropyOptions& o) {
@@ -285,15 +299,11 @@ Tensor cross_entropy(const Tensor& logits, const Tensor& target, const CrossEntr
   });
 }
 
-Tensor nll_loss(const Tensor& log_p, const Tensor& target, const NllOptions& o) {
-  const CrossEntropyOptions options{.label_smoothing = 0,
-                                    .class_weights = o.class_weights,
-                                    .ignore_index = o.ignore_index,
-                                    .reduction = o.reduction};
-  check_classes("nll_loss", "log_p", log_p, target, options);
+Tensor nll_loss(const Tensor& log_p, const Tensor& target, const CrossEntropyOptions& o) {
+  check_classes("nll_loss", "log_p", log_p, target, o);
   check_range("nll_loss", "log-probabilities log_p, at most 0", log_p, -INFINITY, kLogRounding,
               "log_softmax(logits), or cross_entropy(), which takes logits");
-  return class_loss("nll_loss", log_p, target, options);
+  return class_loss("nll_loss", log_p, target, o);
 }
 
 Tensor bce_loss(const Tensor& p, const Tensor& target, const BceOptions& o) {
@@ -362,45 +372,18 @@ Tensor l1_loss(const Tensor& y, const Tensor& target, Reduction reduction) {
 Tensor smooth_l1_loss(const Tensor& y, const Tensor& target, double beta, Reduction reduction) {
   check_at_least_0("smooth_l1_loss", "beta", beta);
   if (beta == 0) return l1_loss(y, target, reduction);
-  return elementwise_loss(
-      "smooth_l1_loss", "y", y, target, reduction,
-      [beta](auto y, auto t) {
-        const auto d = std::fabs(y - t), b = static_cast<decltype(y)>(beta), c = d < b ? d : b;
-        return c * (d - c / 2) / b;
-      },
-      [beta](auto y, auto t) {
-        const auto s = math::within((y - t) / static_cast<decltype(y)>(beta), 1);
-        return std::array{s, -s};
-      });
+  return huber("smooth_l1_loss", y, target, beta, reduction) / beta;
 }
 
 Tensor huber_loss(const Tensor& y, const Tensor& target, double delta, Reduction reduction) {
   if (!(delta > 0)) fail("huber_loss: expected delta > 0; got {}.", delta);
-  return elementwise_loss(
-      "huber_loss", "y", y, target, reduction,
-      [delta](auto y, auto t) {
-        const auto d = std::fabs(y - t), e = static_cast<decltype(y)>(delta), c = d < e ? d : e;
-        return c * (d - c / 2);
-      },
-      [delta](auto y, auto t) {
-        const auto s = math::within(y - t, delta);
-        return std::array{s, -s};
-      });
+  return huber("huber_loss", y, target, delta, reduction);
 }
 
 Tensor hinge_loss(const Tensor& y, const Tensor& target, Reduction reduction) {
   check_pair("hinge_loss", "y", y, "target", target);
   check_signs("hinge_loss", target);
-  return elementwise_loss(
-      "hinge_loss", "y", y, target, reduction,
-      [](auto y, auto t) {
-        const auto l = 1 - t * y;
-        return l < 0 ? 0 : l;
-      },
-      [](auto y, auto t) {
-        const bool flat = t * y >= 1;
-        return std::array{flat ? 0 : -t, flat ? 0 : -y};
-      });
+  return reduce(relu(1 - target * y), reduction);
 }
 
 Tensor hinge_embedding_loss(const Tensor& x, const Tensor& target, double margin,

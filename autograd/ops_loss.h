@@ -36,16 +36,10 @@ struct CrossEntropyOptions {
 Tensor cross_entropy(const Tensor& logits, const Tensor& target,
                      const CrossEntropyOptions& options = {});
 
-struct NllOptions {
-  Tensor class_weights = {};
-  int64_t ignore_index = -100;
-  Reduction reduction = Reduction::mean;
-};
-
 /// The same of log-probabilities: l_i = -sum over c of w_c q[i, c] log_p[i, c], which for labels is
 /// -w_c log_p[i, c] with c = target[i]. d log_p = -w_c q / sum of w * d loss. Errors: also a log_p
 /// above 0 (beyond rounding), which is no logarithm of a probability.
-Tensor nll_loss(const Tensor& log_p, const Tensor& target, const NllOptions& options = {});
+Tensor nll_loss(const Tensor& log_p, const Tensor& target, const CrossEntropyOptions& options = {});
 
 struct BceOptions {
   Tensor weight = {};  // of each l, before it is reduced; broadcast to p; undefined: 1
