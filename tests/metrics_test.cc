@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <limits>
+#include <thread>
 
 #include "fixture.h"
 #include "message.h"
@@ -68,6 +69,22 @@ TEST_CASE("accuracy: a user's mistakes") {
         "one logit.");
   CHECK(of({}, x).find("accuracy: logits is undefined") == 0);
   CHECK(of(x, {}).find("accuracy: labels is undefined") == 0);
+}
+
+TEST_CASE("predict from several threads on one model in training") {
+  Sequential net{Dense(4, 8), BatchNorm(8, ReLU{}), Dropout(0.5), Dense(8, 3)};
+  const Tensor x = Rng(1).normal({40, 4}), y = predict(net, x);
+  std::vector<int> wrong(4);
+  std::vector<std::thread> threads;
+  for (int& count : wrong) {
+    threads.emplace_back([&] {
+      for (int i = 0; i < 100; ++i)
+        count += predict(net, x, 7).values() != predict(net, x, 7).values();
+      count += difference(predict(net, x), y, 1e-6) != "";
+    });
+  }
+  for (std::thread& t : threads) t.join();
+  CHECK(wrong == std::vector<int>(4));
 }
 
 TEST_CASE("predict: in evaluation, in batches of any size, and nothing is recorded") {
