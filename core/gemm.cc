@@ -134,9 +134,10 @@ class PackedB {
   /// to [end - begin, k, width] = the panels [begin, end) of a transposed b.
   void pack(int64_t begin, int64_t end, T* to) const {
     for (int64_t p = begin; p < end; ++p, to += width_ * k_) {
-      kernel_.transpose(cols(p), k_, b_ + p * width_ * k_, k_, to, width_);
-      for (int64_t d = 0; rest(p) > 0 && d < k_; ++d)
-        std::fill_n(to + d * width_ + cols(p), rest(p), T(0));
+      const int64_t used = cols(p), unused = rest(p);
+      kernel_.transpose(used, k_, b_ + p * width_ * k_, k_, to, width_);
+      for (int64_t d = 0; unused > 0 && d < k_; ++d)
+        std::fill_n(to + d * width_ + used, unused, T(0));
     }
   }
 
