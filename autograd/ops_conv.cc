@@ -114,20 +114,21 @@ ConvSizes sizes_of(const char* op, int rank, const Tensor& x, const Tensor& w, c
       check_conv(op, rank, x, w, {o.stride, o.padding.size, 0, o.dilation, o.groups}, false);
   check_bias(op, w, b, s.k);
   const auto output_size = [&](int axis, int64_t in, int64_t kernel) {
-    const int64_t reach = ((CheckedSize(op, kernel) - 1) * s.dilation[axis] + 1).value();
+    const int64_t effective_kernel = ((CheckedSize(op, kernel) - 1) * s.dilation[axis] + 1).value();
     if (o.padding.same) {
       const int64_t out = ceil_div(in, s.stride[axis]);
-      s.pad_before[axis] = std::max<int64_t>(0, (out - 1) * s.stride[axis] + reach - in) / 2;
+      s.pad_before[axis] =
+          std::max<int64_t>(0, (out - 1) * s.stride[axis] + effective_kernel - in) / 2;
       return out;
     }
     const int64_t whole = (CheckedSize(op, s.pad_before[axis]) * 2 + in).value();
-    if (whole < reach) {
+    if (whole < effective_kernel) {
       fail(
           "{}: the kernel reaches over {} pixels of the {} there are with padding; got x {} and w "
           "{}. Hint: padding, or fewer layers that shrink the image.",
-          op, reach, whole, x.shape(), w.shape());
+          op, effective_kernel, whole, x.shape(), w.shape());
     }
-    return (whole - reach) / s.stride[axis] + 1;
+    return (whole - effective_kernel) / s.stride[axis] + 1;
   };
   s.oh = output_size(0, s.h, s.kh);
   s.ow = output_size(1, s.w, s.kw);
@@ -215,9 +216,9 @@ Tensor transposed_convolution(const char* op, int rank, const Tensor& x, const T
                               const Tensor& b, const ConvTransposeOptions& o, const Activation& f) {
   ConvSizes s = check_conv(op, rank, x, w, o, true);
   const auto output_size = [&](int axis, int64_t in, int64_t kernel, int64_t extra) {
-    const int64_t reach = ((CheckedSize(op, kernel) - 1) * s.dilation[axis] + 1).value();
+    const int64_t effective_kernel = ((CheckedSize(op, kernel) - 1) * s.dilation[axis] + 1).value();
     return ((CheckedSize(op, in) - 1) * s.stride[axis] - s.pad_before[axis] - s.pad_before[axis] +
-            reach + extra)
+            effective_kernel + extra)
         .value();
   };
   // s becomes the convolution whose adjoint this is.

@@ -22,8 +22,8 @@ Size2d windows(const char* op, const Tensor& x, Size2d kernel, const Options& o,
   const auto text = [&](Size2d s) { return w == 1 ? fmt::format("{}", s.w) : s.str(); };
   const auto count = [&](int64_t n, int64_t k, int64_t s, int64_t p, int64_t d) {
     if (k >= 1 && s >= 1 && p >= 0 && d >= 1) {
-      const int64_t reach = ((CheckedSize(op, k) - 1) * d + 1).value();
-      const int64_t rest = (CheckedSize(op, p) * 2 + n - reach).value();
+      const int64_t effective_kernel = ((CheckedSize(op, k) - 1) * d + 1).value();
+      const int64_t rest = (CheckedSize(op, p) * 2 + n - effective_kernel).value();
       const int64_t more = o.ceil_mode ? CheckedSize(op, s).value() - 1 : 0;
       if (2 * p <= k && rest + more >= 0) {
         const int64_t last = (rest + more) / s;

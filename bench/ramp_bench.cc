@@ -370,8 +370,8 @@ int main(int argc, char** argv) {
     fmt::print(
         "{{\"work\":\"{}\",\"batch\":{},\"threads\":{},{},\"peak_rss_mb\":{:.1f},"
         "\"cpu\":\"{}\",\"blas\":\"{}\",\"isa\":\"{}\",\"commit\":\"{}\"}}\n",
-        a.work, a.batch, a.threads, figures, peak_rss_mb(), cpu_model(), blas_info().core,
-        isa_level(), RAMP_COMMIT);
+        a.work, a.batch, a.threads, figures, peak_rss_mb(), cpu_model(),
+        gemm_uses_blas() ? blas_info().core : "own", isa_level(), RAMP_COMMIT);
   } catch (const Error& error) {
     fmt::print(stderr, "{}\n", error.what());
     return 1;
