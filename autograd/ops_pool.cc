@@ -13,12 +13,14 @@
 namespace ramp {
 namespace {
 
-// Returns how many windows there are along h and w of x [n, h, w, c], or 1 and w of x [n, w, c].
-// An average has no dilation.
+// Sets the stride, and returns how many windows there are along h and w of x [n, h, w, c], or 1 and
+// w of x [n, w, c]. An average has no dilation.
 template <typename Options>
-Size2d windows(const char* op, const Tensor& x, Size2d kernel, const Options& o,
+Size2d windows(const char* op, int rank, const Tensor& x, Size2d kernel, Options& o,
                Size2d dilation = 1) {
-  const int w = x.rank() - 2;
+  detail::check_images(op, x, rank);
+  if (o.stride == 0) o.stride = kernel;
+  const int w = rank - 2;
   const auto text = [&](Size2d s) { return w == 1 ? fmt::format("{}", s.w) : s.str(); };
   const auto count = [&](int64_t n, int64_t k, int64_t s, int64_t p, int64_t d) {
     if (k >= 1 && s >= 1 && p >= 0 && d >= 1) {
@@ -40,9 +42,10 @@ Size2d windows(const char* op, const Tensor& x, Size2d kernel, const Options& o,
           count(x.dim(w), kernel.w, o.stride.w, o.padding.w, dilation.w)};
 }
 
-Size2d stride_of(Size2d stride, Size2d kernel) { return stride == 0 ? kernel : stride; }
 // A signal is an image of height 1.
-Size2d along_width(int64_t stride, int64_t kernel) { return {1, stride == 0 ? kernel : stride}; }
+Tensor as_images(const Tensor& x) { return x.rank() == 3 ? unsqueeze(x, 1) : x; }
+Tensor as_given(int rank, const Tensor& y) { return rank == 3 ? squeeze(y, 1) : y; }
+Size2d along_width(int64_t stride) { return {std::min<int64_t>(stride, 1), stride}; }
 
 // `count` pixels from `begin` on, `step` apart.
 struct Window {
@@ -97,7 +100,7 @@ Tensor max_along(const char* op, const Tensor& x, int axis, int64_t m,
 }
 
 // Of x [n, h, w, c], whose padding is large enough for all windows.
-Tensor max_pool(const char* op, const Tensor& x, Size2d out, Size2d k, Size2d s, Size2d d) {
+Tensor max_pool_padded(const char* op, const Tensor& x, Size2d out, Size2d k, Size2d s, Size2d d) {
   const int64_t n = x.dim(0), h = x.dim(1), w = x.dim(2), c = x.dim(3);
   if (k.h > 256 / k.w) {  // an index takes a byte
     const auto along = [&](const Tensor& x, int axis, int64_t m, int64_t s, int64_t k, int64_t d) {
@@ -139,30 +142,28 @@ Tensor max_pool(const char* op, const Tensor& x, Size2d out, Size2d k, Size2d s,
   });
 }
 
-Tensor pad_and_max_pool(const char* op, const Tensor& x, Size2d out, Size2d k,
-                        const MaxPool2dOptions& o) {
+Tensor max_pool(const char* op, int rank, const Tensor& given, Size2d k, MaxPool2dOptions o) {
+  const Size2d out = windows(op, rank, given, k, o, o.dilation);
+  const Tensor x = as_images(given);
+  const auto [s, p, d, ceil_mode] = o;
   const auto after = [](int64_t n, int64_t out, int64_t k, int64_t s, int64_t p, int64_t d) {
     return std::max<int64_t>((out - 1) * s + d * (k - 1) + 1 - p - n, 0);
   };
-  const auto [s, p, d, ceil_mode] = o;
   const int64_t below = after(x.dim(1), out.h, k.h, s.h, p.h, d.h),
                 right = after(x.dim(2), out.w, k.w, s.w, p.w, d.w);
+  constexpr double kInf = std::numeric_limits<double>::infinity();
   const bool pads = p.h + p.w + below + right > 0;
-  return max_pool(op,
-                  pads ? pad(x, {{0, 0}, {p.h, below}, {p.w, right}, {0, 0}},
-                             -std::numeric_limits<double>::infinity())
-                       : x,
-                  out, k, s, d);
+  const Tensor all = pads ? pad(x, {{0, 0}, {p.h, below}, {p.w, right}, {0, 0}}, -kInf) : x;
+  return as_given(rank, max_pool_padded(op, all, out, k, s, d));
 }
 
-// Of x [n, h, w, c].
-Tensor avg_pool(const char* op, const Tensor& x, Size2d out, Size2d kernel,
-                const AvgPool2dOptions& o) {
+Tensor avg_pool(const char* op, int rank, const Tensor& x, Size2d kernel, AvgPool2dOptions o) {
+  const Size2d out = windows(op, rank, x, kernel, o);
   if (o.divisor_override < 0) {
     fail("{}: expected a divisor_override of at least 1, or 0 for a window's pixels; got {}.", op,
          o.divisor_override);
   }
-  return detail::resample(op, x, out, [=](int axis, int64_t i, int64_t n, int64_t) {
+  const auto blend = [=](int axis, int64_t i, int64_t n, int64_t) {
     const auto [k, s, p] = axis == 1 ? std::array{kernel.h, o.stride.h, o.padding.h}
                                      : std::array{kernel.w, o.stride.w, o.padding.w};
     const int64_t begin = i * s - p, end = std::min(begin + k, n + p),
@@ -170,7 +171,8 @@ Tensor avg_pool(const char* op, const Tensor& x, Size2d out, Size2d kernel,
     const int64_t pixels = o.count_include_pad ? end - begin : last - first;
     const double f = 1.0 / (o.divisor_override == 0 ? pixels : axis == 1 ? 1 : o.divisor_override);
     return detail::Blend{first, last, f, f};
-  });
+  };
+  return as_given(rank, detail::resample(op, as_images(x), out, blend));
 }
 
 Axes pixels(const char* op, const Tensor& x) {
@@ -182,38 +184,20 @@ Axes pixels(const char* op, const Tensor& x) {
 
 }  // namespace
 
-Tensor max_pool2d(const Tensor& x, Size2d kernel, const MaxPool2dOptions& options) {
-  const char* op = "max_pool2d";
-  detail::check_images(op, x);
-  MaxPool2dOptions o = options;
-  o.stride = stride_of(o.stride, kernel);
-  return pad_and_max_pool(op, x, windows(op, x, kernel, o, o.dilation), kernel, o);
+Tensor max_pool2d(const Tensor& x, Size2d kernel, const MaxPool2dOptions& o) {
+  return max_pool("max_pool2d", 4, x, kernel, o);
 }
-
-Tensor avg_pool2d(const Tensor& x, Size2d kernel, const AvgPool2dOptions& options) {
-  const char* op = "avg_pool2d";
-  detail::check_images(op, x);
-  AvgPool2dOptions o = options;
-  o.stride = stride_of(o.stride, kernel);
-  return avg_pool(op, x, windows(op, x, kernel, o), kernel, o);
-}
-
 Tensor max_pool1d(const Tensor& x, int64_t kernel, const MaxPool1dOptions& o) {
-  const char* op = "max_pool1d";
-  detail::check_images(op, x, 3);
-  const MaxPool2dOptions wide{
-      along_width(o.stride, kernel), {0, o.padding}, {1, o.dilation}, o.ceil_mode};
-  const Size2d out = windows(op, x, {1, kernel}, wide, wide.dilation);
-  return squeeze(pad_and_max_pool(op, unsqueeze(x, 1), out, {1, kernel}, wide), 1);
+  return max_pool("max_pool1d", 3, x, {1, kernel},
+                  {along_width(o.stride), {0, o.padding}, {1, o.dilation}, o.ceil_mode});
 }
 
+Tensor avg_pool2d(const Tensor& x, Size2d kernel, const AvgPool2dOptions& o) {
+  return avg_pool("avg_pool2d", 4, x, kernel, o);
+}
 Tensor avg_pool1d(const Tensor& x, int64_t kernel, const AvgPool1dOptions& o) {
-  const char* op = "avg_pool1d";
-  detail::check_images(op, x, 3);
-  const AvgPool2dOptions wide{
-      along_width(o.stride, kernel), {0, o.padding}, o.ceil_mode, o.count_include_pad};
-  const Size2d out = windows(op, x, {1, kernel}, wide);
-  return squeeze(avg_pool(op, unsqueeze(x, 1), out, {1, kernel}, wide), 1);
+  return avg_pool("avg_pool1d", 3, x, {1, kernel},
+                  {along_width(o.stride), {0, o.padding}, o.ceil_mode, o.count_include_pad});
 }
 
 Tensor adaptive_avg_pool2d(const Tensor& x, Size2d size) {
