@@ -29,24 +29,27 @@ struct AvgPool2dOptions {
 /// y = sum of the window / its pixels. dx = the sum of dy / pixels.
 Tensor avg_pool2d(const Tensor& x, Size2d kernel = 2, const AvgPool2dOptions& options = {});
 
-/// The same along one axis: x [n, w, c] -> [n, w', c].
 struct MaxPool1dOptions {
   int64_t stride = 0, padding = 0, dilation = 1;
   bool ceil_mode = false;
 };
+/// max_pool2d() along one axis: x [n, w, c] -> [n, w', c].
 Tensor max_pool1d(const Tensor& x, int64_t kernel = 2, const MaxPool1dOptions& options = {});
+
 struct AvgPool1dOptions {
   int64_t stride = 0, padding = 0;
   bool ceil_mode = false, count_include_pad = true;
 };
+/// avg_pool2d() along one axis: x [n, w, c] -> [n, w', c].
 Tensor avg_pool1d(const Tensor& x, int64_t kernel = 2, const AvgPool1dOptions& options = {});
 
-/// y [n, size.h, size.w, c] of windows floor(i h / size.h) .. ceil((i + 1) h / size.h): their
-/// means, or their largest values as max_pool2d() takes them.
+/// y [n, size.h, size.w, c] = means of windows floor(i h / size.h) .. ceil((i + 1) h / size.h).
 Tensor adaptive_avg_pool2d(const Tensor& x, Size2d size);
+/// The largest values of the same windows, as max_pool2d() takes them.
 Tensor adaptive_max_pool2d(const Tensor& x, Size2d size);
-/// [n, h, w, c] or [n, w, c] -> [n, c]: over all pixels. dx = dy / pixels; as max().
+/// The mean of all pixels: x [n, h, w, c] or [n, w, c] -> [n, c]. dx = dy / pixels.
 Tensor global_avg_pool(const Tensor& x);
+/// The largest of all pixels: x [n, h, w, c] or [n, w, c] -> [n, c]. dx: as of max().
 Tensor global_max_pool(const Tensor& x);
 
 }  // namespace ramp

@@ -17,8 +17,9 @@ struct BilinearOptions {
 /// at i (h - 1) / (size.h - 1); along both axes.
 Tensor resize_bilinear2d(const Tensor& x, Size2d size, BilinearOptions options = {});
 
-/// The same to scale.h times the height and scale.w times the width.
+/// resize_nearest2d() to scale.h times the height and scale.w times the width.
 Tensor upsample_nearest2d(const Tensor& x, Size2d scale);
+/// resize_bilinear2d() to scale.h times the height and scale.w times the width.
 Tensor upsample_bilinear2d(const Tensor& x, Size2d scale, BilinearOptions options = {});
 
 namespace detail {

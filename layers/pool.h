@@ -6,7 +6,7 @@
 
 namespace ramp {
 
-/// `MaxPool2d(2)`, `AvgPool2d(3, {.stride = 2, .padding = 1})`.
+/// A pooling layer of the names below, e.g. `AvgPool2d(3, {.stride = 2, .padding = 1})`.
 template <auto kPool, typename Size, typename Options>
 struct Pool final : Module {
   static constexpr bool kMax = requires(Options o) { o.dilation; };
@@ -40,9 +40,13 @@ struct Pool final : Module {
     return fmt::format("{}Pool{}d({})", kMax ? "Max" : "Avg", kImages ? 2 : 1, text);
   }
 };
+/// Images [n, h, w, c]; see max_pool2d(). `MaxPool2d(2)`
 using MaxPool2d = Pool<max_pool2d, Size2d, MaxPool2dOptions>;
+/// Images [n, h, w, c]; see avg_pool2d().
 using AvgPool2d = Pool<avg_pool2d, Size2d, AvgPool2dOptions>;
+/// Signals [n, w, c]; see max_pool1d().
 using MaxPool1d = Pool<max_pool1d, int64_t, MaxPool1dOptions>;
+/// Signals [n, w, c]; see avg_pool1d().
 using AvgPool1d = Pool<avg_pool1d, int64_t, AvgPool1dOptions>;
 
 /// To the given height and width, whatever the image's.
@@ -57,7 +61,9 @@ struct AdaptivePool2d final : Module {
                        size.str());
   }
 };
+/// See adaptive_avg_pool2d(). `AdaptiveAvgPool2d(7)`
 using AdaptiveAvgPool2d = AdaptivePool2d<adaptive_avg_pool2d>;
+/// See adaptive_max_pool2d().
 using AdaptiveMaxPool2d = AdaptivePool2d<adaptive_max_pool2d>;
 
 /// [n, h, w, c] or [n, w, c] -> [n, c].
@@ -68,7 +74,9 @@ struct GlobalPool final : Module {
     return kPool == global_max_pool ? "GlobalMaxPool" : "GlobalAvgPool";
   }
 };
+/// See global_avg_pool().
 using GlobalAvgPool = GlobalPool<global_avg_pool>;
+/// See global_max_pool().
 using GlobalMaxPool = GlobalPool<global_max_pool>;
 
 }  // namespace ramp

@@ -11,7 +11,7 @@ struct ResizeOptions {
   bool bilinear = false, align_corners = false;
 };
 
-/// By the ops below. `Upsample(2, {.bilinear = true})`, `Resize({28, 28})`
+/// What they share: pixels are repeated or blended by the ops they name.
 template <auto kNearest, auto kBilinear>
 struct Resampling final : Module {
   static constexpr const char* kName = kNearest == upsample_nearest2d ? "Upsample" : "Resize";
@@ -30,9 +30,9 @@ struct Resampling final : Module {
                        options.align_corners ? ", align_corners" : "");
   }
 };
-/// [n, h, w, c] -> [n, h size.h, w size.w, c].
+/// [n, h, w, c] -> [n, h size.h, w size.w, c]: `Upsample(2, {.bilinear = true})`
 using Upsample = Resampling<upsample_nearest2d, upsample_bilinear2d>;
-/// [n, h, w, c] -> [n, size.h, size.w, c].
+/// [n, h, w, c] -> [n, size.h, size.w, c]: `Resize({28, 28})`
 using Resize = Resampling<resize_nearest2d, resize_bilinear2d>;
 
 }  // namespace ramp
