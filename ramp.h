@@ -1,7 +1,7 @@
 // All of ramp, for programs: `#include "ramp/ramp.h"`. Libraries include the parts they use.
 #pragma once
 
-#include "ramp/autograd/activation.h"
+#include "ramp/core/activation.h"
 #include "ramp/autograd/backward.h"
 #include "ramp/autograd/gradcheck.h"
 #include "ramp/autograd/ops_activation.h"

@@ -7,6 +7,34 @@
 
 namespace ramp {
 
+Tensor activate(const Tensor& x, const Activation& f) {
+  check_defined(f.name(), "x", x);
+  Tensor y = Tensor::empty(x.shape(), x.dtype());
+  visit_float(f.name(), x.dtype(), [&]<typename T>(T) {
+    const T* p = x.data<T>();
+    T* out = y.mutable_data<T>();
+    parallel_for(x.numel(), kStreamGrain, [&](int64_t begin, int64_t end) {
+      f.f_block(end - begin, p + begin, out + begin);
+    });
+  });
+  const auto at = f.needs_x() ? Saved(x, "x") : Saved(y, "y");
+  return record(f.name(), std::move(y), {x},
+                [at, f](const Tensor& dy, Wants) { return activation_vjp(f, at.get(), dy); });
+}
+
+Tensor activation_vjp(const Activation& f, const Tensor& at, const Tensor& dy) {
+  if (f.is_identity()) return dy;
+  Tensor dx = Tensor::empty(dy.shape(), dy.dtype());
+  visit_float(f.name(), dy.dtype(), [&]<typename T>(T) {
+    const T *p = at.data<T>(), *g = dy.data<T>();
+    T* out = dx.mutable_data<T>();
+    parallel_for(dy.numel(), kStreamGrain, [&](int64_t begin, int64_t end) {
+      f.vjp_block(end - begin, p + begin, g + begin, out + begin);
+    });
+  });
+  return dx;
+}
+
 Tensor relu(const Tensor& x) {
   static const Activation f = ReLU{};
   return activate(x, f);

@@ -1,11 +1,15 @@
-// Activations as ops. Those of one number are rules (core/activations.h: formula, derivative at
+// Activations as ops. Those of one number are rules (core/rules_unary.h: formula, derivative at
 // kinks, source), which layers run fused; each is an op of its name here. f32, f64.
 #pragma once
 
-#include "ramp/autograd/activation.h"
+#include "ramp/core/activation.h"
 #include "ramp/core/random.h"
 
 namespace ramp {
+
+/// y = f(x), element by element, for any activation. dx = dy f', and 0 where f' is 0.
+/// Errors: i64.
+Tensor activate(const Tensor& x, const Activation& activation);
 
 Tensor relu(const Tensor& x);
 Tensor sigmoid(const Tensor& x);
@@ -56,5 +60,9 @@ Tensor crelu(const Tensor& x);
 /// y = a sigmoid(b), where a and b are the halves of the last axis: x [.., 2 c] -> [.., c].
 /// Errors: an odd last axis. Source: Dauphin, Fan, Auli and Grangier (2017), eq. 1.
 Tensor glu(const Tensor& x);
+
+/// dx = dy f'(at) in one streaming pass, not recorded: the derivative of fused layers. `at` is x or
+/// y, as needs_x() says; dy itself for the identity.
+Tensor activation_vjp(const Activation& activation, const Tensor& at, const Tensor& dy);
 
 }  // namespace ramp

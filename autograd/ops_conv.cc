@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "ramp/autograd/ops_activation.h"
 #include "ramp/autograd/ops_elementwise.h"
 #include "ramp/autograd/ops_pool.h"
 #include "ramp/autograd/record.h"
@@ -145,21 +146,20 @@ Shape shape_of(int rank, int64_t n, int64_t h, int64_t w, int64_t c) {
 // With `pools`, y is max_pool2d(f(..)), and its indices are kept instead of f's result.
 Tensor convolution(const char* op, const ConvSizes& s, const Tensor& x, const Tensor& w,
                    const Tensor& b, const Activation& f, bool pools) {
-  const bool keeps_z = f.derives_from_x() && should_record({x, w, b});
   const int64_t row = s.ow * s.k, halves = pools ? 2 : 1;
   Tensor y = Tensor::empty(shape_of(x.rank(), s.n, s.oh / halves, s.ow / halves, s.k), x.dtype());
-  Tensor z = keeps_z ? Tensor::empty(y.shape(), x.dtype()) : y.detach();
+  FusedActivation fused(f, y, should_record({x, w, b}));
   // A byte for each value of y: which of the four it is.
   const Ref<Storage> indices =
       pools ? Storage::make(static_cast<size_t>(y.numel())) : Ref<Storage>();
   auto* index = pools ? static_cast<uint8_t*>(indices->data()) : nullptr;
 
   visit_float(op, x.dtype(), [&]<typename T>(T) {
-    T *sums = z.mutable_data<T>(), *values = y.mutable_data<T>();
+    T *sums = fused.z().mutable_data<T>(), *values = y.mutable_data<T>();
     const auto finish = [&](ConvRows at, T* rows) {
       const int64_t n = at.rows * row, first = (at.image * s.oh + at.row) * row;
       T* to = pools ? rows : values + first;
-      if (keeps_z || !f.is_identity()) f.f_block(n, rows, to);
+      fused.apply(n, rows, to);
       if (!pools) return;
       for (int64_t i = 0; i < at.rows; i += 2) {
         const int64_t pooled = first / 4 + i / 2 * (row / 2);
@@ -171,11 +171,10 @@ Tensor convolution(const char* op, const ConvSizes& s, const Tensor& x, const Te
             pools ? nullptr : sums, finish);
   });
 
-  const Tensor at = keeps_z ? z : y;
   return record(
       op, std::move(y), {x, w, b},
       [op, s, row, pools, indices, x = Saved(x, "x"), w = Saved(w, "w"),
-       at = Saved(at, "y", pools || !f.is_identity()), f](const Tensor& dy, Wants want) {
+       at = Saved(fused.at(), "y"), f](const Tensor& dy, Wants want) {
         const Tensor &xs = x.get(), &ws = w.get();
         const DType t = dy.dtype();
         std::array<Tensor, 3> dx;
@@ -184,20 +183,16 @@ Tensor convolution(const char* op, const ConvSizes& s, const Tensor& x, const Te
         if (want[2]) dx[2] = Tensor::empty({s.k}, t);
         visit_float(op, t, [&]<typename T>(T) {
           const T* g = dy.data<T>();
-          const T* value = at.get().defined() ? at.get().data<T>() : nullptr;
+          const T* value = f.is_identity() ? g : at.get().data<T>();  // of g it reads none
           const auto* index = pools ? static_cast<const uint8_t*>(indices->data()) : nullptr;
           const auto gradient = [&](ConvRows rows, T* scratch) -> const T* {
             const int64_t n = rows.rows * row, first = (rows.image * s.oh + rows.row) * row;
-            if (!pools) {
-              if (f.is_identity()) return g + first;
-              f.vjp_block(n, value + first, g + first, scratch);
-              return scratch;
-            }
-            const ScratchMemory<T> small(n / 4);
-            f.vjp_block(n / 4, value + first / 4, g + first / 4, small.get());
+            if (!pools) return f.dz(n, value + first, g + first, scratch);
+            const ScratchMemory<T> memory(n / 4);
+            const T* small = f.dz(n / 4, value + first / 4, g + first / 4, memory.get());
             for (int64_t i = 0; i < rows.rows; i += 2) {
               const int64_t pooled = i / 2 * (row / 2);
-              kernels<T>().max_unpool_row(s.ow / 2, s.k, 2, 2, small.get() + pooled,
+              kernels<T>().max_unpool_row(s.ow / 2, s.k, 2, 2, small + pooled,
                                           index + first / 4 + pooled, scratch + i * row, row, s.k,
                                           2 * s.k, false);
             }
@@ -272,7 +267,7 @@ Tensor conv2d(const Tensor& x, const Tensor& w, const Tensor& b, const ConvOptio
 Tensor conv2d_max_pool(const Tensor& x, const Tensor& w, const Tensor& b, const ConvOptions& o,
                        const Activation& f) {
   const ConvSizes s = sizes_of("conv2d", 4, x, w, b, o);
-  const bool fits = s.oh % 2 == 0 && s.ow % 2 == 0 && !f.derives_from_x();
+  const bool fits = s.oh % 2 == 0 && s.ow % 2 == 0 && !f.needs_x();
   const Tensor y = convolution("conv2d", s, x, w, b, f, fits);
   return fits ? y : max_pool2d(y);
 }

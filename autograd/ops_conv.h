@@ -1,7 +1,7 @@
 // Convolution, channels last: images [n, h, w, c], weights [kh, kw, c / groups, k].
 #pragma once
 
-#include "ramp/autograd/activation.h"
+#include "ramp/core/activation.h"
 #include "ramp/core/shape.h"
 
 namespace ramp {

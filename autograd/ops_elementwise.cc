@@ -3,6 +3,7 @@
 #include <array>
 #include <cmath>
 
+#include "ramp/autograd/ops_activation.h"
 #include "ramp/core/kernels/kernels.h"
 #include "ramp/core/parallel.h"
 #include "ramp/core/strided.h"
@@ -10,39 +11,24 @@
 namespace ramp {
 namespace {
 
-// In the order of Binary. Unsigned arithmetic wraps where signed would be undefined.
-using Integer = int64_t;
-using Unsigned = uint64_t;
-constexpr Integer (*kIntegerOps[kBinaryOps])(Integer a, Integer b) = {
-    [](Integer a, Integer b) { return static_cast<Integer>(Unsigned(a) + Unsigned(b)); },
-    [](Integer a, Integer b) { return static_cast<Integer>(Unsigned(a) - Unsigned(b)); },
-    [](Integer a, Integer b) { return static_cast<Integer>(Unsigned(a) * Unsigned(b)); },
-    [](Integer a, Integer b) {
-      if (b == 0) fail("div: a division by 0 in i64. Hint: a.to(f32) divides to inf or NaN.");
-      return b == -1 ? static_cast<Integer>(-Unsigned(a)) : a / b;
-    },
-    [](Integer, Integer) -> Integer {
-      fail("pow: expected f32 or f64 tensors; got i64. Hint: x.to(f32).");
-    },
-    [](Integer a, Integer b) { return std::max(a, b); },
-    [](Integer a, Integer b) { return std::min(a, b); },
-    [](Integer a, Integer b) { return Integer{a < b}; },
-    [](Integer a, Integer b) { return Integer{a <= b}; },
-    [](Integer a, Integer b) { return Integer{a > b}; },
-    [](Integer a, Integer b) { return Integer{a >= b}; },
-    [](Integer a, Integer b) { return Integer{a == b}; },
-    [](Integer a, Integer b) { return Integer{a != b}; },
-    nullptr,  // share: only derivatives take it
-};
-
 template <typename T>
-void run(Binary op, int64_t n, const T* a, int64_t sa, const T* b, int64_t sb, T* y) {
+using BinaryLoop = void (*)(int64_t n, const T* a, int64_t sa, const T* b, int64_t sb, T* y);
+
+template <typename... Op>
+constexpr std::array<BinaryLoop<int64_t>, sizeof...(Op)> integer_loops(RuleList<Op...>) {
+  return {[](int64_t n, const int64_t* a, int64_t sa, const int64_t* b, int64_t sb, int64_t* y) {
+    for (int64_t i = 0; i < n; ++i) y[i] = Op::f(a[i * sa], b[i * sb]);
+  }...};
+}
+
+// y[i] = f(a[i * sa], b[i * sb]) for a rule, by its index in BinaryRules.
+template <typename T>
+BinaryLoop<T> loop_of(int rule) {
   if constexpr (std::is_same_v<T, int64_t>) {
-    for (int64_t i = 0; i < n; ++i) y[i] = kIntegerOps[static_cast<int>(op)](a[i * sa], b[i * sb]);
-  } else if (n == 1 && op <= Binary::mul) {  // chains of scalars, without a call
-    *y = op == Binary::add ? *a + *b : op == Binary::sub ? *a - *b : *a * *b;
+    static constexpr auto loops = integer_loops(BinaryRules{});
+    return loops[rule];
   } else {
-    kernels<T>().binary[static_cast<int>(op)](n, a, sa, b, sb, y);
+    return kernels<T>().binary[rule];
   }
 }
 
@@ -57,7 +43,7 @@ void run_where(int64_t n, const T* c, int64_t sc, const T* a, int64_t sa, const 
 }
 
 // map() of two shapes, and of one.
-Tensor map_stretched(Binary op, const char* name, const Tensor& a, const Tensor& b) {
+Tensor map_broadcast(int rule, const char* name, const Tensor& a, const Tensor& b) {
   check_same_dtype(name, "a", a, "b", b);
   Tensor y = Tensor::empty(broadcast(name, a.shape(), b.shape()), a.dtype());
   visit_dtype(y.dtype(), [&]<typename T>(T) {
@@ -66,25 +52,38 @@ Tensor map_stretched(Binary op, const char* name, const Tensor& a, const Tensor&
     const int64_t sa = loop.stride[0][0], sb = loop.stride[0][1];
     const T *pa = a.data<T>(), *pb = b.data<T>();
     T* py = y.mutable_data<T>();
+    const auto run = loop_of<T>(rule);
     parallel_for(y.numel(), kStreamGrain, [&](int64_t begin, int64_t end) {
       loop.runs(begin, end, [&](int64_t at, int64_t n, const int64_t* x) {
-        run(op, n, pa + x[0], sa, pb + x[1], sb, py + at);
+        run(n, pa + x[0], sa, pb + x[1], sb, py + at);
       });
     });
   });
   return y;
 }
 
-Tensor map_alike(Binary op, const Tensor& a, const Tensor& b) {
+Tensor map_same_shape(int rule, const Tensor& a, const Tensor& b) {
   Tensor y = Tensor::empty(a.shape(), a.dtype());
   visit_dtype(y.dtype(), [&]<typename T>(T) {
     const T *pa = a.data<T>(), *pb = b.data<T>();
     T* py = y.mutable_data<T>();
-    const int64_t n = y.numel();
-    if (n == 1) return run(op, n, pa, 1, pb, 1, py);
-    parallel_for(n, kStreamGrain,
-                 [=](int64_t i, int64_t end) { run(op, end - i, pa + i, 1, pb + i, 1, py + i); });
+    const auto run = loop_of<T>(rule);
+    parallel_for(y.numel(), kStreamGrain,
+                 [=](int64_t i, int64_t end) { run(end - i, pa + i, 1, pb + i, 1, py + i); });
   });
+  return y;
+}
+
+// y = Op(a, b) with broadcasting, without history; `name` starts the error text.
+template <typename Op>
+Tensor map(const Tensor& a, const Tensor& b, const char* name = Op::name) {
+  constexpr int rule = BinaryRules::index<Op>();
+  const bool same = a.defined() && b.defined() && a.dtype() == b.dtype() && a.shape() == b.shape();
+  if (!same) return map_broadcast(rule, name, a, b);
+  if (a.numel() != 1) return map_same_shape(rule, a, b);
+  Tensor y = Tensor::empty(a.shape(), a.dtype());  // chains of scalars, without a call
+  visit_dtype(y.dtype(),
+              [&]<typename T>(T) { *y.mutable_data<T>() = Op::f(*a.data<T>(), *b.data<T>()); });
   return y;
 }
 
@@ -108,52 +107,25 @@ Tensor select(const Tensor& cond, const Tensor& a, const Tensor& b) {
   return y;
 }
 
-}  // namespace
-
-Tensor map(Binary op, const char* name, const Tensor& a, const Tensor& b) {
-  const bool alike = a.defined() && b.defined() && a.dtype() == b.dtype() && a.shape() == b.shape();
-  return alike ? map_alike(op, a, b) : map_stretched(op, name, a, b);
+template <typename Op>
+Tensor max_or_min(const Tensor& a, const Tensor& b) {
+  return record(
+      Op::name, map<Op>(a, b), {a, b},
+      [a = Saved(a, "a"), b = Saved(b, "b")](const Tensor& dy, Wants want) {
+        const Tensor &x = a.get(), &z = b.get();
+        const auto part = [&](bool of_a) {  // min(a, b) has the shares of max(b, a)
+          const bool in_order = of_a == std::is_same_v<Op, Maximum>;
+          return dy * (in_order ? map<MaxGradient>(x, z) : map<MaxGradient>(z, x));
+        };
+        return std::array{want[0] ? part(true) : Tensor{}, want[1] ? part(false) : Tensor{}};
+      });
 }
 
-namespace {
-
-// y = op(x) and dx = dy op'(x or y), recorded; lo and hi are clamp's.
-template <Unary op, bool from_x>
-Tensor recorded_map(const Tensor& x, double lo = 0, double hi = 0) {
-  constexpr int i = static_cast<int>(op);
-  const char* name = kUnaryNames[i];
-  check_defined(name, "x", x);
-  Tensor y = Tensor::empty(x.shape(), x.dtype());
-  visit_float(name, x.dtype(), [&]<typename T>(T) {
-    const T* px = x.data<T>();
-    T* py = y.mutable_data<T>();
-    parallel_for(x.numel(), kStreamGrain, [&](int64_t at, int64_t end) {
-      if constexpr (op == Unary::clamp) {
-        kernels<T>().clamp(end - at, static_cast<T>(lo), static_cast<T>(hi), px + at, py + at);
-      } else {
-        kernels<T>().unary[i](end - at, px + at, py + at);
-      }
-    });
-  });
-  if (!should_record({x})) return y;
-  return record(name, y, {x},
-                [=, at = Saved(from_x ? x : y, from_x ? "x" : "y")](const Tensor& dy, Wants) {
-                  const Tensor& x_or_y = at.get();
-                  Tensor dx = Tensor::empty(dy.shape(), dy.dtype());
-                  visit_float(name, dy.dtype(), [&]<typename T>(T) {
-                    const T *p = x_or_y.data<T>(), *g = dy.data<T>();
-                    T* d = dx.mutable_data<T>();
-                    parallel_for(dy.numel(), kStreamGrain, [&](int64_t at, int64_t end) {
-                      if constexpr (op == Unary::clamp) {
-                        kernels<T>().clamp_vjp(end - at, static_cast<T>(lo), static_cast<T>(hi),
-                                               p + at, g + at, d + at);
-                      } else {
-                        kernels<T>().unary_vjp[i](end - at, p + at, p + at, g + at, d + at);
-                      }
-                    });
-                  });
-                  return dx;
-                });
+// The activation of a rule without options.
+template <typename A>
+const Activation& the() {
+  static const Activation f = A{};
+  return f;
 }
 
 }  // namespace
@@ -165,28 +137,28 @@ Tensor scalar_like(double value, const Tensor& x) {
 }
 
 Tensor add(const Tensor& a, const Tensor& b) {
-  return record("add", map(Binary::add, "add", a, b), {a, b}, [](Tensor dy, Wants) {
+  return record("add", map<Add>(a, b), {a, b}, [](Tensor dy, Wants) {
     return std::array{dy, std::move(dy)};
   });
 }
 
 Tensor sub(const Tensor& a, const Tensor& b) {
-  return record("sub", map(Binary::sub, "sub", a, b), {a, b}, [](const Tensor& dy, Wants want) {
+  return record("sub", map<Sub>(a, b), {a, b}, [](const Tensor& dy, Wants want) {
     return std::array{dy, want[1] ? neg(dy) : Tensor{}};
   });
 }
 
 Tensor mul(const Tensor& a, const Tensor& b) {
-  return record("mul", map(Binary::mul, "mul", a, b), {a, b},
+  return record("mul", map<Mul>(a, b), {a, b},
                 [a = Saved(a, "a", b.requires_grad()), b = Saved(b, "b", a.requires_grad())](
                     const Tensor& dy, Wants want) {
-                  return std::array{want[0] ? map(Binary::mul, "mul", dy, b.get()) : Tensor{},
-                                    want[1] ? map(Binary::mul, "mul", dy, a.get()) : Tensor{}};
+                  return std::array{want[0] ? map<Mul>(dy, b.get()) : Tensor{},
+                                    want[1] ? map<Mul>(dy, a.get()) : Tensor{}};
                 });
 }
 
 Tensor div(const Tensor& a, const Tensor& b) {
-  Tensor y = map(Binary::div, "div", a, b);
+  Tensor y = map<Div>(a, b);
   return record(
       "div", y, {a, b},
       [y = Saved(y, "y", b.requires_grad()), b = Saved(b, "b")](const Tensor& dy, Wants want) {
@@ -197,7 +169,7 @@ Tensor div(const Tensor& a, const Tensor& b) {
 
 Tensor neg(const Tensor& x) {
   static constexpr auto negative = [](const Tensor& x) {
-    return map(Binary::mul, "neg", x, scalar_like(-1, x));
+    return map<Mul>(x, scalar_like(-1, x), "neg");
   };
   check_defined("neg", "x", x);
   return record("neg", negative(x), {x}, [](const Tensor& dy, Wants) { return negative(dy); });
@@ -207,8 +179,8 @@ Tensor pow(const Tensor& x, double p) {
   // x^p without history.
   static constexpr auto power = [](const Tensor& x, double p) {
     if (p == 1) return x.detach().clone();
-    if (p == 2) return map(Binary::mul, "pow", x, x);
-    return map(Binary::pow, "pow", x, scalar_like(p, x));
+    if (p == 2) return map<Mul>(x, x, "pow");
+    return map<Pow>(x, scalar_like(p, x));
   };
   check_defined("pow", "x", x);
   if (x.dtype() == i64) fail("pow: expected an f32 or f64 tensor; got i64. Hint: x.to(f32).");
@@ -219,7 +191,7 @@ Tensor pow(const Tensor& x, double p) {
 }
 
 Tensor pow(const Tensor& x, const Tensor& p) {
-  Tensor y = map(Binary::pow, "pow", x, p);
+  Tensor y = map<Pow>(x, p);
   return record(
       "pow", y, {x, p},
       [x = Saved(x, "x"), p = Saved(p, "p"), y = Saved(y, "y")](const Tensor& dy, Wants want) {
@@ -235,49 +207,30 @@ Tensor pow(const Tensor& x, const Tensor& p) {
       });
 }
 
-Tensor exp(const Tensor& x) { return recorded_map<Unary::exp, false>(x); }
-Tensor erf(const Tensor& x) { return recorded_map<Unary::erf, true>(x); }
-Tensor log(const Tensor& x) { return recorded_map<Unary::log, true>(x); }
-Tensor sqrt(const Tensor& x) { return recorded_map<Unary::sqrt, false>(x); }
+Tensor exp(const Tensor& x) { return activate(x, the<Exp>()); }
+Tensor erf(const Tensor& x) { return activate(x, the<Erf>()); }
+Tensor log(const Tensor& x) { return activate(x, the<Log>()); }
+Tensor sqrt(const Tensor& x) { return activate(x, the<Sqrt>()); }
+Tensor sin(const Tensor& x) { return activate(x, the<Sin>()); }
+Tensor cos(const Tensor& x) { return activate(x, the<Cos>()); }
+Tensor floor(const Tensor& x) { return activate(x.detach(), the<Floor>()); }
+Tensor ceil(const Tensor& x) { return activate(x.detach(), the<Ceil>()); }
+Tensor round(const Tensor& x) { return activate(x.detach(), the<Round>()); }
+Tensor sign(const Tensor& x) { return activate(x.detach(), the<Sign>()); }
 Tensor abs(const Tensor& x) {
-  return x.dtype() == i64 ? map(Binary::maximum, "abs", x, neg(x))
-                          : recorded_map<Unary::abs, true>(x);
+  check_defined("abs", "x", x);
+  return x.dtype() == i64 ? map<Maximum>(x, neg(x), "abs") : activate(x, the<Abs>());
 }
-
-namespace {
-
-// maximum and minimum: share() takes the operands in the one and the other order.
-Tensor extremum(Binary op, const char* name, const Tensor& a, const Tensor& b) {
-  return record(
-      name, map(op, name, a, b), {a, b},
-      [a = Saved(a, "a"), b = Saved(b, "b"), op, name](const Tensor& dy, Wants want) {
-        const Tensor &x = a.get(), &z = b.get();
-        const auto part = [&](bool swap) {
-          return dy * map(Binary::share, name, swap ? z : x, swap ? x : z);
-        };
-        const bool is_min = op == Binary::minimum;
-        return std::array{want[0] ? part(is_min) : Tensor{}, want[1] ? part(!is_min) : Tensor{}};
-      });
-}
-
-}  // namespace
-
-Tensor maximum(const Tensor& a, const Tensor& b) {
-  return extremum(Binary::maximum, "maximum", a, b);
-}
-Tensor minimum(const Tensor& a, const Tensor& b) {
-  return extremum(Binary::minimum, "minimum", a, b);
-}
-
 Tensor clamp(const Tensor& x, double lo, double hi) {
+  const Clamp rule{lo, hi};
   check_defined("clamp", "x", x);
-  if (!(lo <= hi)) fail("clamp: expected lo <= hi; got lo {} and hi {}.", lo, hi);
-  if (x.dtype() == i64) {
-    return map(Binary::minimum, "clamp", map(Binary::maximum, "clamp", x, scalar_like(lo, x)),
-               scalar_like(hi, x));
-  }
-  return recorded_map<Unary::clamp, true>(x, lo, hi);
+  if (x.dtype() != i64) return activate(x, rule);
+  rule.check();
+  return map<Minimum>(map<Maximum>(x, scalar_like(lo, x), "clamp"), scalar_like(hi, x), "clamp");
 }
+
+Tensor maximum(const Tensor& a, const Tensor& b) { return max_or_min<Maximum>(a, b); }
+Tensor minimum(const Tensor& a, const Tensor& b) { return max_or_min<Minimum>(a, b); }
 
 Tensor where(const Tensor& cond, const Tensor& a, const Tensor& b) {
   check_defined("where", "cond", cond);
@@ -285,7 +238,7 @@ Tensor where(const Tensor& cond, const Tensor& a, const Tensor& b) {
   // Tested in its own dtype first: in f32 a tiny f64 would become 0.
   const Tensor c = cond.dtype() == a.dtype()
                        ? cond.detach()
-                       : map(Binary::not_equal, "where", cond, scalar_like(0, cond)).to(a.dtype());
+                       : map<NotEqual>(cond, scalar_like(0, cond), "where").to(a.dtype());
   return record("where", select(c, a, b), {a, b},
                 [c = Saved(c, "cond")](const Tensor& dy, Wants want) {
                   const Tensor &cond = c.get(), zero = scalar_like(0, dy);
@@ -294,17 +247,21 @@ Tensor where(const Tensor& cond, const Tensor& a, const Tensor& b) {
                 });
 }
 
-Tensor less(const Tensor& a, const Tensor& b) { return map(Binary::less, "less", a, b); }
-Tensor less_equal(const Tensor& a, const Tensor& b) {
-  return map(Binary::less_equal, "less_equal", a, b);
+Tensor less(const Tensor& a, const Tensor& b) { return map<Less>(a, b); }
+Tensor less_equal(const Tensor& a, const Tensor& b) { return map<LessEqual>(a, b); }
+Tensor greater(const Tensor& a, const Tensor& b) { return map<Greater>(a, b); }
+Tensor greater_equal(const Tensor& a, const Tensor& b) { return map<GreaterEqual>(a, b); }
+Tensor equal(const Tensor& a, const Tensor& b) { return map<Equal>(a, b); }
+Tensor not_equal(const Tensor& a, const Tensor& b) { return map<NotEqual>(a, b); }
+Tensor logical_and(const Tensor& a, const Tensor& b) { return map<LogicalAnd>(a, b); }
+Tensor logical_or(const Tensor& a, const Tensor& b) { return map<LogicalOr>(a, b); }
+Tensor logical_not(const Tensor& x) {
+  check_defined("logical_not", "x", x);
+  return map<Equal>(x, scalar_like(0, x));
 }
-Tensor greater(const Tensor& a, const Tensor& b) { return map(Binary::greater, "greater", a, b); }
-Tensor greater_equal(const Tensor& a, const Tensor& b) {
-  return map(Binary::greater_equal, "greater_equal", a, b);
-}
-Tensor equal(const Tensor& a, const Tensor& b) { return map(Binary::equal, "equal", a, b); }
-Tensor not_equal(const Tensor& a, const Tensor& b) {
-  return map(Binary::not_equal, "not_equal", a, b);
+Tensor isnan(const Tensor& x) {
+  check_defined("isnan", "x", x);
+  return map<NotEqual>(x, x);
 }
 
 }  // namespace ramp

@@ -36,6 +36,17 @@ Tensor erf(const Tensor& x);
 Tensor sqrt(const Tensor& x);
 /// y = |x|; dx = dy sign(x). At the kink x = 0 dx is 0; NaN stays NaN, with dx = dy.
 Tensor abs(const Tensor& x);
+/// y = sin(x); dx = dy cos(x). f32, f64. NaN at +-inf.
+Tensor sin(const Tensor& x);
+/// y = cos(x); dx = -dy sin(x). f32, f64. NaN at +-inf.
+Tensor cos(const Tensor& x);
+/// The integer below, above, and the nearest one (of two the even one). f32, f64. No gradient: it
+/// would be 0.
+Tensor floor(const Tensor& x);
+Tensor ceil(const Tensor& x);
+Tensor round(const Tensor& x);
+/// y = 1 for x > 0, -1 for x < 0, else x. f32, f64. No gradient: it would be 0.
+Tensor sign(const Tensor& x);
 /// y = max(a, b); the greater one takes dy, at a tie each takes dy / 2. NaN if either is NaN, and
 /// then dy goes to both.
 Tensor maximum(const Tensor& a, const Tensor& b);
@@ -56,6 +67,12 @@ Tensor greater(const Tensor& a, const Tensor& b);
 Tensor greater_equal(const Tensor& a, const Tensor& b);
 Tensor equal(const Tensor& a, const Tensor& b);
 Tensor not_equal(const Tensor& a, const Tensor& b);
+/// y = 1 where both, one, or not x is true (not 0), else 0, as the comparisons; NaN is true.
+Tensor logical_and(const Tensor& a, const Tensor& b);
+Tensor logical_or(const Tensor& a, const Tensor& b);
+Tensor logical_not(const Tensor& x);
+/// y = 1 where x is NaN, else 0. No gradient.
+Tensor isnan(const Tensor& x);
 
 // ---- the operators ----
 
@@ -89,12 +106,5 @@ inline Tensor operator>(const Tensor& a, double b) { return greater(a, scalar_li
 inline Tensor operator>=(const Tensor& a, double b) { return greater_equal(a, scalar_like(b, a)); }
 inline Tensor operator==(const Tensor& a, double b) { return equal(a, scalar_like(b, a)); }
 inline Tensor operator!=(const Tensor& a, double b) { return not_equal(a, scalar_like(b, a)); }
-
-// ---- for ops: values without history ----
-
-enum class Binary;  // core/kernels/elementwise_ops.h
-
-/// y = op(a, b) with broadcasting; `name` starts the error text.
-Tensor map(Binary op, const char* name, const Tensor& a, const Tensor& b);
 
 }  // namespace ramp

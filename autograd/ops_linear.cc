@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "ramp/autograd/ops_activation.h"
 #include "ramp/autograd/ops_shape.h"
 #include "ramp/autograd/record.h"
 #include "ramp/core/kernels/kernels.h"
@@ -60,7 +61,7 @@ Tensor sum_of_rows(const Tensor& z) {
     parallel_for(n, std::max<int64_t>(64, kStreamGrain / std::max<int64_t>(rows, 1)),
                  [&](int64_t begin, int64_t end) {
                    for (int64_t i = 0; i < rows; ++i) {
-                     kernels<T>().binary[static_cast<int>(Binary::add)](
+                     kernels<T>().binary[BinaryRules::index<Add>()](
                          end - begin, sum + begin, 1, p + i * n + begin, 1, sum + begin);
                    }
                  });
@@ -163,33 +164,28 @@ Tensor linear(const Tensor& x, const Tensor& w, const Tensor& b, const Activatio
   Shape shape = x.shape();
   shape[shape.rank() - 1] = out;
   const int64_t rows = shape.without(shape.rank() - 1).numel();
-  const bool keeps_z = activation.derives_from_x() && should_record({x, w, b});
   Tensor y = Tensor::empty(shape, x.dtype());
-  Tensor z = keeps_z ? Tensor::empty(shape, x.dtype()) : y.detach();
+  FusedActivation fused(activation, y, should_record({x, w, b}));
 
   visit_float("linear", x.dtype(), [&]<typename T>(T) {
-    T *sums = z.mutable_data<T>(), *values = y.mutable_data<T>();
+    T *sums = fused.z().mutable_data<T>(), *values = y.mutable_data<T>();
     const T* bias = b.defined() ? b.data<T>() : nullptr;
-    const auto add = kernels<T>().binary[static_cast<int>(Binary::add)];
+    const auto add = kernels<T>().binary[BinaryRules::index<Add>()];
     const auto finish = [&](int64_t row, int64_t n, int64_t col, int64_t cols) {
       for (int64_t i = row; i < row + n; ++i) {
         T* s = sums + i * out + col;
         if (bias) add(cols, s, 1, bias + col, 1, s);
-        if (keeps_z || !activation.is_identity()) {
-          activation.f_block(cols, s, values + i * out + col);
-        }
+        fused.apply(cols, s, values + i * out + col);
       }
     };
     const Epilogue epilogue = finish;
     gemm(Trans::none, rows, out, in, x.data<T>(), w.data<T>(), sums, false, &epilogue);
   });
 
-  const Tensor at = keeps_z ? z : y;
   return record("linear", std::move(y), {x, w, b},
-                [x = Saved(x, "x"), w = Saved(w, "w"), at = Saved(at, "y"), f = activation](
+                [x = Saved(x, "x"), w = Saved(w, "w"), at = Saved(fused.at(), "y"), f = activation](
                     const Tensor& dy, Wants want) {
-                  const Tensor dz =
-                      as_matrix(f.is_identity() ? dy : activation_vjp(f, at.get(), dy));
+                  const Tensor dz = as_matrix(activation_vjp(f, at.get(), dy));
                   std::array<Tensor, 3> dx;
                   if (want[0]) {
                     dx[0] = product(dz, w.get(), Trans::b).view(x.get().shape());

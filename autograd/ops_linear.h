@@ -1,7 +1,7 @@
 // Matrix product, and the fused dense layer.
 #pragma once
 
-#include "ramp/autograd/activation.h"
+#include "ramp/core/activation.h"
 #include "ramp/core/gemm.h"
 #include "ramp/core/tensor.h"
 

@@ -233,7 +233,7 @@ T bounded(T log) {
 // For kl_div: q v, and 0 for q = 0, even where log p is -inf; NaN where it is NaN.
 template <typename T>
 T q_times(T q, T v, T log_p) {
-  return log_p != log_p ? log_p : math::damped(v, q);
+  return log_p != log_p ? log_p : math::mul_or_zero(v, q);
 }
 
 Tensor huber(const char* op, const Tensor& y, const Tensor& target, double delta,
@@ -245,7 +245,7 @@ Tensor huber(const char* op, const Tensor& y, const Tensor& target, double delta
         return c * (d - c / 2);
       },
       [delta](auto y, auto t) {
-        const auto s = math::within(y - t, delta);
+        const auto s = math::clamp_abs(y - t, delta);
         return std::array{s, -s};
       });
 }
@@ -291,8 +291,8 @@ Tensor cross_entropy(const Tensor& logits, const Tensor& target, const CrossEntr
                     const T f = *dy.data<T>() / static_cast<T>(count);
                     Tensor dx = Tensor::empty(prob.shape(), prob.dtype());
                     T* d = dx.mutable_data<T>();
-                    kernels<T>().binary[static_cast<int>(Binary::mul)](prob.numel(), prob.data<T>(),
-                                                                       1, &f, 0, d);
+                    kernels<T>().binary[BinaryRules::index<Mul>()](prob.numel(), prob.data<T>(), 1,
+                                                                   &f, 0, d);
                     for (int64_t i = 0; i < n; ++i) d[i * classes + label[i]] -= f;
                     return dx;
                   });
@@ -332,7 +332,7 @@ Tensor bce_with_logits(const Tensor& logits, const Tensor& target, const BceWith
     return elementwise_loss(
         op, "logits", logits, target, o.reduction,
         [](auto x, auto t) {
-          return math::damped(Softplus{}.f(-x), t) + math::damped(Softplus{}.f(x), 1 - t);
+          return math::mul_or_zero(Softplus{}.f(-x), t) + math::mul_or_zero(Softplus{}.f(x), 1 - t);
         },
         [](auto x, auto t) {
           return std::array{(1 - t) * math::sigmoid(x) - t * math::sigmoid(-x), -x};
@@ -343,7 +343,7 @@ Tensor bce_with_logits(const Tensor& logits, const Tensor& target, const BceWith
   const auto term = [op](const Tensor& x, const Tensor& w) {
     return elementwise_loss(
         op, "logits", x, w, Reduction::none,
-        [](auto x, auto w) { return math::damped(Softplus{}.f(-x), w); },
+        [](auto x, auto w) { return math::mul_or_zero(Softplus{}.f(-x), w); },
         [](auto x, auto w) {
           return std::array{-w * math::sigmoid(-x), Softplus{}.f(-x)};
         });

@@ -186,7 +186,7 @@ Tensor normalize(const char* op, const Tensor& x, const Layout& l, const Tensor&
           Tensor again = Tensor::empty({rows * l.n}, t);
           T* z = again.mutable_data<T>();
           kernel.affine_cols[0](rows, l.n, constants, from + at, nullptr, z);
-          if (!f.derives_from_x()) f.f_block(rows * l.n, z, z);
+          if (!f.needs_x()) f.f_block(rows * l.n, z, z);
           f.vjp_block(rows * l.n, z, g + at, to + at);
         }
         kernel.moments_cols[1](rows, l.n, h.data<T>() + sample * 2 * l.n, from + at, dz + at, part);

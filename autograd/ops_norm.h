@@ -7,7 +7,7 @@
 // Errors: x of rank 1; sizes or dtypes that do not fit; eps below 0 or not finite.
 #pragma once
 
-#include "ramp/autograd/activation.h"
+#include "ramp/core/activation.h"
 #include "ramp/core/tensor.h"
 
 namespace ramp {

@@ -9,18 +9,9 @@
 
 #include <variant>
 
-#include "ramp/core/activations.h"
+#include "ramp/core/rules.h"
 
 namespace ramp {
-
-namespace math {
-template <std::floating_point T>
-T sqrt(T x) {
-  return std::sqrt(x);
-}
-template <typename V>
-V sqrt(V x);
-}  // namespace math
 
 /// A constant of a rule: a double until it meets a vector.
 struct Constant {
@@ -29,11 +20,11 @@ struct Constant {
   friend Constant operator-(double a, Constant b) { return a - b.value; }
   template <typename V>
   friend V operator*(Constant a, V x) {
-    return math::like(x, a.value) * x;
+    return math::constant_like(x, a.value) * x;
   }
   template <typename V>
   friend V operator+(V x, Constant a) {
-    return x + math::like(x, a.value);
+    return x + math::constant_like(x, a.value);
   }
 };
 

@@ -516,7 +516,7 @@ Section cost() {
     for (size_t k = 0; k < all.size(); ++k) {
       const Activation& f = all[k];
       const auto keep = [](double& time, double t) { time = std::min(time, t); };
-      const float* at = f.derives_from_x() ? x.data<float>() : py;
+      const float* at = f.needs_x() ? x.data<float>() : py;
       Sequential net = mlp({784, 256, 256, 10}, f);
       Adam adam(net, {.lr = 1e-3});
       for (int repeat = 0; repeat < 10; ++repeat) {

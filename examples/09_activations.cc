@@ -65,7 +65,7 @@ std::pair<double, double> cost(const std::function<Tensor(const Tensor&)>& op) {
 
 std::vector<Row> family(bool measure) {
   std::vector<Row> rows;
-  BuiltinRules::for_each([&]<typename A>() {
+  Activations::for_each([&]<typename A>() {
     const Activation f = A{};
     const auto op = [f](const Tensor& x) { return activate(x, f); };
     rows.push_back({f.name(), f.formula(), f.derivative_formula(),
@@ -149,7 +149,7 @@ void write_page(const std::filesystem::path& folder) {
   std::ofstream page(folder / "activations.md");
   page << fmt::format(R"(# Activations
 
-What ramp brings, one row each. Every rule stands once in [core/activations.h](../core/activations.h): its value,
+What ramp brings, one row each. Every rule stands once in [core/rules_unary.h](../core/rules_unary.h): its value,
 its derivative, its kinks and its source. The same lines run on numbers and on vectors, and any of them fuses into
 Dense, Conv2d and BatchNorm: `Dense(784, 128, GELU{{}})`. As ops they are called by the names below, `gelu(x)`. Your
 own struct does the same: [examples/04_my_activation.cc](../examples/04_my_activation.cc). (prelu learns its slope and

@@ -1,7 +1,7 @@
 // The fully connected layer.
 #pragma once
 
-#include "ramp/autograd/activation.h"
+#include "ramp/core/activation.h"
 #include "ramp/layers/init.h"
 #include "ramp/layers/module.h"
 

@@ -2,7 +2,7 @@
 // layer. The fans of w [in, out] are in and out; of [kh, kw, in, out], kh kw in and kh kw out.
 #pragma once
 
-#include "ramp/autograd/activation.h"
+#include "ramp/core/activation.h"
 #include "ramp/core/random.h"
 #include "ramp/core/tensor.h"
 #include "ramp/layers/parameter.h"

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "ramp/autograd/node.h"
+#include "ramp/core/activation.h"
 #include "ramp/core/kernels/kernels.h"
 #include "ramp/core/parallel.h"
 
@@ -71,10 +72,11 @@ void scale_units(Tensor& x, const std::vector<double>& factors) {
 
 void clip_grad_value(const Parameters& parameters, double limit) {
   check_limit("clip_grad_value", "the limit", limit);
+  const Activation clamp = Clamp{-limit, limit};
   each_gradient("clip_grad_value", parameters, [&](const NamedTensor&, Tensor& g) {
     visit_float("clip_grad_value", g.dtype(), [&]<typename T>(T) {
       T* all = g.mutable_data<T>();
-      kernels<T>().clamp(g.numel(), static_cast<T>(-limit), static_cast<T>(limit), all, all);
+      clamp.f_block(g.numel(), all, all);
     });
   });
 }

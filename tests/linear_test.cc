@@ -4,6 +4,7 @@
 #include "my_activations.h"
 #include "ramp/autograd/backward.h"
 #include "ramp/autograd/gradcheck.h"
+#include "ramp/autograd/ops_activation.h"
 #include "ramp/autograd/ops_elementwise.h"
 #include "ramp/autograd/ops_linear.h"
 #include "ramp/core/random.h"

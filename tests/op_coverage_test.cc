@@ -132,6 +132,16 @@ std::map<std::string, Row> rows() {
       {"greater_equal", binary("elementwise compare greater_equal", greater_equal, false)},
       {"equal", binary("elementwise compare equal", equal, false)},
       {"not_equal", binary("elementwise compare not_equal", not_equal, false)},
+      {"logical_and", binary("elementwise compare logical_and", logical_and, false)},
+      {"logical_or", binary("elementwise compare logical_or", logical_or, false)},
+      {"logical_not", unary("elementwise step logical_not", logical_not)},
+      {"isnan", unary("elementwise step isnan", [](T x) { return isnan(x); })},
+      {"floor", unary("elementwise step floor", [](T x) { return floor(x); })},
+      {"ceil", unary("elementwise step ceil", [](T x) { return ceil(x); })},
+      {"round", unary("elementwise step round", [](T x) { return round(x); })},
+      {"sign", unary("elementwise step sign", sign)},
+      {"sin", unary("elementwise unary sin", [](T x) { return sin(x); })},
+      {"cos", unary("elementwise unary cos", [](T x) { return cos(x); })},
       {"neg", unary("elementwise unary neg", neg)},
       {"exp", unary("elementwise unary exp", [](T x) { return exp(x); })},
       {"erf", unary("activation erf |", [](T x) { return erf(x); })},
@@ -341,14 +351,19 @@ std::map<std::string, Row> rows() {
                              return dropout2d(x, 0.1, rng);
                            })},
   };
-  for (const char* index : {"argmax", "argmin", "one_hot"}) r[index].has_gradient = r[index].keeps_nan = false;
+  for (const char* index : {"argmax", "argmin", "one_hot"})
+    r[index].has_gradient = r[index].keeps_nan = false;
+  for (const char* step : {"floor", "ceil", "round", "sign"}) r[step].has_gradient = false;
+  for (const char* test : {"isnan", "logical_not"})
+    r[test].has_gradient = r[test].keeps_nan = false;
   return r;
 }
 
 // The ops that the headers declare, and those that are members of Tensor. What carries no
 // derivative of its own is for writing ops with.
 std::set<std::string> declared() {
-  const std::set<std::string> parts{"scalar_like", "sum_to", "map", "resample"};
+  const std::set<std::string> parts{"activate", "activation_vjp", "resample", "scalar_like",
+                                    "sum_to"};
   std::set<std::string> names;
   std::ifstream tensor(RAMP_FIXTURES_DIR "/../../core/tensor.h");
   for (std::string line; std::getline(tensor, line);) {

@@ -35,6 +35,16 @@ const std::map<std::string, UnaryOp> unary_ops = {
     {"leaky_relu", [](const Tensor& x) { return leaky_relu(x, 0.1); }},
     {"sigmoid", sigmoid},
     {"tanh", [](const Tensor& x) { return tanh(x); }},
+    {"sin", [](const Tensor& x) { return sin(x); }},
+    {"cos", [](const Tensor& x) { return cos(x); }},
+};
+const std::map<std::string, UnaryOp> steps = {
+    {"floor", [](const Tensor& x) { return floor(x); }},
+    {"ceil", [](const Tensor& x) { return ceil(x); }},
+    {"round", [](const Tensor& x) { return round(x); }},
+    {"sign", sign},
+    {"isnan", [](const Tensor& x) { return isnan(x); }},
+    {"logical_not", logical_not},
 };
 const std::map<std::string, BinaryOp> binary_ops = {
     {"add", add},
@@ -46,9 +56,14 @@ const std::map<std::string, BinaryOp> binary_ops = {
     {"pow", [](const Tensor& a, const Tensor& b) { return pow(a, b); }},
 };
 const std::map<std::string, BinaryOp> comparisons = {
-    {"less", less},       {"less_equal", less_equal},
-    {"greater", greater}, {"greater_equal", greater_equal},
-    {"equal", equal},     {"not_equal", not_equal},
+    {"less", less},
+    {"less_equal", less_equal},
+    {"greater", greater},
+    {"greater_equal", greater_equal},
+    {"equal", equal},
+    {"not_equal", not_equal},
+    {"logical_and", logical_and},
+    {"logical_or", logical_or},
 };
 
 // Random values in [0.1, 1.4], of either sign unless `positive`.
@@ -74,6 +89,10 @@ TEST_CASE("values and gradients are PyTorch's") {
     const double tolerance = f.tensor("y").dtype() == f32 ? 2e-6 : 1e-14;
     if (kind == "compare") {
       check_close(comparisons.at(op)(f.tensor("a"), f.tensor("b")), f.tensor("y"), 0);
+    } else if (kind == "step") {
+      const Tensor x = f.leaf("x"), y = steps.at(op)(x);
+      check_close(y, f.tensor("y"), 0);
+      CHECK_FALSE(y.requires_grad());
     } else if (kind == "unary") {
       const Tensor x = f.leaf("x"), y = unary_ops.at(op)(x);
       check_close(y, f.tensor("y"), tolerance);
@@ -382,7 +401,7 @@ TEST_CASE("a user's mistakes") {
                        "x.to(f32).",
                        Error);
   CHECK_THROWS_WITH_AS(i / 0, doctest::Contains("div: a division by 0 in i64"), Error);
-  CHECK_THROWS_WITH_AS(clamp(x, 1, 0), "clamp: expected lo <= hi; got lo 1 and hi 0.", Error);
+  CHECK_THROWS_WITH_AS(clamp(x, 1, 0), "clamp: expected lo <= hi; got 1 and 0.", Error);
   CHECK_THROWS_WITH_AS(clamp(x, kNaN, 0), doctest::Contains("clamp: expected lo <= hi"), Error);
   CHECK_THROWS_WITH_AS(none + 1, doctest::Contains("the tensor is undefined"), Error);
 }

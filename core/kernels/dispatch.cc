@@ -8,41 +8,38 @@
 namespace ramp {
 
 // Each level's kernel files define these.
-#define RAMP_DECLARE_LEVEL(level)          \
-  namespace level {                        \
-  void fill_elementwise(Kernels<float>&);  \
-  void fill_elementwise(Kernels<double>&); \
-  void fill_activation(Kernels<float>&);   \
-  void fill_activation(Kernels<double>&);  \
-  void fill_gemm(Kernels<float>&);         \
-  void fill_gemm(Kernels<double>&);        \
-  void fill_depthwise(Kernels<float>&);    \
-  void fill_depthwise(Kernels<double>&);   \
-  void fill_winograd(Kernels<float>&);     \
-  void fill_winograd(Kernels<double>&);    \
-  void fill_reduce(Kernels<float>&);       \
-  void fill_reduce(Kernels<double>&);      \
-  void fill_softmax(Kernels<float>&);      \
-  void fill_softmax(Kernels<double>&);     \
-  void fill_pool(Kernels<float>&);         \
-  void fill_pool(Kernels<double>&);        \
-  void fill_norm(Kernels<float>&);         \
-  void fill_norm(Kernels<double>&);        \
-  void fill_optimizer(Kernels<float>&);    \
-  void fill_optimizer(Kernels<double>&);   \
-  template <typename T>                    \
-  void fill(Kernels<T>& k) {               \
-    fill_elementwise(k);                   \
-    fill_activation(k);                    \
-    fill_gemm(k);                          \
-    fill_depthwise(k);                     \
-    fill_winograd(k);                      \
-    fill_reduce(k);                        \
-    fill_softmax(k);                       \
-    fill_pool(k);                          \
-    fill_norm(k);                          \
-    fill_optimizer(k);                     \
-  }                                        \
+#define RAMP_DECLARE_LEVEL(level)        \
+  namespace level {                      \
+  void fill_rules(Kernels<float>&);      \
+  void fill_rules(Kernels<double>&);     \
+  void fill_gemm(Kernels<float>&);       \
+  void fill_gemm(Kernels<double>&);      \
+  void fill_depthwise(Kernels<float>&);  \
+  void fill_depthwise(Kernels<double>&); \
+  void fill_winograd(Kernels<float>&);   \
+  void fill_winograd(Kernels<double>&);  \
+  void fill_reduce(Kernels<float>&);     \
+  void fill_reduce(Kernels<double>&);    \
+  void fill_softmax(Kernels<float>&);    \
+  void fill_softmax(Kernels<double>&);   \
+  void fill_pool(Kernels<float>&);       \
+  void fill_pool(Kernels<double>&);      \
+  void fill_norm(Kernels<float>&);       \
+  void fill_norm(Kernels<double>&);      \
+  void fill_optimizer(Kernels<float>&);  \
+  void fill_optimizer(Kernels<double>&); \
+  template <typename T>                  \
+  void fill(Kernels<T>& k) {             \
+    fill_rules(k);                       \
+    fill_gemm(k);                        \
+    fill_depthwise(k);                   \
+    fill_winograd(k);                    \
+    fill_reduce(k);                      \
+    fill_softmax(k);                     \
+    fill_pool(k);                        \
+    fill_norm(k);                        \
+    fill_optimizer(k);                   \
+  }                                      \
   }
 RAMP_DECLARE_LEVEL(base)
 #if defined(RAMP_X86_LEVELS)

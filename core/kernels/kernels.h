@@ -4,39 +4,29 @@
 
 #include <cstdint>
 
-#include "ramp/core/activations.h"
-#include "ramp/core/kernels/elementwise_ops.h"
+#include "ramp/core/rules_binary.h"
+#include "ramp/core/rules_unary.h"
 #include "ramp/core/rules_update.h"
 
 namespace ramp {
 
 template <typename T>
 struct Kernels {
-  // ---- elementwise.cc; the ops are listed in elementwise_ops.h ----
-  // y[i] = op(x[i])
-  void (*unary[kUnaryOps])(int64_t n, const T* x, T* y);
-  // dx[i] = dy[i] * op'(x[i], y[i]). log, abs and erf read x, exp and sqrt read y; what is
-  // not read may be any array.
-  void (*unary_vjp[kUnaryOps])(int64_t n, const T* x, const T* y, const T* dy, T* dx);
-  // y[i] = op(a[i * sa], b[i * sb]); the strides are 0 or 1
-  void (*binary[kBinaryOps])(int64_t n, const T* a, int64_t sa, const T* b, int64_t sb, T* y);
+  // ---- rules.cc: the rules of core/rules_unary.h and rules_binary.h, by their index in the list
+  // ---- y[i] = f(x[i]); y may be x
+  void (*unary[UnaryRules::size])(const void* rule, int64_t n, const T* x, T* y);
+  // dx[i] = dy[i] f'(at[i]), 0 where f' is 0; `at` is x or y, as needs_x(rule) says; dx may be dy
+  void (*unary_vjp[UnaryRules::size])(const void* rule, int64_t n, const T* at, const T* dy, T* dx);
+  // y[i] = f(a[i * sa], b[i * sb]); the strides are 0 or 1
+  void (*binary[BinaryRules::size])(int64_t n, const T* a, int64_t sa, const T* b, int64_t sb,
+                                    T* y);
   // y[i] = c[i * sc] != 0 ? a[i * sa] : b[i * sb]
   void (*where)(int64_t n, const T* c, int64_t sc, const T* a, int64_t sa, const T* b, int64_t sb,
                 T* y);
-  // y = min(max(x, lo), hi); its derivative is 1 between them, else 0
-  void (*clamp)(int64_t n, T lo, T hi, const T* x, T* y);
-  void (*clamp_vjp)(int64_t n, T lo, T hi, const T* x, const T* dy, T* dx);
-  // y[i] += f * x[i]
-  void (*axpy)(int64_t n, T f, const T* x, T* y);
-
-  // ---- activation.cc: the rules of core/activations.h, by their place in BuiltinRules ----
-  // y[i] = f(x[i]); y may be x
-  void (*activation[BuiltinRules::size])(const void* rule, int64_t n, const T* x, T* y);
-  // dx[i] = dy[i] f'(at[i]), 0 where f' is 0; dx may be dy
-  void (*activation_vjp[BuiltinRules::size])(const void* rule, int64_t n, const T* at, const T* dy,
-                                             T* dx);
   // y[i] = at[i] <= 0 ? s[i * ss] v[i] : v[i], 0 where at = 0 and s < 0; ss is 0 or 1
   void (*leak)(int64_t n, const T* at, const T* s, int64_t ss, const T* v, T* y);
+  // y[i] += f * x[i]
+  void (*axpy)(int64_t n, T f, const T* x, T* y);
 
   // ---- gemm.cc ----
   // c (+)= a b for n <= gemm_panel_width columns: a(i, p) = a[i * a_row + p * a_col],

@@ -1,9 +1,10 @@
-// exp, log and their kin of a vector, for f32 and f64. No tables, no branches, right over the whole
-// range (denormals, infinities, NaN). The largest errors, measured in tests/math_test.cc:
-// exp 1, log 0.9, tanh 2.6, sigmoid 2.5, erf 3 ulp.
+// The functions of core/rules.h of a vector, for f32 and f64. No tables, no branches, accurate over
+// the whole range (denormals, infinities, NaN). The largest errors, measured in tests/math_test.cc:
+// exp 1, log 0.9, tanh 2.6, sigmoid 2.5, erf 3 ulp. pow, sin and cos are the C library's.
 #pragma once
 
 #include "ramp/core/kernels/vec.h"
+#include "ramp/core/rules.h"
 
 namespace ramp {
 namespace {
@@ -105,132 +106,194 @@ inline Vec<T> exp_reduced(Vec<T> x, Bits<T>& n) {
   return r + r * r * polynomial<T>(r, M::kExp);
 }
 
-/// e^x; inf where it overflows, denormals and then 0 where it underflows.
+template <typename V>
+using Lane = std::remove_cvref_t<decltype(V{}[0])>;
+// y[i] = f(x[i]...)
+template <typename F, typename V, typename... X>
+inline V each_lane(F f, V x, X... more) {
+  V y;
+  for (int i = 0; i < kLanes<Lane<V>>; ++i) y[i] = f(x[i], more[i]...);
+  return y;
+}
 template <typename T>
-inline Vec<T> vexp(Vec<T> x) {
+constexpr bool kIsFloat = sizeof(T) == 4;
+
+}  // namespace
+
+// No two levels have vectors of one width, so each has these for itself.
+namespace math {
+
+/// e^x; inf where it overflows, denormals and then 0 where it underflows.
+template <typename V>
+inline V exp(V x) {
+  using T = Lane<V>;
   using M = MathOf<T>;
-  const Vec<T> low = splat(M::kExpLow), high = splat(M::kExpHigh);
+  const V low = splat(M::kExpLow), high = splat(M::kExpHigh);
   x = x < low ? low : x > high ? high : x;  // NaN passes
   Bits<T> n;
-  const Vec<T> y = exp_reduced<T>(x, n) + T(1);
+  const V y = exp_reduced<T>(x, n) + T(1);
   // 2^n in two factors, as 2^n itself may be beyond the range. n + 2 bias is positive.
   n += 2 * M::kBias;
   const Bits<T> half = n >> 1;
-  return y * (Vec<T>)(half << M::kMantissa) * (Vec<T>)((n - half) << M::kMantissa);
+  return y * (V)(half << M::kMantissa) * (V)((n - half) << M::kMantissa);
 }
 
 /// log(x); -inf at 0, NaN below. x = 2^k (1 + f), 1 + f in [sqrt(1/2), sqrt(2)); s = f / (2 + f):
 /// log(1 + f) = 2 atanh(s) = f - f^2/2 + s (f^2/2 + s^2 P(s^2))  (fdlibm, e_log.c)
-template <typename T>
-inline Vec<T> vlog(Vec<T> x) {
+template <typename V>
+inline V log(V x) {
+  using T = Lane<V>;
   using M = MathOf<T>;
   const Mask<T> tiny = x < M::kMinNormal;
-  const Vec<T> scaled = tiny ? x * M::kTwoToMantissa : x;
+  const V scaled = tiny ? x * M::kTwoToMantissa : x;
   const Bits<T> bits = (Bits<T>)scaled + (M::kOne - M::kSqrtHalf);
   const Bits<T> mantissa = bits & ((decltype(M::kOne){1} << M::kMantissa) - 1);
-  const Vec<T> f = (Vec<T>)(mantissa + M::kSqrtHalf) - T(1);
+  const V f = (V)(mantissa + M::kSqrtHalf) - T(1);
   // The biased exponent as the low bits of 2^mantissa is converted by a subtraction.
-  const Vec<T> biased = (Vec<T>)((bits >> M::kMantissa) | (Bits<T>)splat(M::kTwoToMantissa));
-  const Vec<T> bias = tiny ? splat(M::kTwoToMantissa + (M::kBias + M::kMantissa))
-                           : splat(M::kTwoToMantissa + M::kBias);
-  const Vec<T> k = biased - bias, s = f / (f + T(2)), z = s * s, half = f * f * T(0.5);
-  const Vec<T> tail = s * (half + z * polynomial<T>(z, M::kLog)) + k * M::kLn2Low;
-  const Vec<T> y = k * M::kLn2High - ((half - tail) - f);
-  const Vec<T> special = x == T(0) ? splat(-M::kInf) : x == M::kInf ? x : splat(M::kNaN);
+  const V biased = (V)((bits >> M::kMantissa) | (Bits<T>)splat(M::kTwoToMantissa));
+  const V bias = tiny ? splat(M::kTwoToMantissa + (M::kBias + M::kMantissa))
+                      : splat(M::kTwoToMantissa + M::kBias);
+  const V k = biased - bias, s = f / (f + T(2)), z = s * s, half = f * f * T(0.5);
+  const V tail = s * (half + z * polynomial<T>(z, M::kLog)) + k * M::kLn2Low;
+  const V y = k * M::kLn2High - ((half - tail) - f);
+  const V special = x == T(0) ? splat(-M::kInf) : x == M::kInf ? x : splat(M::kNaN);
   const Mask<T> regular = (x > T(0)) & (x < M::kInf);
   return regular ? y : special;
 }
 
-template <typename T>
-inline Vec<T> vabs(Vec<T> x) {
-  return (Vec<T>)((Bits<T>)x & ~(Bits<T>)splat(T(-0.0)));
+template <typename V>
+inline V abs(V x) {
+  using T = Lane<V>;
+  return (V)((Bits<T>)x & ~(Bits<T>)splat(T(-0.0)));
 }
 
-inline float sqrt_lane(float x) { return __builtin_sqrtf(x); }
-inline double sqrt_lane(double x) { return __builtin_sqrt(x); }
-/// Both compilers make one instruction of it.
-template <typename T>
-inline Vec<T> vsqrt(Vec<T> x) {
-  Vec<T> y;
-  for (int i = 0; i < kLanes<T>; ++i) y[i] = sqrt_lane(x[i]);
-  return y;
+// Of the first four both compilers make one instruction (at base, of sqrt alone).
+template <typename V>
+inline V sqrt(V x) {
+  return each_lane(
+      [](auto a) { return kIsFloat<decltype(a)> ? __builtin_sqrtf(a) : __builtin_sqrt(a); }, x);
+}
+template <typename V>
+inline V floor(V x) {
+  return each_lane(
+      [](auto a) { return kIsFloat<decltype(a)> ? __builtin_floorf(a) : __builtin_floor(a); }, x);
+}
+template <typename V>
+inline V ceil(V x) {
+  return each_lane(
+      [](auto a) { return kIsFloat<decltype(a)> ? __builtin_ceilf(a) : __builtin_ceil(a); }, x);
+}
+template <typename V>
+inline V round(V x) {
+  return each_lane(
+      [](auto a) { return kIsFloat<decltype(a)> ? __builtin_rintf(a) : __builtin_rint(a); }, x);
+}
+template <typename V>
+inline V sin(V x) {
+  return each_lane(
+      [](auto a) { return kIsFloat<decltype(a)> ? __builtin_sinf(a) : __builtin_sin(a); }, x);
+}
+template <typename V>
+inline V cos(V x) {
+  return each_lane(
+      [](auto a) { return kIsFloat<decltype(a)> ? __builtin_cosf(a) : __builtin_cos(a); }, x);
+}
+template <typename V>
+inline V pow(V x, V p) {
+  const auto f = [](auto a, auto b) {
+    return kIsFloat<decltype(a)> ? __builtin_powf(a, b) : __builtin_pow(a, b);
+  };
+  return each_lane(f, x, p);
 }
 
 /// tanh(x) = u / (u + 2), u = e^(2|x|) - 1, with the sign of x.
-template <typename T>
-inline Vec<T> vtanh(Vec<T> x) {
+template <typename V>
+inline V tanh(V x) {
+  using T = Lane<V>;
   using M = MathOf<T>;
-  const Vec<T> high = splat(M::kTanhHigh), a = vabs<T>(x);
+  const V high = splat(M::kTanhHigh), a = abs(x);
   Bits<T> n;
-  const Vec<T> p = exp_reduced<T>(T(2) * (a > high ? high : a), n);
-  const Vec<T> scale = (Vec<T>)((n + M::kBias) << M::kMantissa);
-  const Vec<T> u = p * scale + (scale - T(1));
+  const V p = exp_reduced<T>(T(2) * (a > high ? high : a), n);
+  const V scale = (V)((n + M::kBias) << M::kMantissa);
+  const V u = p * scale + (scale - T(1));
   const Bits<T> sign = (Bits<T>)x & (Bits<T>)splat(T(-0.0));
-  return (Vec<T>)((Bits<T>)(u / (u + T(2))) | sign);
+  return (V)((Bits<T>)(u / (u + T(2))) | sign);
 }
 
 /// 1 / (1 + e^-x), from z = e^-|x| (which cannot overflow): 1 / (1 + z) or z / (1 + z).
-template <typename T>
-inline Vec<T> vsigmoid(Vec<T> x) {
-  const Vec<T> z = vexp<T>(-vabs<T>(x)), one = splat(T(1));
+template <typename V>
+inline V sigmoid(V x) {
+  using T = Lane<V>;
+  const V z = exp(-abs(x)), one = splat(T(1));
   return (x < T(0) ? z : one) / (one + z);
 }
 
 /// e^x - 1 = 2 (2^(n-1) (e^r - 1) + (2^(n-1) - 1/2)), so that 2^n may be beyond the range.
-template <typename T>
-inline Vec<T> vexpm1(Vec<T> x) {
+template <typename V>
+inline V expm1(V x) {
+  using T = Lane<V>;
   using M = MathOf<T>;
-  const Vec<T> low = splat(T(-4) * M::kTanhHigh), high = splat(M::kExpHigh);  // -1 below
+  const V low = splat(T(-4) * M::kTanhHigh), high = splat(M::kExpHigh);  // -1 below
   x = x < low ? low : x > high ? high : x;
   Bits<T> n;
-  const Vec<T> p = exp_reduced<T>(x, n);
-  const Vec<T> half = (Vec<T>)((n + (M::kBias - 1)) << M::kMantissa);
+  const V p = exp_reduced<T>(x, n);
+  const V half = (V)((n + (M::kBias - 1)) << M::kMantissa);
   return (p * half + (half - T(0.5))) * T(2);
 }
 
 /// log(1 + x) for 0 <= x <= 1: 2 atanh(s), s = x / (2 + x).
-template <typename T>
-inline Vec<T> vlog1p(Vec<T> x) {
-  const Vec<T> s = x / (x + T(2)), z = s * s;
+template <typename V>
+inline V log1p(V x) {
+  using T = Lane<V>;
+  const V s = x / (x + T(2)), z = s * s;
   return (s + s) + s * z * polynomial<T>(z, MathOf<T>::kLog1p);
 }
 
 /// e^(-x^2 / 2), the square in two parts: its rounding error would grow with x^2.
-template <typename T>
-inline Vec<T> vgauss(Vec<T> x) {
+template <typename V>
+inline V gauss(V x) {
+  using T = Lane<V>;
   using M = MathOf<T>;
-  const Vec<T> bound = splat(M::kErfHigh), magnitude = vabs<T>(x);
-  const Vec<T> a = magnitude > bound ? bound : magnitude;
-  const Vec<T> high = (Vec<T>)((Bits<T>)a & M::kSplit), low = a - high;
-  const Vec<T> square = a * a, error = ((high * high - square) + T(2) * high * low) + low * low;
-  return vexp<T>(T(-0.5) * square) * (T(1) - T(0.5) * error);
+  const V bound = splat(M::kErfHigh), magnitude = abs(x);
+  const V a = magnitude > bound ? bound : magnitude;
+  const V high = (V)((Bits<T>)a & M::kSplit), low = a - high;
+  const V square = a * a, error = ((high * high - square) + T(2) * high * low) + low * low;
+  return exp(T(-0.5) * square) * (T(1) - T(0.5) * error);
+}
+
+template <typename V>
+inline V normal_density(V x) {
+  return gauss(x) * constant_like(x, 0.3989422804014327);
 }
 
 /// P(z > x) e^(x^2 / 2) of a standard normal z, for x >= 0 (its Mills ratio over sqrt(2 pi)).
-template <typename T>
-inline Vec<T> vmills(Vec<T> x) {
+template <typename V>
+inline V mills(V x) {
+  using T = Lane<V>;
   using M = MathOf<T>;
-  const Vec<T> bound = splat(M::kErfHigh), a = x > bound ? bound : x;
-  const Vec<T> r = T(1) / (a + M::kMillsCenter);
+  const V bound = splat(M::kErfHigh), a = x > bound ? bound : x;
+  const V r = T(1) / (a + M::kMillsCenter);
   return polynomial<T>((a - M::kMillsCenter) * r, M::kMills) * r;
 }
 
 /// P(z < x) of a standard normal z.
-template <typename T>
-inline Vec<T> vnormal(Vec<T> x) {
-  const Vec<T> tail = vmills<T>(vabs<T>(x)) * vgauss<T>(x);
+template <typename V>
+inline V normal_distribution(V x) {
+  using T = Lane<V>;
+  const V tail = mills(abs(x)) * gauss(x);
   return x > T(0) ? T(1) - tail : tail;
 }
 
 /// erf(x) = x P(x^2) near 0, else 1 - 2 P(z > sqrt(2) |x|), with the sign of x.
-template <typename T>
-inline Vec<T> verf(Vec<T> x) {
+template <typename V>
+inline V erf(V x) {
+  using T = Lane<V>;
   using M = MathOf<T>;
-  const Vec<T> a = vabs<T>(x), root2 = splat(T(1.4142135623730951));
-  const Vec<T> far = T(1) - T(2) * vmills<T>(a * root2) * vexp<T>(-(a * a));
+  const V a = abs(x), root2 = splat(T(1.4142135623730951));
+  const V far = T(1) - T(2) * mills(a * root2) * exp(-(a * a));
   const Bits<T> sign = (Bits<T>)x & (Bits<T>)splat(T(-0.0));
-  return a < T(0.5) ? x * polynomial<T>(x * x, M::kErf) : (Vec<T>)((Bits<T>)far | sign);
+  return a < T(0.5) ? x * polynomial<T>(x * x, M::kErf) : (V)((Bits<T>)far | sign);
 }
 
-}  // namespace
+}  // namespace math
 }  // namespace ramp

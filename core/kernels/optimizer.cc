@@ -3,15 +3,6 @@
 #include "ramp/core/kernels/math.h"
 
 namespace ramp {
-namespace math {
-
-template <typename V>
-V sqrt(V x) {
-  return vsqrt<std::remove_cvref_t<decltype(x[0])>>(x);
-}
-
-}  // namespace math
-
 namespace {
 
 template <typename T, typename Rule>

@@ -69,7 +69,7 @@ struct Row {
   }
   // exp(x - m). Beyond the row it is not exp(-inf), as numbers that underflow are slow.
   Vec<T> exp(const T* x, int64_t j, Vec<T> m) const {
-    const Vec<T> e = vexp<T>(get(x, j, m) - m);
+    const Vec<T> e = math::exp(get(x, j, m) - m);
     return (j + 1) * W <= n ? e : keep(j, e);
   }
 };
@@ -103,7 +103,7 @@ void log_softmax(int64_t rows, int64_t n, const T* x, T* y) {
   for (int64_t i = 0; i < rows; ++i, x += n, y += n) {
     const Row<T> row(i, rows, n);
     const Vec<T> m = row.max(x);
-    const Vec<T> s = vlog<T>(row.sum([&](int64_t j) { return row.exp(x, j, m); }));
+    const Vec<T> s = math::log(row.sum([&](int64_t j) { return row.exp(x, j, m); }));
     for (int64_t j = 0; j < row.count; ++j) row.put(y, j, row.get(x, j) - m - s);
   }
 }
@@ -132,7 +132,7 @@ void log_softmax_vjp(int64_t rows, int64_t n, const T* y, const T* dy, T* dx) {
     const Vec<T> s = row.sum([&](int64_t j) { return row.get(dy, j); });
     for (int64_t j = 0; j < row.count; ++j) {
       const Vec<T> g = row.get(dy, j);
-      row.put(dx, j, ((g == 0) & (s == 0)) ? g : g - vexp<T>(row.get(y, j)) * s);
+      row.put(dx, j, ((g == 0) & (s == 0)) ? g : g - math::exp(row.get(y, j)) * s);
     }
   }
 }
@@ -151,7 +151,7 @@ double cross_entropy(int64_t rows, int64_t n, const T* x, const int64_t* label, 
       sum[r] = of.sum[0];
       shift[r] = of.max[0] - row[label[i + r]];
     }
-    const Vec<T> l = vlog<T>(load(sum)) + load(shift);
+    const Vec<T> l = math::log(load(sum)) + load(shift);
     for (int64_t r = 0; r < lanes; ++r) loss += l[r];
   }
   return loss;

@@ -1,4 +1,4 @@
-// Activations as small structs, and the erased form in which layers run them.
+// Activations in the erased form in which layers run them, by itself or at the end of a fused op.
 #pragma once
 
 #include <concepts>
@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "ramp/core/activations.h"
+#include "ramp/core/rules_unary.h"
 #include "ramp/core/tensor.h"
 
 namespace ramp {
@@ -19,7 +19,7 @@ namespace ramp {
 ///                                                            // not enough
 /// and, if it has them, `std::vector<double> kinks() const`, the text `derivative`, and
 /// `void check() const`, which throws for options that make no sense. NaN should stay NaN.
-/// core/activations.h has ramp's own; a struct may also bring block forms: `f_block(n, x, y)` and
+/// core/rules_unary.h has ramp's own; a struct may also bring block forms: `f_block(n, x, y)` and
 /// `vjp_block(n, x_or_y, dy, dx)`, for float and double.
 template <typename A>
 concept ActivationRule = requires(const A& a) {
@@ -27,13 +27,15 @@ concept ActivationRule = requires(const A& a) {
   { A::formula } -> std::convertible_to<const char*>;
   { a.f(1.0) } -> std::convertible_to<double>;
 }
-&&(DerivesFromY<A> || DerivesFromX<A>);
+&&(DerivativeOfY<A> || DerivativeOfX<A>);
 
-/// The kernels of a rule of ramp's own, by its place in BuiltinRules.
+namespace detail {
+// The kernels of a rule of ramp's own, by its index in UnaryRules.
 template <typename T>
 void run_rule(int index, const void* rule, int64_t n, const T* x, T* y);
 template <typename T>
 void run_rule_vjp(int index, const void* rule, int64_t n, const T* at, const T* dy, T* dx);
+}  // namespace detail
 
 /// Any activation, erased by block of elements (never by element).
 class Activation {
@@ -50,17 +52,24 @@ class Activation {
   std::vector<double> kinks() const { return rule_->kinks(); }
   bool is_identity() const { return rule_->is_identity(); }
   /// True when the derivative is a function of x; else it is one of y.
-  bool derives_from_x() const { return rule_->derives_from_x(); }
+  bool needs_x() const { return rule_->needs_x(); }
 
   /// y[i] = f(x[i]); y may be x.
   template <typename T>
   void f_block(int64_t n, const T* x, T* y) const {
     rule_->f_block(n, x, y);
   }
-  /// dx[i] = dy[i] * f'(..); `at` is x or y, as derives_from_x() says. dx may be dy.
+  /// dx[i] = dy[i] * f'(..); `at` is x or y, as needs_x() says. dx may be dy.
   template <typename T>
   void vjp_block(int64_t n, const T* at, const T* dy, T* dx) const {
     rule_->vjp_block(n, at, dy, dx);
+  }
+  /// The same in `scratch`, or dy itself for the identity.
+  template <typename T>
+  const T* dz(int64_t n, const T* at, const T* dy, T* scratch) const {
+    if (is_identity()) return dy;
+    vjp_block(n, at, dy, scratch);
+    return scratch;
   }
   double value(double x) const {
     double y;
@@ -68,7 +77,7 @@ class Activation {
     return y;
   }
   double derivative(double x) const {
-    const double at = derives_from_x() ? x : value(x), one = 1;
+    const double at = needs_x() ? x : value(x), one = 1;
     double d;
     vjp_block(1, &at, &one, &d);
     return d;
@@ -82,7 +91,7 @@ class Activation {
     virtual const char* derivative_formula() const = 0;
     virtual std::vector<double> kinks() const = 0;
     virtual bool is_identity() const = 0;
-    virtual bool derives_from_x() const = 0;
+    virtual bool needs_x() const = 0;
     virtual void f_block(int64_t n, const float* x, float* y) const = 0;
     virtual void f_block(int64_t n, const double* x, double* y) const = 0;
     virtual void vjp_block(int64_t n, const float* at, const float* dy, float* dx) const = 0;
@@ -106,17 +115,14 @@ class Activation {
       return {};
     }
     bool is_identity() const override { return std::is_same_v<A, Identity>; }
-    bool derives_from_x() const override {
-      if constexpr (DerivesFromX<A> && DerivesFromY<A>) return a.needs_x();
-      return !DerivesFromY<A>;
-    }
+    bool needs_x() const override { return ramp::needs_x(a); }
 
     template <typename T>
     void apply(int64_t n, const T* x, T* y) const {
       if constexpr (requires { a.f_block(n, x, y); }) {
         a.f_block(n, x, y);
-      } else if constexpr (constexpr int i = BuiltinRules::index<A>(); i >= 0) {
-        run_rule(i, &a, n, x, y);
+      } else if constexpr (constexpr int i = UnaryRules::index<A>(); i >= 0) {
+        detail::run_rule(i, &a, n, x, y);
       } else {
         for (int64_t k = 0; k < n; ++k) y[k] = a.f(x[k]);
       }
@@ -125,15 +131,11 @@ class Activation {
     void apply_vjp(int64_t n, const T* at, const T* dy, T* dx) const {
       if constexpr (requires { a.vjp_block(n, at, dy, dx); }) {
         a.vjp_block(n, at, dy, dx);
-      } else if constexpr (constexpr int i = BuiltinRules::index<A>(); i >= 0) {
-        run_rule_vjp(i, &a, n, at, dy, dx);
+      } else if constexpr (constexpr int i = UnaryRules::index<A>(); i >= 0) {
+        detail::run_rule_vjp(i, &a, n, at, dy, dx);
       } else {
         for (int64_t k = 0; k < n; ++k) {
-          if constexpr (DerivesFromY<A>) {
-            dx[k] = math::damped(dy[k], T(a.derivative_from_y(at[k])));
-          } else {
-            dx[k] = math::damped(dy[k], T(a.derivative_from_x(at[k])));
-          }
+          dx[k] = math::mul_or_zero(dy[k], T(ramp::derivative(a, at[k])));
         }
       }
     }
@@ -150,12 +152,26 @@ class Activation {
   std::shared_ptr<const Rule> rule_;
 };
 
-/// y = f(x), element by element, for any activation. dx = dy f', and 0 where f' is 0.
-/// Errors: i64.
-Tensor activate(const Tensor& x, const Activation& activation);
+/// The activation at the end of a fused op: y = f(z) on blocks, as the op finishes its sums z.
+class FusedActivation {
+ public:
+  /// `records`: the op is on the tape, so what f' is a function of must last.
+  FusedActivation(const Activation& f, const Tensor& y, bool records)
+      : f_(f), z_(records && f.needs_x() ? Tensor::empty(y.shape(), y.dtype()) : y.detach()) {}
 
-/// dx = dy f'(at) in one streaming pass, not recorded: the rule that fused layers share. `at` is x
-/// or y, as derives_from_x() says.
-Tensor activation_vjp(const Activation& activation, const Tensor& at, const Tensor& dy);
+  /// Where the op puts its sums: y's memory unless the derivative is a function of z.
+  Tensor& z() { return z_; }
+  /// What the derivative is a function of: z or y; nothing for the identity.
+  Tensor at() const { return f_.is_identity() ? Tensor{} : z_; }
+  /// y[i] = f(z[i])
+  template <typename T>
+  void apply(int64_t n, const T* z, T* y) const {
+    if (!f_.is_identity()) f_.f_block(n, z, y);
+  }
+
+ private:
+  const Activation& f_;
+  Tensor z_;
+};
 
 }  // namespace ramp

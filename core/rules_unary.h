@@ -1,119 +1,13 @@
-// The activations, each written once: value, derivative, formula, kinks, source. A rule works on a
-// number, and in the kernels on a vector of numbers; so it uses what both have: arithmetic,
-// comparisons, `c ? a : b` and the functions of ramp::math.
+// The functions of one number, each written once: value, derivative, formula, kinks, source; see
+// rules.h. First the activations, which layers run fused; docs/activations.md shows them.
 //
-// All: NaN stays NaN; at +-inf the value and the derivative are their limits. The errors of exp and
-// its kin are in core/kernels/math.h, those of the activations in docs/activations.md.
-//
-// The derivative where there is none, one rule for all of them and for every other op:
-// - at a kink it is 0 where y is flat on one side or turns (relu, clamp at its bounds, |x|), else
-//   that of the left side (leaky_relu: the slope); where two inputs tie (maximum), each takes half;
-// - at NaN it is not 0, so that nothing hides a NaN: it is NaN, or that of a side that is not flat.
-//
-// Options are finite unless a rule says else; check() throws for those that a rule forbids, when it
-// becomes an Activation.
+// At +-inf the value and the derivative are their limits. The errors of exp and its kin are in
+// core/kernels/math.h, those of the activations in docs/activations.md.
 #pragma once
 
-#include <cmath>
-#include <concepts>
-#include <initializer_list>
-#include <vector>
+#include "ramp/core/rules.h"
 
 namespace ramp {
-
-/// Throws "<rule>: expected <expected>; got <options>." unless ok.
-void check_options(const char* rule, bool ok, const char* expected,
-                   std::initializer_list<double> options);
-/// Finite in f32 too.
-inline bool is_finite(double option) { return std::fabs(option) <= 0x1.fffffep127; }
-/// And not 0 there: a divisor.
-inline bool is_usable(double option) { return is_finite(option) && std::fabs(option) >= 0x1p-126; }
-
-/// Of a number; of a vector they are in core/kernels/activation.cc.
-namespace math {
-template <std::floating_point T>
-T exp(T x) {
-  return std::exp(x);
-}
-template <std::floating_point T>
-T expm1(T x) {
-  return std::expm1(x);
-}
-template <std::floating_point T>
-T log1p(T x) {
-  return std::log1p(x);
-}
-template <std::floating_point T>
-T tanh(T x) {
-  return std::tanh(x);
-}
-template <std::floating_point T>
-T abs(T x) {
-  return std::fabs(x);
-}
-template <std::floating_point T>
-T sigmoid(T x) {
-  return x < 0 ? std::exp(x) / (1 + std::exp(x)) : 1 / (1 + std::exp(-x));
-}
-/// e^(-x^2 / 2) / sqrt(2 pi), and its integral from -inf to x.
-template <std::floating_point T>
-T normal_density(T x) {
-  return std::exp(-x * x / 2) * static_cast<T>(0.398942280401432677939946L);
-}
-template <std::floating_point T>
-T normal_distribution(T x) {
-  return std::erfc(x * static_cast<T>(-0.707106781186547524400845L)) / 2;
-}
-template <typename V>
-V exp(V x);
-template <typename V>
-V expm1(V x);
-/// For 0 <= x <= 1.
-template <typename V>
-V log1p(V x);
-template <typename V>
-V tanh(V x);
-template <typename V>
-V abs(V x);
-template <typename V>
-V sigmoid(V x);
-template <typename V>
-V normal_density(V x);
-template <typename V>
-V normal_distribution(V x);
-
-/// The number a in the type of x.
-template <typename T>
-T like(T x, double a) {
-  if constexpr (std::floating_point<T>) {
-    return static_cast<T>(a);
-  } else {
-    return static_cast<std::remove_cvref_t<decltype(x[0])>>(a) - T{};
-  }
-}
-/// x factor, and 0 where the factor is 0, whatever x is.
-template <typename T>
-T damped(T x, T factor) {
-  return factor == 0 ? 0 : x * factor;
-}
-/// min(max(x, -bound), bound)
-template <typename T>
-T within(T x, double bound) {
-  const T b = like(x, bound);
-  return x > b ? b : x < -b ? -b : x;
-}
-}  // namespace math
-
-/// The derivative of a rule is a function of y, or of x where y is not enough; or either, and then
-/// needs_x() says when y is not enough.
-template <typename A>
-concept DerivesFromY = requires(const A& a) {
-  { a.derivative_from_y(1.0) } -> std::convertible_to<double>;
-};
-template <typename A>
-concept DerivesFromX = requires(const A& a) {
-  { a.derivative_from_x(1.0) } -> std::convertible_to<double>;
-};
 
 /// y = x.
 struct Identity {
@@ -121,7 +15,7 @@ struct Identity {
   static constexpr const char* formula = "y = x";
   static constexpr const char* derivative = "y' = 1";
   auto f(auto x) const { return x; }
-  auto derivative_from_y(auto y) const { return math::like(y, 1); }
+  auto derivative_from_y(auto y) const { return math::constant_like(y, 1); }
 };
 
 /// y = max(0, x). At the kink x = 0 the derivative is 0; at NaN it is 1.
@@ -131,7 +25,7 @@ struct ReLU {
   static constexpr const char* formula = "y = max(0, x)";
   static constexpr const char* derivative = "y' = x > 0 ? 1 : 0";
   auto f(auto x) const { return x < 0 ? 0 : x; }
-  auto derivative_from_y(auto y) const { return y <= 0 ? 0 : math::like(y, 1); }
+  auto derivative_from_y(auto y) const { return y <= 0 ? 0 : math::constant_like(y, 1); }
   std::vector<double> kinks() const { return {0}; }
 };
 
@@ -142,13 +36,13 @@ struct LeakyReLU {
   static constexpr const char* formula = "y = x > 0 ? x : slope x";
   static constexpr const char* derivative = "y' = x > 0 ? 1 : slope";
   double slope = 0.01;
-  auto f(auto x) const { return x <= 0 ? math::damped(x, math::like(x, slope)) : x; }
+  auto f(auto x) const { return x <= 0 ? math::mul_or_zero(x, math::constant_like(x, slope)) : x; }
   void check() const { check_options(name, is_finite(slope), "a finite slope", {slope}); }
   auto derivative_from_x(auto x) const {
-    const auto s = math::like(x, slope);
-    return x < 0 ? s : x > 0 ? 1 : x == 0 ? (s > 0 ? s : 0) : math::like(x, 1);
+    const auto s = math::constant_like(x, slope);
+    return x < 0 ? s : x > 0 ? 1 : x == 0 ? (s > 0 ? s : 0) : math::constant_like(x, 1);
   }
-  auto derivative_from_y(auto y) const { return y <= 0 ? math::like(y, slope) : 1; }
+  auto derivative_from_y(auto y) const { return y <= 0 ? math::constant_like(y, slope) : 1; }
   bool needs_x() const { return slope < 0; }
   std::vector<double> kinks() const { return {0}; }
 };
@@ -161,10 +55,10 @@ struct ELU {
   static constexpr const char* formula = "y = x > 0 ? x : alpha (e^x - 1)";
   static constexpr const char* derivative = "y' = x > 0 ? 1 : alpha e^x";
   double alpha = 1;
-  auto f(auto x) const { return x > 0 ? x : math::like(x, alpha) * math::expm1(x); }
+  auto f(auto x) const { return x > 0 ? x : math::constant_like(x, alpha) * math::expm1(x); }
   void check() const { check_options(name, is_finite(alpha), "a finite alpha", {alpha}); }
   auto derivative_from_x(auto x) const {
-    const auto a = math::like(x, alpha);
+    const auto a = math::constant_like(x, alpha);
     return x > 0 ? 1 : x == 0 ? (a < 0 ? 0 : a) : a * math::exp(x);
   }
   std::vector<double> kinks() const { return alpha == 1 ? std::vector<double>{} : std::vector{0.}; }
@@ -178,10 +72,11 @@ struct SELU {
   static constexpr const char* derivative = "y' = x > 0 ? 1.0507 : 1.7581 e^x";
   static constexpr double kScale = 1.0507009873554805, kAlpha = 1.6732632423543772 * kScale;
   auto f(auto x) const {
-    return x > 0 ? math::like(x, kScale) * x : math::like(x, kAlpha) * math::expm1(x);
+    return x > 0 ? math::constant_like(x, kScale) * x
+                 : math::constant_like(x, kAlpha) * math::expm1(x);
   }
   auto derivative_from_x(auto x) const {
-    return x > 0 ? math::like(x, kScale) : math::like(x, kAlpha) * math::exp(x);
+    return x > 0 ? math::constant_like(x, kScale) : math::constant_like(x, kAlpha) * math::exp(x);
   }
   std::vector<double> kinks() const { return {0}; }
 };
@@ -194,11 +89,13 @@ struct CELU {
   static constexpr const char* derivative = "y' = x > 0 ? 1 : e^(x/alpha)";
   double alpha = 1;
   auto f(auto x) const {
-    const auto a = math::like(x, alpha);
+    const auto a = math::constant_like(x, alpha);
     return x > 0 ? x : a * math::expm1(x / a);
   }
   void check() const { check_options(name, is_usable(alpha), "a finite alpha, not 0", {alpha}); }
-  auto derivative_from_x(auto x) const { return x > 0 ? 1 : math::exp(x / math::like(x, alpha)); }
+  auto derivative_from_x(auto x) const {
+    return x > 0 ? 1 : math::exp(x / math::constant_like(x, alpha));
+  }
 };
 
 /// y = min(max(x, 0), limit), limit up to inf. The derivative is 0 at both kinks.
@@ -210,11 +107,11 @@ struct ClippedReLU {
   double limit = 1;
   void check() const { check_options(name, limit >= 0, "limit >= 0", {limit}); }
   auto f(auto x) const {
-    const auto n = math::like(x, limit);
+    const auto n = math::constant_like(x, limit);
     return x < 0 ? 0 : x > n ? n : x;
   }
   auto derivative_from_y(auto y) const {
-    return y <= 0 ? 0 : y >= math::like(y, limit) ? 0 : math::like(y, 1);
+    return y <= 0 ? 0 : y >= math::constant_like(y, limit) ? 0 : math::constant_like(y, 1);
   }
   std::vector<double> kinks() const { return {0, limit}; }
 };
@@ -245,9 +142,11 @@ struct ThresholdedReLU {
   static constexpr const char* derivative = "y' = x > theta ? 1 : 0";
   double theta = 1;
   void check() const { check_options(name, is_finite(theta), "a finite theta", {theta}); }
-  auto f(auto x) const { return x <= math::like(x, theta) ? 0 : x; }
-  auto derivative_from_x(auto x) const { return x <= math::like(x, theta) ? 0 : math::like(x, 1); }
-  auto derivative_from_y(auto y) const { return y == 0 ? 0 : math::like(y, 1); }
+  auto f(auto x) const { return x <= math::constant_like(x, theta) ? 0 : x; }
+  auto derivative_from_x(auto x) const {
+    return x <= math::constant_like(x, theta) ? 0 : math::constant_like(x, 1);
+  }
+  auto derivative_from_y(auto y) const { return y == 0 ? 0 : math::constant_like(y, 1); }
   bool needs_x() const { return theta < 0; }
   std::vector<double> kinks() const { return {theta}; }
 };
@@ -263,11 +162,11 @@ struct SmeLU {
     check_options(name, beta > 0 && is_usable(beta), "a finite beta > 0", {beta});
   }
   auto f(auto x) const {
-    const auto b = math::like(x, beta), u = x + b;
+    const auto b = math::constant_like(x, beta), u = x + b;
     return u <= 0 ? 0 : x >= b ? x : u * (u / b) / 4;
   }
   auto derivative_from_x(auto x) const {
-    const auto b = math::like(x, beta), u = x + b;
+    const auto b = math::constant_like(x, beta), u = x + b;
     return u <= 0 ? 0 : x >= b ? 1 : u / b / 2;
   }
 };
@@ -277,9 +176,9 @@ struct GELU {
   static constexpr const char* name = "gelu";
   static constexpr const char* formula = "y = x (1 + erf(x / sqrt 2)) / 2";
   static constexpr const char* derivative = "y' = y/x + x e^(-x^2/2) / sqrt(2 pi)";
-  auto f(auto x) const { return math::damped(x, math::normal_distribution(x)); }
+  auto f(auto x) const { return math::mul_or_zero(x, math::normal_distribution(x)); }
   auto derivative_from_x(auto x) const {
-    return math::normal_distribution(x) + math::damped(x, math::normal_density(x));
+    return math::normal_distribution(x) + math::mul_or_zero(x, math::normal_density(x));
   }
 };
 
@@ -290,12 +189,17 @@ struct GELUTanh {
   static constexpr const char* formula = "y = x (1 + tanh(u)) / 2, u = 0.7979 (x + 0.0447 x^3)";
   static constexpr const char* derivative = "y' = (1 + tanh(u)) / 2 + x (1 - tanh(u)^2) u' / 2";
   static constexpr double kRoot = 2 * 0.7978845608028654, kCube = kRoot * 0.044715;
-  auto f(auto x) const { return math::damped(x, math::sigmoid(twice_u(math::within(x, 1e3)))); }
-  auto derivative_from_x(auto x) const {
-    const auto z = math::within(x, 1e3), s = math::sigmoid(twice_u(z));
-    return s + z * s * (1 - s) * (math::like(z, kRoot) + math::like(z, 3 * kCube) * z * z);
+  auto f(auto x) const {
+    return math::mul_or_zero(x, math::sigmoid(twice_u(math::clamp_abs(x, 1e3))));
   }
-  static auto twice_u(auto x) { return x * (math::like(x, kRoot) + math::like(x, kCube) * x * x); }
+  auto derivative_from_x(auto x) const {
+    const auto z = math::clamp_abs(x, 1e3), s = math::sigmoid(twice_u(z));
+    return s + z * s * (1 - s) *
+                   (math::constant_like(z, kRoot) + math::constant_like(z, 3 * kCube) * z * z);
+  }
+  static auto twice_u(auto x) {
+    return x * (math::constant_like(x, kRoot) + math::constant_like(x, kCube) * x * x);
+  }
 };
 
 /// y = x sigmoid(beta x). Source: Ramachandran, Zoph and Le (2017), section 4.
@@ -306,11 +210,11 @@ struct Swish {
   double beta = 1;
   void check() const { check_options(name, is_finite(beta), "a finite beta", {beta}); }
   auto f(auto x) const {
-    return math::damped(x, math::sigmoid(math::damped(x, math::like(x, beta))));
+    return math::mul_or_zero(x, math::sigmoid(math::mul_or_zero(x, math::constant_like(x, beta))));
   }
   auto derivative_from_x(auto x) const {
-    const auto z = math::damped(x, math::like(x, beta)), s = math::sigmoid(z);
-    return s + math::damped(z, s * (1 - s));
+    const auto z = math::mul_or_zero(x, math::constant_like(x, beta)), s = math::sigmoid(z);
+    return s + math::mul_or_zero(z, s * (1 - s));
   }
 };
 
@@ -329,7 +233,7 @@ struct Mish {
   static constexpr const char* derivative = "y' = t + x (1 - t^2) / (1 + e^-x)";
   auto f(auto x) const {
     const auto e = math::exp(x > 40 ? 40 : x), n = e * (e + 2);  // t = 1 from there on
-    return math::damped(x, n / (n + 2));
+    return math::mul_or_zero(x, n / (n + 2));
   }
   auto derivative_from_x(auto x) const {
     const auto z = x > 40 ? 40 : x < -1000 ? -1000 : x, e = math::exp(z), n = e * (e + 2);
@@ -355,7 +259,9 @@ struct HardSigmoid {
   static constexpr const char* formula = "y = min(max(x + 3, 0), 6) / 6";
   static constexpr const char* derivative = "y' = |x| < 3 ? 1/6 : 0";
   auto f(auto x) const { return x <= -3 ? 0 : x >= 3 ? 1 : (x + 3) / 6; }
-  auto derivative_from_y(auto y) const { return y <= 0 ? 0 : y >= 1 ? 0 : math::like(y, 1. / 6); }
+  auto derivative_from_y(auto y) const {
+    return y <= 0 ? 0 : y >= 1 ? 0 : math::constant_like(y, 1. / 6);
+  }
   std::vector<double> kinks() const { return {-3, 3}; }
 };
 
@@ -368,11 +274,13 @@ struct HardTanh {
   double low = -1, high = 1;
   void check() const { check_options(name, low <= high, "low <= high", {low, high}); }
   auto f(auto x) const {
-    const auto a = math::like(x, low), b = math::like(x, high);
+    const auto a = math::constant_like(x, low), b = math::constant_like(x, high);
     return x < a ? a : x > b ? b : x;
   }
   auto derivative_from_y(auto y) const {
-    return y <= math::like(y, low) ? 0 : y >= math::like(y, high) ? 0 : math::like(y, 1);
+    return y <= math::constant_like(y, low)    ? 0
+           : y >= math::constant_like(y, high) ? 0
+                                               : math::constant_like(y, 1);
   }
   std::vector<double> kinks() const { return {low, high}; }
 };
@@ -385,10 +293,10 @@ struct Softplus {
   double beta = 1;
   void check() const { check_options(name, is_usable(beta), "a finite beta, not 0", {beta}); }
   auto f(auto x) const {  // beta x may be inf where x is not
-    const auto b = math::like(x, beta), z = b * x;
+    const auto b = math::constant_like(x, beta), z = b * x;
     return (z < 0 ? 0 : x) + math::log1p(math::exp(-math::abs(z))) / b;
   }
-  auto derivative_from_y(auto y) const { return -math::expm1(math::like(y, -beta) * y); }
+  auto derivative_from_y(auto y) const { return -math::expm1(math::constant_like(y, -beta) * y); }
 };
 
 /// y = x / (1 + |x|). Source: Turian, Bergstra and Bengio (2009), section 4.
@@ -397,7 +305,7 @@ struct Softsign {
   static constexpr const char* formula = "y = x / (1 + |x|)";
   static constexpr const char* derivative = "y' = 1 / (1 + |x|)^2";
   auto f(auto x) const {
-    const auto z = math::within(x, 1e30);
+    const auto z = math::clamp_abs(x, 1e30);
     return z / (1 + math::abs(z));
   }
   auto derivative_from_x(auto x) const {
@@ -433,22 +341,112 @@ struct Tanh {
   auto derivative_from_y(auto y) const { return 1 - y * y; }
 };
 
-template <typename... A>
-struct RuleList {
-  static constexpr int size = sizeof...(A);
-  /// The place of X, or -1.
-  template <typename X>
-  static constexpr int index() {
-    int i = 0, at = -1;
-    ((at = std::same_as<X, A> ? i : at, ++i), ...);
-    return at;
-  }
-  static void for_each(auto f) { (f.template operator()<A>(), ...); }
-};
-/// Those that have a kernel.
-using BuiltinRules =
+/// Those that have a page and a picture.
+using Activations =
     RuleList<Identity, ReLU, LeakyReLU, ELU, SELU, CELU, ClippedReLU, ReLU6, SquaredReLU,
              ThresholdedReLU, SmeLU, GELU, GELUTanh, Swish, SiLU, Mish, HardSwish, HardSigmoid,
              HardTanh, Softplus, Softsign, LogSigmoid, Sigmoid, Tanh>;
+
+/// y = e^x.
+struct Exp {
+  static constexpr const char* name = "exp";
+  static constexpr const char* formula = "y = e^x";
+  auto f(auto x) const { return math::exp(x); }
+  auto derivative_from_y(auto y) const { return y; }
+};
+
+/// y = ln x, -inf at 0, NaN below.
+struct Log {
+  static constexpr const char* name = "log";
+  static constexpr const char* formula = "y = ln x";
+  auto f(auto x) const { return math::log(x); }
+  auto derivative_from_x(auto x) const { return 1 / x; }
+};
+
+/// y = sqrt(x), NaN below 0. At 0 the derivative is inf.
+struct Sqrt {
+  static constexpr const char* name = "sqrt";
+  static constexpr const char* formula = "y = sqrt(x)";
+  auto f(auto x) const { return math::sqrt(x); }
+  auto derivative_from_y(auto y) const { return 1 / (y + y); }
+};
+
+/// y = |x|.
+struct Abs {
+  static constexpr const char* name = "abs";
+  static constexpr const char* formula = "y = |x|";
+  auto f(auto x) const { return math::abs(x); }
+  auto derivative_from_x(auto x) const {
+    return x < 0 ? math::constant_like(x, -1) : x == 0 ? 0 : math::constant_like(x, 1);
+  }
+  std::vector<double> kinks() const { return {0}; }
+};
+
+/// y = 2 / sqrt(pi) times the integral of e^(-t^2) from 0 to x.
+struct Erf {
+  static constexpr const char* name = "erf";
+  static constexpr const char* formula = "y = erf(x)";
+  auto f(auto x) const { return math::erf(x); }
+  auto derivative_from_x(auto x) const {  // 2 / sqrt(pi) e^(-x^2)
+    return math::normal_density(x * math::constant_like(x, 1.4142135623730951)) *
+           math::constant_like(x, 2.8284271247461903);
+  }
+};
+
+/// y = min(max(x, lo), hi): hard_tanh by its other name, for any bounds. Errors: lo > hi.
+struct Clamp {
+  static constexpr const char* name = "clamp";
+  static constexpr const char* formula = "y = min(max(x, lo), hi)";
+  double lo, hi;
+  void check() const { check_options(name, lo <= hi, "lo <= hi", {lo, hi}); }
+  auto f(auto x) const { return HardTanh{lo, hi}.f(x); }
+  auto derivative_from_y(auto y) const { return HardTanh{lo, hi}.derivative_from_y(y); }
+  std::vector<double> kinks() const { return {lo, hi}; }
+};
+
+struct Sin {
+  static constexpr const char* name = "sin";
+  static constexpr const char* formula = "y = sin(x)";
+  auto f(auto x) const { return math::sin(x); }
+  auto derivative_from_x(auto x) const { return math::cos(x); }
+};
+
+struct Cos {
+  static constexpr const char* name = "cos";
+  static constexpr const char* formula = "y = cos(x)";
+  auto f(auto x) const { return math::cos(x); }
+  auto derivative_from_x(auto x) const { return -math::sin(x); }
+};
+
+// Steps: their derivative is 0 everywhere, and the ops of these names have none.
+struct Step {
+  auto derivative_from_y(auto y) const { return math::constant_like(y, 0); }
+};
+struct Floor : Step {
+  static constexpr const char* name = "floor";
+  static constexpr const char* formula = "y = floor(x)";
+  auto f(auto x) const { return math::floor(x); }
+};
+struct Ceil : Step {
+  static constexpr const char* name = "ceil";
+  static constexpr const char* formula = "y = ceil(x)";
+  auto f(auto x) const { return math::ceil(x); }
+};
+struct Round : Step {
+  static constexpr const char* name = "round";
+  static constexpr const char* formula = "y = round(x)";
+  auto f(auto x) const { return math::round(x); }
+};
+struct Sign : Step {
+  static constexpr const char* name = "sign";
+  static constexpr const char* formula = "y = x / |x|";
+  auto f(auto x) const {
+    return x > 0 ? math::constant_like(x, 1) : x < 0 ? math::constant_like(x, -1) : x;
+  }
+};
+
+/// Those that have a kernel.
+using UnaryRules =
+    Activations::With<Exp, Log, Sqrt, Abs, Erf, Clamp, Sin, Cos, Floor, Ceil, Round, Sign>;
 
 }  // namespace ramp
