@@ -33,10 +33,7 @@ struct SgdUpdate {
   static constexpr int states = 0;
   Constant lr, l2;
 
-  template <typename V>
-  void step(V g, V& w, V*) const {
-    w -= lr * (g + l2 * w);
-  }
+  void step(auto g, auto& w, auto*) const { w -= lr * (g + l2 * w); }
 };
 
 /// v = momentum v + (1 - dampening) d (the first time d),  w -= lr v; Nesterov: w -= lr (d +
@@ -46,10 +43,9 @@ struct MomentumUpdate {
   Constant lr, l2, momentum, dampening;
   bool nesterov, first;
 
-  template <typename V>
-  void step(V g, V& w, V* s) const {
-    V& v = s[0];
-    const V d = g + l2 * w;
+  void step(auto g, auto& w, auto* s) const {
+    auto& v = s[0];
+    const auto d = g + l2 * w;
     v = first ? d : momentum * v + (1 - dampening) * d;
     w -= lr * (nesterov ? d + momentum * v : v);
   }
@@ -59,9 +55,8 @@ struct MomentumUpdate {
 struct AdamConstants {
   Constant lr, l2, keep, beta1, beta2, eps;
 
-  template <typename V>
-  V means(V g, V w, V& m, V& v) const {
-    const V d = g + l2 * w;
+  auto means(auto g, auto w, auto& m, auto& v) const {
+    const auto d = g + l2 * w;
     m += (1 - beta1) * (d - m);
     v = beta2 * v + (1 - beta2) * d * d;
     return d;
@@ -73,9 +68,8 @@ struct AdamUpdate : AdamConstants {
   static constexpr int states = 2;
   Constant v_scale;  // 1 / sqrt(1 - b2^t)
 
-  template <typename V>
-  void step(V g, V& w, V* s) const {
-    V &m = s[0], &v = s[1];
+  void step(auto g, auto& w, auto* s) const {
+    auto &m = s[0], &v = s[1];
     means(g, w, m, v);
     w = keep * w - lr * m / (v_scale * math::sqrt(v) + eps);
   }
@@ -85,9 +79,8 @@ struct AdamUpdate : AdamConstants {
 struct AmsgradUpdate : AdamUpdate {
   static constexpr int states = 3;
 
-  template <typename V>
-  void step(V g, V& w, V* s) const {
-    V &m = s[0], &v = s[1], &largest = s[2];
+  void step(auto g, auto& w, auto* s) const {
+    auto &m = s[0], &v = s[1], &largest = s[2];
     means(g, w, m, v);
     largest = v < largest ? largest : v;
     w = keep * w - lr * m / (v_scale * math::sqrt(largest) + eps);
@@ -98,10 +91,9 @@ struct AmsgradUpdate : AdamUpdate {
 struct NAdamUpdate : AdamUpdate {
   Constant lr_d;
 
-  template <typename V>
-  void step(V g, V& w, V* s) const {
-    V &m = s[0], &v = s[1];
-    const V d = means(g, w, m, v);
+  void step(auto g, auto& w, auto* s) const {
+    auto &m = s[0], &v = s[1];
+    const auto d = means(g, w, m, v);
     w = keep * w - (lr * m + lr_d * d) / (v_scale * math::sqrt(v) + eps);
   }
 };
@@ -111,11 +103,10 @@ struct RAdamUpdate : AdamConstants {
   static constexpr int states = 2;
   bool rectified;
 
-  template <typename V>
-  void step(V g, V& w, V* s) const {
-    V &m = s[0], &v = s[1];
+  void step(auto g, auto& w, auto* s) const {
+    auto &m = s[0], &v = s[1];
     means(g, w, m, v);
-    const V by = lr * m, root = math::sqrt(v) + eps;
+    const auto by = lr * m, root = math::sqrt(v) + eps;
     w = keep * w - (rectified ? by / root : by);
   }
 };
@@ -124,10 +115,9 @@ struct RAdamUpdate : AdamConstants {
 struct AdamaxUpdate : AdamConstants {
   static constexpr int states = 2;
 
-  template <typename V>
-  void step(V g, V& w, V* s) const {
-    V &m = s[0], &u = s[1];
-    const V d = g + l2 * w, size = (d < 0 ? -d : d) + eps, old = beta2 * u;
+  void step(auto g, auto& w, auto* s) const {
+    auto &m = s[0], &u = s[1];
+    const auto d = g + l2 * w, size = (d < 0 ? -d : d) + eps, old = beta2 * u;
     m += (1 - beta1) * (d - m);
     u = size < old ? old : size;
     w -= lr * m / u;
@@ -143,18 +133,17 @@ template <bool kCentered, bool kMomentum>
 struct RmspropUpdate : RmspropConstants {
   static constexpr int states = 1 + kCentered + kMomentum;
 
-  template <typename V>
-  void step(V g, V& w, V* s) const {
-    V &v = s[0], &mean = s[kCentered], &p = s[kCentered + kMomentum];
-    const V d = g + l2 * w;
+  void step(auto g, auto& w, auto* s) const {
+    auto &v = s[0], &mean = s[kCentered], &p = s[kCentered + kMomentum];
+    const auto d = g + l2 * w;
     v = alpha * v + (1 - alpha) * d * d;
-    V center = v;
+    auto center = v;
     if constexpr (kCentered) {
       mean += (1 - alpha) * (d - mean);
       center = v - mean * mean;
       center = center < 0 ? 0 : center;  // by rounding
     }
-    V y = d / (math::sqrt(center) + eps);
+    auto y = d / (math::sqrt(center) + eps);
     if constexpr (kMomentum) y = p = momentum * p + y;
     w -= lr * y;
   }
@@ -165,10 +154,9 @@ struct AdagradUpdate {
   static constexpr int states = 1;
   Constant lr, l2, eps;
 
-  template <typename V>
-  void step(V g, V& w, V* s) const {
-    V& v = s[0];
-    const V d = g + l2 * w;
+  void step(auto g, auto& w, auto* s) const {
+    auto& v = s[0];
+    const auto d = g + l2 * w;
     v += d * d;
     w -= lr * d / (math::sqrt(v) + eps);
   }
@@ -180,12 +168,11 @@ struct AdadeltaUpdate {
   static constexpr int states = 2;
   Constant lr, l2, rho, eps;
 
-  template <typename V>
-  void step(V g, V& w, V* s) const {
-    V &v = s[0], &z = s[1];
-    const V d = g + l2 * w;
+  void step(auto g, auto& w, auto* s) const {
+    auto &v = s[0], &z = s[1];
+    const auto d = g + l2 * w;
     v = rho * v + (1 - rho) * d * d;
-    const V y = math::sqrt(z + eps) / math::sqrt(v + eps) * d;
+    const auto y = math::sqrt(z + eps) / math::sqrt(v + eps) * d;
     z = rho * z + (1 - rho) * y * y;
     w -= lr * y;
   }
@@ -196,10 +183,9 @@ struct LionUpdate {
   static constexpr int states = 1;
   Constant lr, keep, beta1, beta2;
 
-  template <typename V>
-  void step(V g, V& w, V* s) const {
-    V& m = s[0];
-    const V c = beta1 * m + (1 - beta1) * g, sign = c > 0 ? 1 : c < 0 ? -1 : c;
+  void step(auto g, auto& w, auto* s) const {
+    auto& m = s[0];
+    const auto c = beta1 * m + (1 - beta1) * g, sign = c > 0 ? 1 : c < 0 ? -1 : c;
     w = keep * w - lr * sign;
     m = beta2 * m + (1 - beta2) * g;
   }

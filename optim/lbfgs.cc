@@ -27,12 +27,23 @@ double largest(const Vector& v) {
 
 // Where the cubic through two places, with their slopes, is least; within [lo, hi]. The middle,
 // where there is no such place.
-double cubic_minimum(double t1, double f1, double g1, double t2, double f2, double g2, double lo,
-                     double hi) {
-  if (t1 > t2) return cubic_minimum(t2, f2, g2, t1, f1, g1, lo, hi);
-  const double a = g1 + g2 - 3 * (f1 - f2) / (t1 - t2), root = std::sqrt(a * a - g1 * g2),
-               t = t2 - (t2 - t1) * ((g2 + root - a) / (g2 - g1 + 2 * root));
+template <typename Place>
+double cubic_minimum(const Place& p, const Place& q, double lo, double hi) {
+  if (p.t > q.t) return cubic_minimum(q, p, lo, hi);
+  const double a = p.slope + q.slope - 3 * (p.loss - q.loss) / (p.t - q.t),
+               root = std::sqrt(a * a - p.slope * q.slope),
+               share = (q.slope + root - a) / (q.slope - p.slope + 2 * root),
+               t = q.t - (q.t - p.t) * share;
   return std::isnan(t) ? (lo + hi) / 2 : std::clamp(t, lo, hi);
+}
+
+void append(Vector& all, const Tensor& x) {
+  const Vector v = x.values();
+  all.insert(all.end(), v.begin(), v.end());
+}
+
+bool is_finite(const Vector& v) {
+  return std::all_of(v.begin(), v.end(), [](double x) { return std::isfinite(x); });
 }
 
 }  // namespace
@@ -90,13 +101,10 @@ LBFGS::Place LBFGS::evaluate(const std::function<Tensor()>& loss, const Vector& 
   Place place{t, l.item(), 0, {}};
   for (const NamedTensor& p : parameters_) {
     const Tensor g = p.tensor.grad();
-    const Vector v = g.defined() ? g.values() : Vector(static_cast<size_t>(p.tensor.numel()));
-    place.gradient.insert(place.gradient.end(), v.begin(), v.end());
+    append(place.gradient, g.defined() ? g : Tensor::zeros(p.tensor.shape(), p.tensor.dtype()));
   }
   place.slope = dot(w.size(), place.gradient.data(), direction_.data<double>());
-  const auto is_finite = [](double g) { return std::isfinite(g); };
-  if (!std::all_of(place.gradient.begin(), place.gradient.end(), is_finite)) place.loss = kTooFar;
-  if (!std::isfinite(place.loss)) place.loss = kTooFar;
+  if (!std::isfinite(place.loss) || !is_finite(place.gradient)) place.loss = kTooFar;
   return place;
 }
 
@@ -128,8 +136,7 @@ LBFGS::Place LBFGS::search(const std::function<Tensor()>& loss, const Vector& w,
     if (high.slope >= 0) break;
     const double most_t = std::min(high.t * 10, (high.t + wall) / 2),
                  least_t = std::min(high.t + 0.01 * (high.t - low.t), most_t);
-    const double next =
-        cubic_minimum(low.t, low.loss, low.slope, high.t, high.loss, high.slope, least_t, most_t);
+    const double next = cubic_minimum(low, high, least_t, most_t);
     low = std::exchange(high, evaluate(loss, w, next));
   }
   if (high.loss < low.loss) std::swap(low, high);
@@ -139,8 +146,7 @@ LBFGS::Place LBFGS::search(const std::function<Tensor()>& loss, const Vector& w,
   for (; tries < most; ++tries) {
     const auto [left, right] = std::minmax(low.t, high.t);
     if ((right - left) * size < options_.change_tolerance) break;
-    double next =
-        cubic_minimum(low.t, low.loss, low.slope, high.t, high.loss, high.slope, left, right);
+    double next = cubic_minimum(low, high, left, right);
     // Twice at an end of the bracket is no progress: then a tenth of the way inside.
     const double margin = 0.1 * (right - left);
     if (std::min(right - next, next - left) < margin) {
@@ -221,8 +227,7 @@ double LBFGS::step(const std::function<Tensor()>& loss) {
   Vector w;
   std::vector<bool> frozen;
   for (const NamedTensor& p : parameters_) {
-    const Vector v = p.tensor.values();
-    w.insert(w.end(), v.begin(), v.end());
+    append(w, p.tensor);
     frozen.push_back(!p.tensor.requires_grad());
   }
   if (!frozen_.empty() && frozen != frozen_) {
@@ -283,7 +288,7 @@ std::vector<NamedTensor> LBFGS::state() {
 void LBFGS::load_state(const std::vector<NamedTensor>& state) {
   const auto h = static_cast<double>(options_.history);
   for (const NamedTensor& t : state) {
-    const std::vector<double> v = t.tensor.values();
+    const Vector v = t.tensor.values();
     const bool counts = t.name == "counts" && v.size() == 4;
     if (counts && (v[0] < 0 || v[0] > h || v[1] < 0 || v[1] >= h || v[2] < 0)) {
       fail(
@@ -291,9 +296,7 @@ void LBFGS::load_state(const std::vector<NamedTensor>& state) {
           "{3}.",
           h, v[0], v[1], v[2]);
     }
-    if (!std::all_of(v.begin(), v.end(), [](double x) { return std::isfinite(x); })) {
-      fail("LBFGS: the saved \"{}\" must be finite.", t.name);
-    }
+    if (!is_finite(v)) fail("LBFGS: the saved \"{}\" must be finite.", t.name);
   }
   load_tensors("LBFGS", this->state(), state);
   frozen_.clear();

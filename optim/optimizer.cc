@@ -50,12 +50,8 @@ void Optimizer::apply(const ParameterGroup& group) {
     if (group.weight_decay) settings_[i].decay = *group.weight_decay;
   }
   if (any) return;
-  std::string names;
-  for (size_t i = 0; i < std::min<size_t>(parameters_.size(), 6); ++i) {
-    names += (i ? ", " : "") + parameters_[i].name;
-  }
-  fail("{}: the pattern of a group must match a parameter's name; got \"{}\" and {}{}.", name_,
-       group.pattern, names, parameters_.size() > 6 ? ", .." : "");
+  fail("{}: the pattern of a group must match a parameter's name; got \"{}\" and {}.", name_,
+       group.pattern, parameters_.str());
 }
 
 void Optimizer::set_lr(double lr) {

@@ -6,18 +6,6 @@
 #include "ramp/autograd/node.h"
 
 namespace ramp {
-namespace {
-
-// "0.weight" [2, 3], "0.bias" [3], ..
-std::string listed(const std::vector<const NamedTensor*>& list) {
-  std::string text;
-  for (size_t i = 0; i < list.size() && i < 6; ++i) {
-    text += fmt::format("{}\"{}\" {}", i ? ", " : "", list[i]->name, list[i]->tensor.shape());
-  }
-  return text + (list.size() > 6 ? fmt::format(" and {} more", list.size() - 6) : "");
-}
-
-}  // namespace
 
 Parameters::Parameters(const std::vector<NamedTensor>& list) {
   std::unordered_set<const void*> seen;
@@ -43,6 +31,14 @@ Parameters::Parameters(const std::vector<Tensor>& leaves) {
   *this = Parameters(all);
 }
 
+std::string Parameters::str() const {
+  std::string text;
+  for (size_t i = 0; i < size() && i < 6; ++i) {
+    text += fmt::format("{}\"{}\" {}", i ? ", " : "", (*this)[i].name, (*this)[i].tensor.shape());
+  }
+  return text + (size() > 6 ? fmt::format(" and {} more", size() - 6) : "");
+}
+
 void Parameters::check_leaves(const char* op) const {
   if (empty()) fail("{}: expected parameters; got none. Hint: does fields() name them?", op);
   std::map<std::string, Shape> names;
@@ -65,13 +61,13 @@ void Parameters::check_leaves(const char* op) const {
 }
 
 void Parameters::check_current(const char* op) const {
-  std::vector<const NamedTensor*> replaced;
+  Parameters replaced;
   for (const NamedTensor& p : *this) {
-    if (was_replaced(p.tensor)) replaced.push_back(&p);
+    if (was_replaced(p.tensor)) replaced.push_back(p);
   }
   if (replaced.empty()) return;
   fail("{}: other tensors stand in the place of {} now. Hint: take the parameters after to().", op,
-       listed(replaced));
+       replaced.str());
 }
 
 void Parameters::check_gradients(const char* op, bool allowed) const {
@@ -84,12 +80,12 @@ void Parameters::check_gradients(const char* op, bool allowed) const {
         "f.child(\"layer\", layer) there.",
         op, unnamed);
   }
-  std::vector<const NamedTensor*> without;
+  Parameters without;
   size_t trained = 0;
   for (const NamedTensor& p : *this) {
     if (!p.tensor.requires_grad()) continue;
     ++trained;
-    if (!p.tensor.grad().defined()) without.push_back(&p);
+    if (!p.tensor.grad().defined()) without.push_back(p);
   }
   if (without.empty()) return;
   if (without.size() == trained) {
@@ -100,7 +96,7 @@ void Parameters::check_gradients(const char* op, bool allowed) const {
   fail(
       "{}: step() found no gradient for {}. Hint: freeze() what forward() does not use, or "
       ".allow_unused = true.",
-      op, listed(without));
+      op, without.str());
 }
 
 }  // namespace ramp

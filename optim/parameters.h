@@ -22,12 +22,15 @@ class Parameters : public std::vector<NamedTensor> {
     std::string name;
     ModuleBase& module;
   };
+  Parameters() = default;
   Parameters(ModuleBase& module) : Parameters(module.named_parameters()) {}  // NOLINT: implicit
   Parameters(std::initializer_list<NamedModule> modules);
   Parameters(const std::vector<Tensor>& leaves);     // NOLINT
   Parameters(const std::vector<NamedTensor>& list);  // NOLINT
   Parameters(std::initializer_list<NamedTensor> list) : Parameters(std::vector(list)) {}
 
+  /// Names and shapes of the first few: "0.weight" [2, 3], "0.bias" [3].
+  std::string str() const;
   /// For whoever keeps them. Errors: there is none; one is undefined or no leaf.
   void check_leaves(const char* op) const;
   /// Errors: a leaf was replaced in its module, by to(), since these were taken.

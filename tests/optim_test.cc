@@ -163,7 +163,8 @@ TEST_CASE("ten steps are PyTorch's") {
 TEST_CASE("each parameter counts its own steps") {
   // A parameter that starts at step 4 goes the way of one that starts at once.
   const auto ways = [](auto make_optimizer) {
-    Tensor early = Tensor::ones({3}, f64).requires_grad_(), late = early.detach().clone().requires_grad_();
+    Tensor early = Tensor::ones({3}, f64).requires_grad_(),
+           late = early.detach().clone().requires_grad_();
     auto optimizer = make_optimizer(std::vector<NamedTensor>{{"early", early}, {"late", late}});
     const Tensor g = Tensor::of<double>({1, -2, 0.5});
     std::vector<Values> way;
@@ -400,6 +401,45 @@ TEST_CASE("a gradient that was stepped on is not added to") {
   sgd.step();
 }
 
+TEST_CASE("a layer that fields() forgets, a model that is copied back, a model in another dtype") {
+  struct Forgetful final : Module {
+    Dense a{2, 3}, b{3, 1};
+    Tensor forward(const Tensor& x) override { return b(a(x)); }
+    void fields(Fields& f) override { f.child("a", a); }
+  } forgetful;
+  SGD sgd(forgetful);
+  backward(sum(forgetful(Tensor::ones({1, 2}))));
+  const std::string text = message([&] { sgd.step(); });
+  CHECK(text.starts_with("SGD: parameters got a gradient, but are in no fields():"));
+  CHECK(text.find("[3, 1]") != std::string::npos);
+  CHECK(text.find("[1]") != std::string::npos);
+
+  Sequential net{Dense(2, 1)};
+  const Tensor x = Tensor::ones({1, 2});
+  Adam adam(net, {.lr = 0.1});
+  const auto train = [&] {
+    backward(sum(net(x)));
+    adam.step();
+    adam.zero_grad();
+  };
+  const Sequential best = net;
+  const double before = net(x).item();
+  train();
+  CHECK(net(x).item() < before);
+  net = best;
+  CHECK(net(x).item() == before);
+  train();
+  CHECK(net(x).item() < before);
+
+  net.to(f64);
+  backward(sum(net(x.to(f64))));
+  CHECK(message([&] { adam.step(); }) ==
+        "Adam: other tensors stand in the place of \"0.weight\" [2, 1], \"0.bias\" [1] now. Hint: "
+        "take the parameters after to().");
+  Adam again(net, {.lr = 0.1});
+  again.step();
+}
+
 TEST_CASE("what is in no fields(), or was replaced, is an error") {
   Tensor w = Tensor::ones({2}).requires_grad_(), forgotten = Tensor::ones({2}).requires_grad_();
   mark_parameter(forgotten);
@@ -538,10 +578,11 @@ TEST_CASE("groups: own rates and decays by name") {
   const auto text = [&](const ParameterGroup& group, double lr = 1) {
     return message([&] { Adam(net, {.lr = lr, .groups = {group}}); });
   };
-  CHECK(text({.pattern = "*.biass"}) ==
-        "Adam: the pattern of a group must match a parameter's name; got \"*.biass\" and 0.weight, "
-        "0.bias, 1.slope, 2.weight, 2.bias.");
-  CHECK(text({.pattern = ""}).find("got \"\" and 0.weight") != std::string::npos);
+  CHECK(
+      text({.pattern = "*.biass"}) ==
+      "Adam: the pattern of a group must match a parameter's name; got \"*.biass\" and "
+      "\"0.weight\" [2, 2], \"0.bias\" [2], \"1.slope\" [2], \"2.weight\" [2, 1], \"2.bias\" [1].");
+  CHECK(text({.pattern = ""}).find("got \"\" and \"0.weight\"") != std::string::npos);
   CHECK(text({.pattern = "?.bia"}).find("must match") != std::string::npos);
   CHECK(text({.pattern = "*", .lr = -1}) ==
         "Adam: a group's lr must be a finite number of at least 0; got -1.");
