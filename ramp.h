@@ -1,7 +1,6 @@
 // All of ramp, for programs: `#include "ramp/ramp.h"`. Libraries include the parts they use.
 #pragma once
 
-#include "ramp/core/activation.h"
 #include "ramp/autograd/backward.h"
 #include "ramp/autograd/gradcheck.h"
 #include "ramp/autograd/ops_activation.h"
@@ -18,6 +17,7 @@
 #include "ramp/autograd/ops_softmax.h"
 #include "ramp/autograd/ops_sort.h"
 #include "ramp/autograd/record.h"
+#include "ramp/core/activation.h"
 #include "ramp/core/memory.h"
 #include "ramp/core/parallel.h"
 #include "ramp/core/random.h"

@@ -450,11 +450,10 @@ TEST_CASE("a user's mistakes") {
     CHECK(std::string(error.what()).rfind("2: conv2d: x [1, 5, 5, 8] and w", 0) == 0);
   }
   Sequential resized{Conv2d(1, 64, 3), MaxPool2d(2), Flatten{}, Dense(9216, 128)};
-  CHECK_THROWS_WITH_AS(
-      resized(Tensor::ones({2, 28, 28, 1})),
-      "3: linear: Dense(9216, 128) expects 9216 = 12x12x64 features; got 10816 "
-      "from the flattened [2, 13, 13, 64]. Hint: did the image size change?",
-      Error);
+  CHECK_THROWS_WITH_AS(resized(Tensor::ones({2, 28, 28, 1})),
+                       "3: linear: Dense(9216, 128) expects 9216 = 12x12x64 features; got 10816 "
+                       "from the flattened [2, 13, 13, 64]. Hint: did the image size change?",
+                       Error);
 }
 
 // Sizes, kernel, activation, options; the last two may be left out, the kernel may not.

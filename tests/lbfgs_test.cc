@@ -93,7 +93,8 @@ TEST_CASE("L-BFGS: the state, saved and loaded, goes on with the same bits") {
 }
 
 TEST_CASE("L-BFGS: at a minimum, at NaN, a parameter without a gradient") {
-  Tensor w = Tensor::of<double>({1, 1}).requires_grad_(), idle = w.detach().clone().requires_grad_();
+  Tensor w = Tensor::of<double>({1, 1}).requires_grad_(),
+         idle = w.detach().clone().requires_grad_();
   LBFGS lbfgs({{"w", w}, {"idle", idle}}, {.allow_unused = true});
   CHECK(lbfgs.step([&] { return rosenbrock(w); }) == 0);
   CHECK(w.values() == std::vector<double>{1, 1});

@@ -72,7 +72,8 @@ TEST_CASE("Residual: y = x + body(x)") {
     CHECK(message([&] {
             wrong(Tensor::zeros({5, 4}));
           }) ==
-          "1: Residual: x and body(x) must have the same shape; got [5, 3] and [5, 2]. Hint: stride 1 "
+          "1: Residual: x and body(x) must have the same shape; got [5, 3] and [5, 2]. Hint: "
+          "stride 1 "
           "and padding that keeps the size; as many channels out as in.");
     wrong = Sequential{Residual{Dense(3, 4), Dense(3, 3)}};
     CHECK(message([&] { wrong(Tensor::zeros({5, 3})); }).starts_with("0.body.1: linear: "));
