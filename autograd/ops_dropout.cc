@@ -8,7 +8,7 @@ namespace {
 // x times a random mask of `shape`, which broadcasts.
 Tensor drop(const char* op, const Tensor& x, const Shape& shape, double p, Rng& rng) {
   if (!(p >= 0 && p <= 1)) fail("{}: expected a probability p in [0, 1]; got {}.", op, p);
-  visit_float(op, x.dtype(), [](auto) {});
+  check_float(op, x);
   if (p == 0) return x;
   const double kept = p == 1 ? 0 : 1 / (1 - p);
   return x * ((rng.uniform(shape, 0, 1, x.dtype()) >= p) * kept);

@@ -140,9 +140,8 @@ Tensor weighted(const char* op, const char* name, const Tensor& loss, const Tens
 void check_classes(const char* op, const char* name, const Tensor& x, const Tensor& target,
                    const CrossEntropyOptions& o) {
   const Tensor& w = o.class_weights;
-  check_defined(op, name, x);
+  check_float(op, x, name);
   check_defined(op, "target", target);
-  visit_float(op, x.dtype(), [](auto) {});
   const bool soft = target.dtype() == x.dtype() && target.shape() == x.shape();
   if (target.dtype() != i64 && !soft) {
     fail(

@@ -216,8 +216,7 @@ void check_eps(const char* op, double eps) {
 // gamma and its kin are of the last axes of x, one for batch and group norm.
 void check(const char* op, const Tensor& x,
            std::initializer_list<std::pair<const char*, Input>> channels, int axes = 1) {
-  check_defined(op, "x", x);
-  visit_float(op, x.dtype(), [](auto) {});
+  check_float(op, x);
   if (x.rank() < 2) {
     fail("{}: expected x of at least two axes, channels last; got {}. Hint: reshape it to [n, c].",
          op, x.shape());

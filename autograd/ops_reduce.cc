@@ -12,13 +12,6 @@
 namespace ramp {
 namespace {
 
-void check_float(const char* op, const Tensor& x) {
-  check_defined(op, "x", x);
-  if (!is_float(x.dtype())) {
-    fail("{}: expected an f32 or f64 tensor; got i64 {}. Hint: x.to(f32).", op, x.shape());
-  }
-}
-
 // x as [outer, n, inner], to be reduced over n. Where the axes do not lie side by side, x is a
 // (recorded) permutation of the caller's with those reduced over at the end.
 struct Plan : AxisSplit {

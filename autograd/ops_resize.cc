@@ -41,8 +41,7 @@ Tensor blend(const Tensor& x, int axis, int64_t n, int64_t m, const Blends& of, 
 }  // namespace
 
 void check_images(const char* op, const Tensor& x, int rank) {
-  check_defined(op, "x", x);
-  visit_float(op, x.dtype(), [](auto) {});
+  check_float(op, x);
   if (x.rank() == rank && x.shape()[1] > 0 && x.shape()[rank - 2] > 0) return;
   if (rank == 3) {
     fail("{}: expected signals x [n, w, c] with values; got {}.{}", op, x.shape(),

@@ -26,7 +26,11 @@ constexpr DType dtype_of() {
   return std::is_same_v<T, float> ? f32 : std::is_same_v<T, double> ? f64 : i64;
 }
 
-/// Calls f with a value of the C++ type behind a float dtype: `visit_float(t, [&]<class T>(T) {})`.
+/// Calls f with a value of the C++ type behind a float dtype, which runs it for float or double:
+///
+///     visit_float("relu", x.dtype(), [&]<typename T>(T) {  // T is float where x is f32
+///       const T* from = x.data<T>();
+///     });
 template <typename F>
 decltype(auto) visit_float(std::string_view op, DType t, F&& f) {
   if (t == f32) return f(float{});

@@ -143,6 +143,12 @@ void check_defined(std::string_view op, std::string_view name, const Tensor& x) 
   }
 }
 
+void check_float(std::string_view op, const Tensor& x, std::string_view name) {
+  check_defined(op, name, x);
+  if (is_float(x.dtype())) return;
+  fail("{}: expected an f32 or f64 tensor; got i64 {}. Hint: {}.to(f32).", op, x.shape(), name);
+}
+
 void check_number(std::string_view op, double value, DType dtype) {
   if (is_float(dtype)) return;
   if (value != std::trunc(value) || !(value >= -0x1p63 && value < 0x1p63)) {

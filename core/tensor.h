@@ -149,6 +149,8 @@ class Tensor {
 
 /// Errors unless the tensor is defined: "relu: x is undefined (moved from, or never set)".
 void check_defined(std::string_view op, std::string_view name, const Tensor& x);
+/// Errors unless x, called `name`, is defined and f32 or f64.
+void check_float(std::string_view op, const Tensor& x, std::string_view name = "x");
 /// Errors unless the dtype holds the number: i64 takes integers.
 void check_number(std::string_view op, double value, DType dtype);
 /// Errors unless all are defined and of one dtype.

@@ -697,7 +697,8 @@ TEST_CASE("cross_entropy: a user's mistakes") {
       "f32 [4, 10]; got f32 [4]. Hint: labels.to(i64).",
       Error);
   CHECK_THROWS_WITH_AS(cross_entropy(Tensor::zeros({4, 10}, i64), labels({1, 2, 3, 0})),
-                       "cross_entropy: expected an f32 or f64 tensor; got i64. Hint: x.to(f32).",
+                       "cross_entropy: expected an f32 or f64 tensor; got i64 [4, 10]. Hint: "
+                       "logits.to(f32).",
                        Error);
   CHECK_THROWS_WITH_AS(
       cross_entropy({}, labels({1})),

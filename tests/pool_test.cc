@@ -390,7 +390,7 @@ TEST_CASE("pooling: a user's mistakes") {
         "max_pool2d: expected images x [n, h, w, c] with pixels; got [2, 0, 4, 3]. Hint: are they "
         "flat already, or pooled away?");
   CHECK(max_of(Tensor::zeros({2, 4, 4, 3}, i64)) ==
-        "max_pool2d: expected an f32 or f64 tensor; got i64. Hint: x.to(f32).");
+        "max_pool2d: expected an f32 or f64 tensor; got i64 [2, 4, 4, 3]. Hint: x.to(f32).");
   struct Case {
     Size2d kernel, stride, padding;
   };
@@ -453,7 +453,7 @@ TEST_CASE("pooling: a user's mistakes") {
         Shape{2, 5, 5, 3});
   CHECK(message([] {
           avg_pool2d(Tensor::zeros({2, 4, 4, 3}, i64));
-        }) == "avg_pool2d: expected an f32 or f64 tensor; got i64. Hint: x.to(f32).");
+        }) == "avg_pool2d: expected an f32 or f64 tensor; got i64 [2, 4, 4, 3]. Hint: x.to(f32).");
   CHECK(message([&] {
           adaptive_avg_pool2d(x, {0, 2});
         }) ==

@@ -99,8 +99,10 @@ TEST_CASE("upsampling: a user's mistakes, and the layer") {
         "they flat already, or pooled away?");
   CHECK(
       message([] { upsample_nearest2d({}, 2); }).starts_with("upsample_nearest2d: x is undefined"));
-  CHECK(message([&] { upsample_nearest2d(x.to(i64), 2); }) ==
-        "upsample_nearest2d: expected an f32 or f64 tensor; got i64. Hint: x.to(f32).");
+  CHECK(
+      message([&] { upsample_nearest2d(x.to(i64), 2); }) ==
+      fmt::format("upsample_nearest2d: expected an f32 or f64 tensor; got i64 {}. Hint: x.to(f32).",
+                  x.shape()));
   CHECK(message([&] {
           resize_nearest2d(x, {3, 0});
         }) == "resize_nearest2d: y must have at least 1 x 1 pixels; got 3x0 from x [2, 4, 5, 3].");
