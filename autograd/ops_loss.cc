@@ -76,8 +76,8 @@ std::string_view made_by(const Tensor& x) {
   const auto moves = [](std::string_view op) {
     return op == "reshape" || op == "permute" || op == "slice" || op == "clone";
   };
-  while (node && moves(node->op)) node = node->inputs()[0].get();
-  return node ? node->op : "";
+  while (node && !node->activation && moves(node->op)) node = node->inputs()[0].get();
+  return !node ? "" : node->activation ? node->activation : node->op;
 }
 // The mistake of taking a softmax or sigmoid twice trains slowly, or not at all, and says nothing.
 void check_logits(const char* op, const Tensor& logits, std::initializer_list<const char*> made,

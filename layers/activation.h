@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include "ramp/autograd/node.h"
 #include "ramp/autograd/ops_activation.h"
 #include "ramp/autograd/ops_softmax.h"
 #include "ramp/layers/module.h"
@@ -29,6 +30,12 @@ struct ActivationWith {
 inline ActivationWith activation_with(const Activation& own, std::span<Module* const> next) {
   auto* layer = own.is_identity() && !next.empty() ? dynamic_cast<Activate*>(next[0]) : nullptr;
   return layer ? ActivationWith{layer->activation, 1} : ActivationWith{own, 0};
+}
+/// y, the result of an op that ends in f: its node says so to those who ask what it is made by.
+inline Tensor fused(const Activation& f, Tensor y) {
+  Node* node = node_of(y);
+  if (node && !f.is_identity()) node->activation = f.name();
+  return y;
 }
 
 /// ", relu" for describe(); nothing for the identity.

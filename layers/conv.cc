@@ -59,7 +59,7 @@ Fused Convolution<kOp, kAxes, Options>::forward_with(const Tensor& x,
       return {conv2d_max_pool(x, weight, bias, options, f), took + 1};
     }
   }
-  return {kOp(x, weight, bias, options, f), took};
+  return {detail::fused(f, kOp(x, weight, bias, options, f)), took};
 }
 
 template <auto kOp, int kAxes, typename Options>

@@ -14,7 +14,7 @@ Dense::Dense(int64_t in, int64_t out, Activation f, DenseOptions options)
 
 Fused Dense::forward_with(const Tensor& x, std::span<Module* const> next) {
   const auto [f, took] = detail::activation_with(activation, next);
-  return {linear(x, weight, bias, f), took};
+  return {detail::fused(f, linear(x, weight, bias, f)), took};
 }
 
 std::string Dense::describe() const {

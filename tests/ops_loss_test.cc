@@ -12,6 +12,9 @@
 #include "ramp/autograd/ops_shape.h"
 #include "ramp/autograd/ops_softmax.h"
 #include "ramp/core/random.h"
+#include "ramp/layers/conv.h"
+#include "ramp/layers/dense.h"
+#include "ramp/layers/sequential.h"
 #include "threads.h"
 
 using namespace ramp;
@@ -378,6 +381,28 @@ TEST_CASE("a softmax or a sigmoid taken twice is an error that says what to writ
           std::string(op) +
               ": expected targets in 0..1; got -1 to 1. Hint: (target + 1) / 2 for -1 and +1.");
   }
+}
+
+TEST_CASE("a sigmoid that a layer has fused is seen too") {
+  const Tensor x = normal({4, 3}, 1, f32), t = Tensor::zeros({4, 2}),
+               labels = Tensor::zeros({4}, i64);
+  Sequential fused{Dense(3, 2), Sigmoid{}}, given{Dense(3, 2, Sigmoid{})},
+      right{Dense(3, 2, ReLU{})};
+  for (Sequential* net : {&fused, &given}) {
+    CHECK(message([&] {
+            bce_with_logits((*net)(x), t);
+          }).find("bce_with_logits: expected logits; got the result of sigmoid()") == 0);
+    CHECK(message([&] {
+            cross_entropy((*net)(x), labels);
+          }).find("cross_entropy: expected logits; got the result of sigmoid()") == 0);
+    CHECK(bce_loss((*net)(x), t).requires_grad());
+  }
+  CHECK(bce_with_logits(right(x), t).requires_grad());
+  Sequential images{Conv2d(1, 2, 1), Sigmoid{}};
+  const Tensor pixels = normal({2, 3, 3, 1}, 2, f32);
+  CHECK(message([&] {
+          bce_with_logits(images(pixels), Tensor::zeros({2, 3, 3, 2}));
+        }).find("bce_with_logits: expected logits; got the result of sigmoid()") == 0);
 }
 
 TEST_CASE("cross_entropy: the fused way and the composed one agree") {
