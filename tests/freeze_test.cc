@@ -98,3 +98,29 @@ TEST_CASE("a GAN freezes the discriminator for the generator's step") {
     sgd_g.zero_grad();
   }
 }
+
+TEST_CASE("a GAN under one optimizer, and a layer that was frozen when the optimizer was made") {
+  seed_layers(1);
+  Sequential g{Dense(2, 3)}, d{Dense(3, 1), Dense(1, 1)};
+  d[1].freeze();
+  SGD sgd({{"g", g}, {"d", d}}, {.lr = 0.1});
+  const Tensor z = Tensor::ones({4, 2});
+  const auto step = [&](Sequential& trained, Sequential& frozen, const auto& loss) {
+    frozen[0].freeze();
+    sgd.zero_grad();
+    backward(loss());
+    CHECK(moved(frozen, [&] { CHECK(moved(trained, [&] { sgd.step(); })[0]); })[0] == false);
+    frozen[0].freeze(false);
+  };
+  for (int i = 0; i < 2; ++i) {
+    step(d, g, [&] { return mean(d(g(z))); });
+    step(g, d, [&] { return -mean(d(g(z))); });
+  }
+  d[1].freeze(false);
+  g[0].freeze();
+  CHECK(moved(d, [&] {
+          sgd.zero_grad();
+          backward(mean(d(g(z))));
+          sgd.step();
+        }) == std::vector<bool>{true, true});
+}
