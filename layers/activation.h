@@ -89,12 +89,12 @@ struct GLU final : Module {
   Tensor forward(const Tensor& x) override { return glu(x); }
   std::string describe() const override { return "GLU"; }
 };
-/// Over the last axis. Not before cross_entropy, which takes logits.
+/// softmax() over the last axis. Not before cross_entropy, which takes logits.
 struct Softmax final : Module {
   Tensor forward(const Tensor& x) override { return softmax(x); }
   std::string describe() const override { return "Softmax"; }
 };
-/// Over the last axis.
+/// log_softmax() over the last axis.
 struct LogSoftmax final : Module {
   Tensor forward(const Tensor& x) override { return log_softmax(x); }
   std::string describe() const override { return "LogSoftmax"; }

@@ -54,12 +54,13 @@ struct Convolution final : Module {
   std::string describe() const override;
 };
 
-/// x [n, h, w, c] -> [n, oh, ow, k]; see conv2d().
+/// Images [n, h, w, c] -> [n, oh, ow, k]; see conv2d().
 using Conv2d = Convolution<conv2d, 2, ConvLayerOptions>;
-/// x [n, w, c] -> [n, ow, k]; see conv1d().
+/// Signals [n, w, c] -> [n, ow, k]; see conv1d().
 using Conv1d = Convolution<conv1d, 1, ConvLayerOptions>;
-/// The adjoints; see conv_transpose2d() and conv_transpose1d().
+/// Images [n, h, w, c] -> larger ones [n, oh, ow, k]; see conv_transpose2d().
 using ConvTranspose2d = Convolution<conv_transpose2d, 2, ConvTransposeLayerOptions>;
+/// Signals [n, w, c] -> longer ones [n, ow, k]; see conv_transpose1d().
 using ConvTranspose1d = Convolution<conv_transpose1d, 1, ConvTransposeLayerOptions>;
 
 extern template struct Convolution<conv2d, 2, ConvLayerOptions>;

@@ -22,6 +22,7 @@ struct DropoutOf final : Module {
     return fmt::format("{}({})", kOp == &dropout ? "Dropout" : "Dropout2d", p);
   }
 };
+/// Drops single values.
 using Dropout = DropoutOf<dropout>;
 /// Drops whole channels of each sample.
 using Dropout2d = DropoutOf<dropout2d>;
