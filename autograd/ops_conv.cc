@@ -5,6 +5,7 @@
 
 #include "ramp/autograd/ops_activation.h"
 #include "ramp/autograd/ops_elementwise.h"
+#include "ramp/autograd/ops_linear.h"
 #include "ramp/autograd/ops_pool.h"
 #include "ramp/autograd/record.h"
 #include "ramp/core/conv.h"
@@ -113,7 +114,7 @@ ConvSizes sizes_of(const char* op, int rank, const Tensor& x, const Tensor& w, c
                    const ConvOptions& o) {
   ConvSizes s =
       check_conv(op, rank, x, w, {o.stride, o.padding.size, 0, o.dilation, o.groups}, false);
-  check_bias(op, w, b, s.k);
+  detail::check_bias(op, w, b, s.k);
   const auto output_size = [&](int axis, int64_t in, int64_t kernel) {
     const int64_t effective_kernel = ((CheckedSize(op, kernel) - 1) * s.dilation[axis] + 1).value();
     if (o.padding.same) {
@@ -226,7 +227,7 @@ Tensor transposed_convolution(const char* op, int rank, const Tensor& x, const T
   }
   check_values(op, {s.n, s.h, s.w, s.c});
   check_values(op, {s.h + 2 * s.pad_before[0], s.w + 2 * s.pad_before[1], s.c});
-  check_bias(op, w, b, s.c);
+  detail::check_bias(op, w, b, s.c);
   const auto image = [s]<typename T>(const T* from) {
     return [=](ConvRows at, T*) { return from + (at.image * s.oh + at.row) * s.ow * s.k; };
   };

@@ -264,4 +264,19 @@ Tensor isnan(const Tensor& x) {
   return map<NotEqual>(x, x);
 }
 
+Tensor& detail::assign(const char* op, Tensor& x, const Tensor& result) {
+  if (result.shape() != x.shape()) {
+    fail("{}: the result {} does not fit into x {}. Hint: x = x {} y.", op, result.shape(),
+         x.shape(), op[0]);
+  }
+  if (!result.requires_grad()) return x.copy_(result);
+  if (x.meta() && node_of(x)->is_leaf) {
+    fail(
+        "{}: x {} is a leaf, and the result is recorded. Hint: put NoGrad around it to change x, "
+        "or make another tensor: y = x {} ..",
+        op, x.shape(), op[0]);
+  }
+  return x = result;
+}
+
 }  // namespace ramp

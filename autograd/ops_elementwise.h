@@ -74,6 +74,10 @@ Tensor logical_not(const Tensor& x);
 /// y = 1 where x is NaN, else 0. No gradient.
 Tensor isnan(const Tensor& x);
 
+namespace detail {
+Tensor& assign(const char* op, Tensor& x, const Tensor& result);
+}
+
 // ---- the operators ----
 
 /// The number as a scalar of x's dtype. Errors: x is undefined, or it is i64 and the number is not
@@ -106,5 +110,17 @@ inline Tensor operator>(const Tensor& a, double b) { return greater(a, scalar_li
 inline Tensor operator>=(const Tensor& a, double b) { return greater_equal(a, scalar_like(b, a)); }
 inline Tensor operator==(const Tensor& a, double b) { return equal(a, scalar_like(b, a)); }
 inline Tensor operator!=(const Tensor& a, double b) { return not_equal(a, scalar_like(b, a)); }
+
+/// x = x + y and so on. Recorded, x is the new result, and other handles of it keep the old values;
+/// else the values are written in place, where all handles see them. Errors: a result of another
+/// shape than x's; a leaf where the result is recorded (`w -= lr * w.grad()` needs NoGrad).
+inline Tensor& operator+=(Tensor& x, const Tensor& y) { return detail::assign("+=", x, x + y); }
+inline Tensor& operator-=(Tensor& x, const Tensor& y) { return detail::assign("-=", x, x - y); }
+inline Tensor& operator*=(Tensor& x, const Tensor& y) { return detail::assign("*=", x, x * y); }
+inline Tensor& operator/=(Tensor& x, const Tensor& y) { return detail::assign("/=", x, x / y); }
+inline Tensor& operator+=(Tensor& x, double y) { return detail::assign("+=", x, x + y); }
+inline Tensor& operator-=(Tensor& x, double y) { return detail::assign("-=", x, x - y); }
+inline Tensor& operator*=(Tensor& x, double y) { return detail::assign("*=", x, x * y); }
+inline Tensor& operator/=(Tensor& x, double y) { return detail::assign("/=", x, x / y); }
 
 }  // namespace ramp

@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "ramp/autograd/ops_activation.h"
-#include "ramp/autograd/ops_shape.h"
+#include "ramp/autograd/ops_reduce.h"
 #include "ramp/autograd/record.h"
 #include "ramp/core/kernels/kernels.h"
 #include "ramp/core/strided.h"
@@ -51,24 +51,6 @@ Tensor product(const Tensor& a, const Tensor& b, Trans trans) {
   return y;
 }
 
-// The sum over the rows of z [rows, n]: n columns in pieces, each in row order.
-Tensor sum_of_rows(const Tensor& z) {
-  const int64_t rows = z.shape()[0], n = z.shape()[1];
-  Tensor s = Tensor::zeros({n}, z.dtype());
-  visit_float("linear", z.dtype(), [&]<typename T>(T) {
-    const T* p = z.data<T>();
-    T* sum = s.mutable_data<T>();
-    parallel_for(n, std::max<int64_t>(64, kStreamGrain / std::max<int64_t>(rows, 1)),
-                 [&](int64_t begin, int64_t end) {
-                   for (int64_t i = 0; i < rows; ++i) {
-                     kernels<T>().binary[BinaryRules::index<Add>()](
-                         end - begin, sum + begin, 1, p + i * n + begin, 1, sum + begin);
-                   }
-                 });
-  });
-  return s;
-}
-
 Tensor as_matrix(const Tensor& x) {
   return x.view({x.shape().without(x.rank() - 1).numel(), x.shape().last()});
 }
@@ -112,42 +94,32 @@ Tensor matmul(const Tensor& a, const Tensor& b, Trans trans) {
     Shape shape = a.shape();
     shape[a.rank() - 1] = b.dim(tb ? 0 : 1);
     const int64_t rows = shape.without(a.rank() - 1).numel();
-    return reshape(matmul(reshape(a, {rows, a.dim(-1)}), b, trans), {shape.begin(), shape.end()});
+    return matmul(a.view({rows, a.dim(-1)}), b, trans).view(shape);
   }
   return record("matmul", product(a, b, trans), {a, b},
                 [a = Saved(a, "a"), b = Saved(b, "b"), trans](const Tensor& dy, Wants want) {
                   const Tensor &x = a.get(), &w = b.get();
-                  // With every factor's own transposition: da = dy op(b)^T, or its transpose op(b)
-                  // dy^T.
-                  const auto da = [&] {
-                    switch (trans) {
-                      case Trans::none:
-                        return product(dy, w, Trans::b);
-                      case Trans::b:
-                        return product(dy, w, Trans::none);
-                      case Trans::a:
-                        return product(w, dy, Trans::b);
-                      default:
-                        return product(w, dy, Trans::both);
-                    }
-                  };
-                  const auto db = [&] {
-                    switch (trans) {
-                      case Trans::none:
-                        return product(x, dy, Trans::a);
-                      case Trans::a:
-                        return product(x, dy, Trans::none);
-                      case Trans::b:
-                        return product(dy, x, Trans::a);
-                      default:
-                        return product(dy, x, Trans::both);
-                    }
-                  };
+                  const bool ta = transposes_a(trans), tb = transposes_b(trans);
+                  // da = dy op(b)^T and db = op(a)^T dy, or the transpose of that where a or b is.
                   std::array<Tensor, 2> dx;
-                  if (want[0]) dx[0] = da();
-                  if (want[1]) dx[1] = db();
+                  if (want[0]) {
+                    dx[0] = ta ? product(w, dy, tb ? Trans::both : Trans::b)
+                               : product(dy, w, tb ? Trans::none : Trans::b);
+                  }
+                  if (want[1]) {
+                    dx[1] = tb ? product(dy, x, ta ? Trans::both : Trans::a)
+                               : product(x, dy, ta ? Trans::none : Trans::a);
+                  }
                   return dx;
                 });
+}
+
+void detail::check_bias(std::string_view op, const Tensor& w, const Tensor& b, int64_t n) {
+  if (!b.defined()) return;
+  check_same_dtype(op, "w", w, "b", b);
+  if (b.shape() != Shape{n}) {
+    fail("{}: b must be [{}] for w {}; got {}.", op, n, w.shape(), b.shape());
+  }
 }
 
 Tensor linear(const Tensor& x, const Tensor& w, const Tensor& b, const Activation& activation) {
@@ -160,7 +132,7 @@ Tensor linear(const Tensor& x, const Tensor& w, const Tensor& b, const Activatio
         x.shape(), w.shape());
   }
   const int64_t in = w.shape()[0], out = w.shape()[1];
-  check_bias("linear", w, b, out);
+  detail::check_bias("linear", w, b, out);
   Shape shape = x.shape();
   shape[shape.rank() - 1] = out;
   const int64_t rows = shape.without(shape.rank() - 1).numel();
@@ -191,7 +163,7 @@ Tensor linear(const Tensor& x, const Tensor& w, const Tensor& b, const Activatio
                     dx[0] = product(dz, w.get(), Trans::b).view(x.get().shape());
                   }
                   if (want[1]) dx[1] = product(as_matrix(x.get()), dz, Trans::a);
-                  if (want[2]) dx[2] = sum_of_rows(dz);
+                  if (want[2]) dx[2] = sum(dz, 0);
                   return dx;
                 });
 }

@@ -20,4 +20,9 @@ Tensor matmul(const Tensor& a, const Tensor& b, Trans trans = Trans::none);
 Tensor linear(const Tensor& x, const Tensor& w, const Tensor& b = {},
               const Activation& activation = Identity{});
 
+namespace detail {
+/// Errors unless b is undefined, or [n] of w's dtype.
+void check_bias(std::string_view op, const Tensor& w, const Tensor& b, int64_t n);
+}  // namespace detail
+
 }  // namespace ramp

@@ -14,6 +14,14 @@
 namespace ramp {
 namespace {
 
+void check_i64(const char* op, const char* name, const Tensor& index) {
+  check_defined(op, name, index);
+  if (index.dtype() != i64) {
+    fail("{}: {} must be i64; got {} {}. Hint: {}.to(i64).", op, name, index.dtype(), index.shape(),
+         name);
+  }
+}
+
 // The indices counted from the front; negative ones count from the end of n.
 Tensor from_front(const char* op, const Tensor& index, int64_t n) {
   const int64_t* at = index.data<int64_t>();
@@ -36,14 +44,6 @@ int new_axis(const char* op, int axis, const Tensor& x) {
          rank, axis);
   }
   return axis < 0 ? axis + rank + 1 : axis;
-}
-
-void check_i64(const char* op, const char* name, const Tensor& index) {
-  check_defined(op, name, index);
-  if (index.dtype() != i64) {
-    fail("{}: {} must be i64; got {} {}. Hint: {}.to(i64).", op, name, index.dtype(), index.shape(),
-         name);
-  }
 }
 
 }  // namespace
@@ -104,10 +104,8 @@ Tensor reshape(const Tensor& x, const std::vector<int64_t>& shape) {
 Tensor flatten(const Tensor& x, int from) {
   check_defined("flatten", "x", x);
   const int axis = normalize_axis("flatten", from, x.rank());
-  std::vector<int64_t> shape(x.shape().begin(), x.shape().begin() + axis);
-  shape.push_back(1);
-  for (int i = axis; i < x.rank(); ++i) shape.back() *= x.shape()[i];
-  return reshape(x, shape);
+  const Shape before(x.shape().begin(), axis);
+  return x.view(before.with(axis, Shape(x.shape().begin() + axis, x.rank() - axis).numel()));
 }
 
 Tensor squeeze(const Tensor& x, int axis) {
@@ -116,14 +114,12 @@ Tensor squeeze(const Tensor& x, int axis) {
   if (x.shape()[axis] != 1) {
     fail("squeeze: expected axis {} to be of size 1; got x {}.", axis, x.shape());
   }
-  const Shape shape = x.shape().without(axis);
-  return reshape(x, {shape.begin(), shape.end()});
+  return x.view(x.shape().without(axis));
 }
 
 Tensor unsqueeze(const Tensor& x, int axis) {
   check_defined("unsqueeze", "x", x);
-  const Shape shape = x.shape().with(new_axis("unsqueeze", axis, x), 1);
-  return reshape(x, {shape.begin(), shape.end()});
+  return x.view(x.shape().with(new_axis("unsqueeze", axis, x), 1));
 }
 
 Tensor broadcast_to(const Tensor& x, const Shape& shape) {
@@ -153,16 +149,18 @@ Tensor repeat(const Tensor& x, const std::vector<int64_t>& times) {
         "unsqueeze(x, 0) adds an axis.",
         x.shape(), fmt::join(times, ", "));
   }
-  Shape to = x.shape(), shape = x.shape();
-  for (int k = 0; k < x.rank(); ++k) to[k] = (CheckedSize("repeat", to[k]) * times[k]).value();
-  to.check();  // before the first axes take memory
+  Shape shape = x.shape();
+  for (int k = 0; k < x.rank(); ++k) {
+    shape[k] = (CheckedSize("repeat", shape[k]) * times[static_cast<size_t>(k)]).value();
+  }
+  shape.check();  // before the first axes take memory
   Tensor y = x;
   for (int k = 0; k < x.rank(); ++k) {
-    if (to[k] == shape[k]) continue;
-    const auto [outer, n, inner] = AxisSplit(shape, k);
-    shape[k] = to[k];
-    y = reshape(y, {outer, 1, n * inner});
-    y = reshape(broadcast_to(y, {outer, times[k], n * inner}), {shape.begin(), shape.end()});
+    const AxisSplit s(y.shape(), k);
+    const int64_t t = times[static_cast<size_t>(k)], row = s.n * s.inner;
+    if (t == 1) continue;
+    y = broadcast_to(y.view({s.outer, 1, row}), {s.outer, t, row})
+            .view(y.shape().without(k).with(k, shape[k]));
   }
   return y;
 }
@@ -211,21 +209,16 @@ Tensor slice(const Tensor& x, int axis, int64_t begin, int64_t end, int64_t step
 std::vector<Tensor> split(const Tensor& x, const std::vector<int64_t>& sizes, int axis) {
   check_defined("split", "x", x);
   const int64_t n = x.shape()[normalize_axis("split", axis, x.rank())];
-  CheckedSize total("split", 0);
-  bool negative = false;
-  for (const int64_t size : sizes) {
-    total = total + size;
-    negative |= size < 0;
-  }
-  if (negative || total.value() != n) {
-    fail("split: the sizes must add up to {}, axis {} of x {}; got [{}].", n, axis, x.shape(),
-         fmt::join(sizes, ", "));
-  }
   std::vector<Tensor> y;
   int64_t begin = 0;
   for (const int64_t size : sizes) {
+    if (size < 0 || size > n - begin) break;
     y.push_back(slice(x, axis, begin, begin + size));
     begin += size;
+  }
+  if (y.size() != sizes.size() || begin != n) {
+    fail("split: the sizes must add up to {}, axis {} of x {}; got [{}].", n, axis, x.shape(),
+         fmt::join(sizes, ", "));
   }
   return y;
 }
@@ -456,16 +449,15 @@ Tensor gather(const Tensor& x, int axis, const Tensor& indices) {
 Tensor one_hot(const Tensor& labels, int64_t classes, DType dtype) {
   check_i64("one_hot", "labels", labels);
   const int64_t* label = labels.data<int64_t>();
-  Tensor y =
-      Tensor::zeros(labels.shape().with(labels.rank(), std::max<int64_t>(classes, 0)), dtype);
-  for (int64_t i = 0; i < labels.numel(); ++i) {
-    if (label[i] < 0 || label[i] >= classes) {
-      fail("one_hot: labels must be in 0..{}; got {} at position {}.", classes - 1, label[i], i);
-    }
-  }
+  Tensor y = Tensor::zeros(labels.shape().with(labels.rank(), classes), dtype);
   visit_dtype(dtype, [&]<typename T>(T) {
     T* to = y.mutable_data<T>();
-    for (int64_t i = 0; i < labels.numel(); ++i) to[i * classes + label[i]] = 1;
+    for (int64_t i = 0; i < labels.numel(); ++i) {
+      if (label[i] < 0 || label[i] >= classes) {
+        fail("one_hot: labels must be in 0..{}; got {} at position {}.", classes - 1, label[i], i);
+      }
+      to[i * classes + label[i]] = 1;
+    }
   });
   return y;
 }

@@ -56,6 +56,16 @@ Tensor Tensor::rows(int64_t begin, int64_t end) const {
                 });
 }
 
+Tensor Tensor::operator[](int64_t i) const {
+  check_defined("[]", "the tensor", *this);
+  const int64_t n = rank() == 0 ? 0 : shape_[0];
+  if (i < -n || i >= n) {
+    fail("[]: expected an index in {}..{} for dim 0 of {}; got {}.", -n, n - 1, shape_, i);
+  }
+  const int64_t row = i < 0 ? i + n : i;
+  return rows(row, row + 1).view(shape_.without(0));
+}
+
 Tensor Tensor::clone() const {
   check_defined("clone", "the tensor", *this);
   Tensor y = empty(shape_, dtype_);

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <iosfwd>
 #include <string_view>
 #include <type_traits>
 
@@ -18,6 +19,9 @@ constexpr DType f32 = DType::f32, f64 = DType::f64, i64 = DType::i64;
 constexpr size_t size_of(DType t) { return t == f32 ? 4 : 8; }
 constexpr bool is_float(DType t) { return t != i64; }
 constexpr std::string_view name_of(DType t) { return t == f32 ? "f32" : t == f64 ? "f64" : "i64"; }
+
+/// "f32".
+std::ostream& operator<<(std::ostream& out, DType dtype);
 
 template <typename T>
 constexpr DType dtype_of() {

@@ -1,6 +1,8 @@
 // Compiled with -ffp-contract=off: every operation rounds as written, on every machine.
 #include "ramp/core/random.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <bit>
 #include <cfloat>
@@ -183,18 +185,16 @@ Tensor Rng::choice(int64_t n, int64_t k) {
 Tensor Rng::choice(const Tensor& weights, const Shape& shape) {
   check_defined("choice", "weights", weights);
   if (weights.rank() != 1) fail("choice: weights must be [classes]; got {}.", weights.shape());
-  std::vector<double> up_to;  // the sum of the weights up to each
+  std::vector<double> up_to = weights.values();  // the sum of the weights up to each
   double total = 0;
-  for (const double w : weights.values()) {
-    if (!(w >= 0) || !std::isfinite(w)) {
-      fail("choice: weights must be finite and at least 0; got {} at position {}.", w,
-           up_to.size());
-    }
-    up_to.push_back(total += w);
+  bool negative = false;
+  for (double& w : up_to) {
+    negative |= w < 0;
+    w = total += w;
   }
-  if (!(total > 0) || !std::isfinite(total)) {
-    fail("choice: the weights must have a finite sum above 0; got {} of {}.", total,
-         weights.shape());
+  if (negative || !(total > 0) || !std::isfinite(total)) {
+    fail("choice: expected weights of at least 0 with a finite sum above 0; got [{}].",
+         fmt::join(weights.values(), ", "));
   }
   Tensor y = Tensor::empty(shape, i64);
   fill_pairs<int64_t>(y, seed_, draw_++, [&](uint64_t a, uint64_t b) {

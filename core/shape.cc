@@ -34,7 +34,7 @@ Shape Shape::without(int axis) const {
 }
 
 Shape Shape::with(int axis, int64_t dim) const {
-  if (rank_ == kMaxRank) fail("shape: at most {} dimensions; got {} more.", kMaxRank, 1);
+  if (rank_ == kMaxRank) fail("shape: at most {} dimensions; got {}.", kMaxRank, rank_ + 1);
   Shape s;
   for (int i = 0; i < axis; ++i) s.dims_[s.rank_++] = dims_[i];
   s.dims_[s.rank_++] = dim;
@@ -82,8 +82,8 @@ Shape broadcast(std::string_view op, const Shape& a, const Shape& b, std::string
     if (m == n || n == 1) continue;
     if (m != 1) {
       fail(
-          "{}: {} {} and {} {} do not broadcast: the dimensions {} from the end are {} and {}; "
-          "they must be equal or one of them 1. Hint: reshape one side.",
+          "{}: {} {} and {} {} do not broadcast: at axis -{} they have {} and {}, which "
+          "must be equal or one of them 1. Hint: reshape one of them.",
           op, a_name, a, b_name, b, shorter.rank() - i, a[a.rank() - shorter.rank() + i],
           b[b.rank() - shorter.rank() + i]);
     }

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <cstring>
 #include <initializer_list>
+#include <iosfwd>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -97,6 +98,9 @@ class Shape {
   int rank_ = 0;
   int64_t dims_[kMaxRank];
 };
+
+/// "[64, 784]".
+std::ostream& operator<<(std::ostream& out, const Shape& shape);
 
 /// Rows and columns of a window, a stride or a padding: `3` is {3, 3}.
 struct Size2d {

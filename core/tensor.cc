@@ -1,8 +1,11 @@
 #include "ramp/core/tensor.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <ostream>
 
 namespace ramp {
 namespace {
@@ -38,26 +41,13 @@ Tensor Tensor::full(const Shape& shape, double value, DType dtype) {
 }
 
 Tensor Tensor::arange(int64_t n, DType dtype) {
+  if (n < 0) fail("arange: expected a length n >= 0; got {}.", n);
   Tensor t = empty({n}, dtype);
   visit_dtype(dtype, [&]<typename T>(T) {
     for (int64_t i = 0; i < n; ++i) static_cast<T*>(t.data_)[i] = static_cast<T>(i);
   });
   return t;
 }
-
-template <typename T>
-Tensor Tensor::of(const std::vector<T>& values, const Shape& shape) {
-  if (static_cast<int64_t>(values.size()) != shape.numel()) {
-    fail("of: a tensor of shape {} holds {} values; got {}.", shape, shape.numel(), values.size());
-  }
-  Tensor t = empty(shape, dtype_of<T>());
-  std::copy(values.begin(), values.end(), static_cast<T*>(t.data_));
-  return t;
-}
-
-template Tensor Tensor::of(const std::vector<float>&, const Shape&);
-template Tensor Tensor::of(const std::vector<double>&, const Shape&);
-template Tensor Tensor::of(const std::vector<int64_t>&, const Shape&);
 
 double Tensor::item() const {
   check_defined("item", "the tensor", *this);
@@ -66,6 +56,23 @@ double Tensor::item() const {
   }
   return visit_dtype(dtype_,
                      [&]<typename T>(T) { return static_cast<double>(*static_cast<T*>(data_)); });
+}
+
+double Tensor::at(std::initializer_list<int64_t> index) const {
+  check_defined("at", "the tensor", *this);
+  bool inside = index.size() == static_cast<size_t>(rank());
+  int64_t place = 0;
+  for (int axis = 0; inside && axis < rank(); ++axis) {
+    const int64_t n = shape_[axis], i = index.begin()[axis];
+    inside = i >= -n && i < n;
+    place = place * n + (i < 0 ? i + n : i);
+  }
+  if (!inside) {
+    fail("at: expected {} indices inside {}, or negative ones from the end; got [{}].", rank(),
+         shape_, fmt::join(index, ", "));
+  }
+  return visit_dtype(
+      dtype_, [&]<typename T>(T) { return static_cast<double>(static_cast<T*>(data_)[place]); });
 }
 
 std::vector<double> Tensor::values() const {
@@ -127,6 +134,9 @@ Tensor& Tensor::mul_(double factor) {
   return *this;
 }
 
+std::ostream& operator<<(std::ostream& out, const Shape& shape) { return out << shape.str(); }
+std::ostream& operator<<(std::ostream& out, DType dtype) { return out << name_of(dtype); }
+
 void Tensor::fail_data(DType wanted) const {
   if (!defined()) fail_undefined("data");
   fail("data: expected to read {}; got a tensor of {} {}. Hint: x.to({}) converts.", wanted, dtype_,
@@ -167,14 +177,6 @@ void check_same_dtype(std::string_view op, std::string_view a_name, const Tensor
     fail("{}: {} and {} must have the same dtype; got {} {} and {} {}. Hint: {}.to({}).", op,
          a_name, b_name, a.dtype(), a.shape(), b.dtype(), b.shape(), to_a ? b_name : a_name,
          to_a ? a.dtype() : b.dtype());
-  }
-}
-
-void check_bias(std::string_view op, const Tensor& w, const Tensor& b, int64_t n) {
-  if (!b.defined()) return;
-  check_same_dtype(op, "w", w, "b", b);
-  if (b.shape() != Shape{n}) {
-    fail("{}: b must be [{}] for w {}; got {}.", op, n, w.shape(), b.shape());
   }
 }
 

@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <functional>
 #include <initializer_list>
+#include <iosfwd>
+#include <iterator>
 #include <string_view>
 #include <vector>
 
@@ -28,8 +30,9 @@ class Tensor {
   Tensor() noexcept {}  // not `= default`: Tensor{} would set all bytes to 0 first
   Tensor(const Tensor&) = default;
   Tensor(Tensor&&) noexcept = default;
-  Tensor& operator=(const Tensor&) = default;
-  Tensor& operator=(Tensor&&) noexcept = default;
+  // Of lvalues only: `x[0] = y` would change a handle that is gone at once.
+  Tensor& operator=(const Tensor&) & = default;
+  Tensor& operator=(Tensor&&) & noexcept = default;
 
   /// Memory that is not set yet.
   static Tensor empty(const Shape& shape, DType dtype = f32);
@@ -39,13 +42,43 @@ class Tensor {
   static Tensor scalar(double value, DType dtype = f32) { return full({}, value, dtype); }
   /// 0, 1, ... n-1.
   static Tensor arange(int64_t n, DType dtype = i64);
-  /// A copy of the values; the dtype is that of T: `Tensor::of<float>({1, 2, 3, 4}, {2, 2})`.
-  /// Without a shape: one dimension. Errors: a count other than the shape's.
+  /// A copy of the values, row by row; the dtype is that of T, for all integer types i64:
+  /// `Tensor::of<float>({1, 2, 3, 4}, {2, 2})`, `Tensor::of(pixels.data(), {28, 28})`. Without a
+  /// shape: one dimension, or two: `Tensor::of<float>({{1, 2}, {3, 4}})`.
+  /// Errors: a count other than the shape's; rows of different lengths.
   template <typename T>
-  static Tensor of(const std::vector<T>& values, const Shape& shape);
+  static Tensor of(const T* values, const Shape& shape) {
+    return copied(values, static_cast<size_t>(shape.numel()), shape);
+  }
+  template <typename T>
+  static Tensor of(const std::vector<T>& values, const Shape& shape) {
+    return copied(values.begin(), values.size(), shape);
+  }
+  template <typename T>
+  static Tensor of(std::initializer_list<T> values, const Shape& shape) {
+    return copied(values.begin(), values.size(), shape);
+  }
   template <typename T>
   static Tensor of(const std::vector<T>& values) {
     return of(values, Shape{static_cast<int64_t>(values.size())});
+  }
+  template <typename T>
+  static Tensor of(std::initializer_list<T> values) {
+    return of(values, Shape{static_cast<int64_t>(values.size())});
+  }
+  template <typename T>
+  static Tensor of(std::initializer_list<std::initializer_list<T>> rows) {
+    if (rows.size() == 0) return of(std::vector<T>{});
+    std::vector<T> values;
+    for (const auto& row : rows) {
+      if (row.size() != rows.begin()->size()) {
+        fail("of: all rows must have the same length; got {} and {}.", rows.begin()->size(),
+             row.size());
+      }
+      values.insert(values.end(), row.begin(), row.end());
+    }
+    const size_t n = rows.begin()->size();
+    return of(values, Shape{static_cast<int64_t>(rows.size()), static_cast<int64_t>(n)});
   }
 
   bool defined() const { return static_cast<bool>(storage_); }
@@ -72,6 +105,9 @@ class Tensor {
   }
   /// The value of a tensor of one element, whatever its dtype.
   double item() const;
+  /// One value, whatever the dtype: `x.at({i, j})`; negative indices count from the end.
+  /// Errors: not one index for each axis; one outside.
+  double at(std::initializer_list<int64_t> index) const;
   /// All values, row by row, whatever the dtype.
   std::vector<double> values() const;
 
@@ -91,6 +127,8 @@ class Tensor {
   Tensor view(const Shape& shape) const;
   /// The same memory, rows [begin, end) of dim 0; dx = dy there, 0 in the other rows.
   Tensor rows(int64_t begin, int64_t end) const;
+  /// Row i of dim 0, without copying: [n, a, ..] -> [a, ..]; -1 is the last. dx = dy in that row.
+  Tensor operator[](int64_t i) const;
   /// The same memory without history: the one way to cut the tape.
   Tensor detach() const { return Tensor(storage_, data_, shape_, dtype_); }
 
@@ -131,6 +169,18 @@ class Tensor {
  private:
   Tensor(Ref<Storage> storage, void* data, const Shape& shape, DType dtype)
       : storage_(std::move(storage)), dtype_(dtype), shape_(shape), data_(data) {}
+  template <typename Iterator>
+  static Tensor copied(Iterator values, size_t count, const Shape& shape) {
+    using T = std::iter_value_t<Iterator>;
+    using Element = std::conditional_t<std::is_integral_v<T>, int64_t, T>;
+    if (static_cast<int64_t>(count) != shape.numel()) {
+      fail("of: a tensor of shape {} holds {} values; got {}.", shape, shape.numel(), count);
+    }
+    Tensor t = empty(shape, dtype_of<Element>());
+    Element* to = static_cast<Element*>(t.data_);
+    for (size_t i = 0; i < count; ++i, ++values) to[i] = static_cast<Element>(*values);
+    return t;
+  }
   void check_data(DType wanted) const {
     if (!storage_ || wanted != dtype_) fail_data(wanted);
   }
@@ -147,6 +197,9 @@ class Tensor {
   void* data_ = nullptr;
 };
 
+/// As NumPy prints arrays (glass/format.h, which defines it, has the rules and formats).
+std::ostream& operator<<(std::ostream& out, const Tensor& x);
+
 /// Errors unless the tensor is defined: "relu: x is undefined (moved from, or never set)".
 void check_defined(std::string_view op, std::string_view name, const Tensor& x);
 /// Errors unless x, called `name`, is defined and f32 or f64.
@@ -156,7 +209,5 @@ void check_number(std::string_view op, double value, DType dtype);
 /// Errors unless all are defined and of one dtype.
 void check_same_dtype(std::string_view op, std::string_view a_name, const Tensor& a,
                       std::string_view b_name, const Tensor& b);
-/// Errors unless b is undefined, or [n] of w's dtype.
-void check_bias(std::string_view op, const Tensor& w, const Tensor& b, int64_t n);
 
 }  // namespace ramp

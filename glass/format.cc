@@ -6,6 +6,7 @@
 #include <cmath>
 #include <functional>
 #include <limits>
+#include <ostream>
 #include <vector>
 
 namespace ramp {
@@ -190,6 +191,8 @@ class Layout {
 };
 
 }  // namespace
+
+std::ostream& operator<<(std::ostream& out, const Tensor& x) { return out << to_string(x); }
 
 std::string to_string(const Tensor& x, std::string_view element_format) {
   if (!x.defined()) return "undefined";

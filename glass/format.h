@@ -1,4 +1,4 @@
-// Tensors as text, as NumPy prints arrays: `fmt::print("{}\n", x)`.
+// Tensors as text, as NumPy prints arrays: `fmt::print("{}\n", x)`, `std::cout << x`.
 #pragma once
 
 #include <fmt/core.h>

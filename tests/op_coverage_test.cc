@@ -193,6 +193,7 @@ std::map<std::string, Row> rows() {
       {"slice", along("shape slice", [](T x) { return slice(x, 1, 0, x.dim(1), 2); })},
       {"concat", along("shape concat", [](T x) { return concat({x, x}, 1); })},
       {"stack", along("shape stack", [](T x) { return stack({x, x}, 1); })},
+      {"operator[]", along("shape slice", [](T x) { return x[0]; }, {3, 0})},
       {"repeat", along("shape repeat", [](T x) { return repeat(x, {2, 1}); })},
       {"flip", along("shape flip", [](T x) { return flip(x, 1); })},
       {"roll", along("shape roll", [](T x) { return roll(x, 1, 1); })},

@@ -6,6 +6,7 @@
 #include <random>
 
 #include "fixture.h"
+#include "message.h"
 #include "ramp/autograd/backward.h"
 #include "ramp/autograd/gradcheck.h"
 #include "ramp/autograd/ops_activation.h"
@@ -361,8 +362,8 @@ TEST_CASE("a user's mistakes") {
   const Tensor x = Tensor::ones({2, 3}), i = Tensor::ones({2, 3}, i64), none{};
   CHECK_THROWS_WITH_AS(
       x + Tensor::ones({2}),
-      "add: a [2, 3] and b [2] do not broadcast: the dimensions 1 from the end are "
-      "3 and 2; they must be equal or one of them 1. Hint: reshape one side.",
+      "add: a [2, 3] and b [2] do not broadcast: at axis -1 they have 3 and 2, which "
+      "must be equal or one of them 1. Hint: reshape one of them.",
       Error);
   for (const auto& entry : binary_ops) {
     const auto& name = entry.first;
@@ -404,4 +405,68 @@ TEST_CASE("a user's mistakes") {
   CHECK_THROWS_WITH_AS(clamp(x, 1, 0), "clamp: expected lo <= hi; got 1 and 0.", Error);
   CHECK_THROWS_WITH_AS(clamp(x, kNaN, 0), doctest::Contains("clamp: expected lo <= hi"), Error);
   CHECK_THROWS_WITH_AS(none + 1, doctest::Contains("the tensor is undefined"), Error);
+}
+
+TEST_CASE("+= -= *= /=: in place where nothing is recorded, a new result on the tape") {
+  Tensor x = Tensor::of<double>({1, 2}), other = x;
+  x += Tensor::of<double>({10, 20});
+  x *= 2;
+  x -= 2;
+  x /= Tensor::scalar(4, f64);
+  CHECK(x.values() == std::vector<double>{5, 10.5});
+  CHECK(other.same_memory(x));
+  CHECK(other.values() == x.values());
+  x += x;
+  CHECK(x.values() == std::vector<double>{10, 21});
+  Tensor count = Tensor::of<int64_t>({7});
+  count += 1;
+  CHECK(count.item() == 8);
+
+  // The sum of losses, a chain, a row.
+  const int64_t before = live_nodes();
+  {
+    Tensor w = Tensor::of<double>({1, 2}).requires_grad_(), total = Tensor::scalar(0, f64);
+    for (int i = 1; i <= 3; ++i) total += sum(w) * i;
+    backward(total);
+    CHECK(w.grad().values() == std::vector<double>{6, 6});
+    w.zero_grad();
+    Tensor h = w * 1;
+    const Tensor first = h;
+    h *= h;
+    h += 1;
+    CHECK(first.values() == std::vector<double>{1, 2});
+    backward(sum(h));
+    CHECK(w.grad().values() == std::vector<double>{2, 4});
+    // A step by hand: the leaf stays the leaf.
+    {
+      const NoGrad no_grad;
+      w -= 0.5 * w.grad();
+    }
+    CHECK(w.values() == std::vector<double>{0, 0});
+    CHECK(w.requires_grad());
+    CHECK(message([&] { w -= 0.5 * w.grad(); }) ==
+          "-=: x [2] is a leaf, and the result is recorded. Hint: put NoGrad around it to change "
+          "x, or make another tensor: y = x - ..");
+    w.requires_grad_(false);
+    const Tensor y = Tensor::ones({2}, f64).requires_grad_();
+    CHECK(message([&] { w += y; }).rfind("+=: x [2] is a leaf", 0) == 0);
+    CHECK_NOTHROW(w += 1);
+  }
+  CHECK(live_nodes() == before);
+  CHECK(gradcheck(
+            [](const std::vector<Tensor>& t) {
+              Tensor y = t[0] + 1;
+              y *= t[1];
+              y -= t[0];
+              y /= t[1];
+              return y;
+            },
+            {Tensor::of<double>({1, 2}), Tensor::of<double>({3, 4})}) == "");
+
+  Tensor scalar = Tensor::scalar(0);
+  CHECK(message([&] { scalar += Tensor::ones({3}); }) ==
+        "+=: the result [3] does not fit into x []. Hint: x = x + y.");
+  CHECK(message([&] { count += 0.5; }).find("i64") != std::string::npos);
+  Tensor none;
+  CHECK(message([&] { none += scalar; }).find("undefined") != std::string::npos);
 }

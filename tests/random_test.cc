@@ -296,10 +296,16 @@ TEST_CASE("randint, bernoulli, choice: a user's mistakes") {
   CHECK_THROWS_WITH_AS(rng.choice(3, 4), "choice: expected 0 <= k <= n; got n 3 and k 4.", Error);
   CHECK_THROWS_AS(rng.choice(3, -1), Error);
   CHECK_THROWS_WITH_AS(rng.choice(Tensor::of<float>({1, -2}), {2}),
-                       "choice: weights must be finite and at least 0; got -2 at position 1.",
+                       "choice: expected weights of at least 0 with a finite sum above 0; got "
+                       "[1, -2].",
                        Error);
+  for (const double bad : {HUGE_VAL, double(NAN)}) {
+    CHECK_THROWS_AS(rng.choice(Tensor::of<double>({1, bad}), {2}), Error);
+  }
   CHECK_THROWS_WITH_AS(rng.choice(Tensor::zeros({3}), {2}),
-                       "choice: the weights must have a finite sum above 0; got 0 of [3].", Error);
+                       "choice: expected weights of at least 0 with a finite sum above 0; got "
+                       "[0, 0, 0].",
+                       Error);
   CHECK_THROWS_WITH_AS(rng.choice(Tensor::ones({3, 1}), {2}),
                        "choice: weights must be [classes]; got [3, 1].", Error);
 }

@@ -41,7 +41,7 @@ TEST_CASE("without and with an axis") {
   CHECK(Shape{2, 3}.with(2, 7) == Shape{2, 3, 7});
   CHECK(Shape{}.with(0, 7) == Shape{7});
   CHECK_THROWS_WITH_AS((Shape{1, 1, 1, 1, 1, 1, 1, 1}.with(0, 1)),
-                       "shape: at most 8 dimensions; got 1 more.", Error);
+                       "shape: at most 8 dimensions; got 9.", Error);
   CHECK_THROWS_AS(Shape{int64_t{1} << 58}.with(0, 2), Error);
 }
 
@@ -102,14 +102,14 @@ TEST_CASE("broadcasting is NumPy's") {
 TEST_CASE("shapes that do not broadcast") {
   CHECK_THROWS_WITH_AS(
       broadcast("add", {2, 3}, {4, 3}),
-      "add: a [2, 3] and b [4, 3] do not broadcast: the dimensions 2 from the end are 2 and 4; "
-      "they must be equal or one of them 1. Hint: reshape one side.",
+      "add: a [2, 3] and b [4, 3] do not broadcast: at axis -2 they have 2 and 4, which "
+      "must be equal or one of them 1. Hint: reshape one of them.",
       Error);
   // The caller's order, whichever is the longer one.
   CHECK_THROWS_WITH_AS(
       broadcast("add", {3}, {5, 4}),
-      "add: a [3] and b [5, 4] do not broadcast: the dimensions 1 from the end are 3 and 4; they "
-      "must be equal or one of them 1. Hint: reshape one side.",
+      "add: a [3] and b [5, 4] do not broadcast: at axis -1 they have 3 and 4, which "
+      "must be equal or one of them 1. Hint: reshape one of them.",
       Error);
   CHECK_THROWS_AS(broadcast("add", {0}, {2}), Error);
   const int64_t big = int64_t{1} << 30;

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <functional>
 #include <map>
+#include <sstream>
 #include <thread>
 
 #include "fixture.h"
@@ -26,6 +27,7 @@ TEST_CASE("factories") {
   CHECK(Tensor::arange(4).dtype() == i64);
   CHECK(Tensor::arange(3, f32).dtype() == f32);
   CHECK(Tensor::arange(0).numel() == 0);
+  CHECK_THROWS_WITH_AS(Tensor::arange(-1), "arange: expected a length n >= 0; got -1.", Error);
   const Tensor x = Tensor::of<float>({1, 2, 3, 4, 5, 6}, {2, 3});
   CHECK(x.dtype() == f32);
   CHECK(x.shape() == Shape{2, 3});
@@ -290,4 +292,63 @@ TEST_CASE("tensors go from thread to thread") {
   for (std::thread& t : readers) t.join();
   CHECK(sums == Values(4, 4950));
   CHECK(x.unique());
+}
+
+TEST_CASE("of: integers are i64, memory, rows in rows") {
+  CHECK(Tensor::of<int>({1, -2}).dtype() == i64);
+  CHECK(Tensor::of<int>({1, -2}).values() == Values{1, -2});
+  CHECK(Tensor::of({1, 2, 3}).dtype() == i64);
+  CHECK(Tensor::of({1.5, 2.0}).dtype() == f64);
+  CHECK(Tensor::of<bool>({true, false}).values() == Values{1, 0});
+  CHECK(Tensor::of(std::vector<bool>{true, false}).values() == Values{1, 0});
+  CHECK(Tensor::of(std::vector<uint8_t>{255, 7}, {2, 1}).values() == Values{255, 7});
+  const float pixels[] = {1, 2, 3, 4, 5, 6};
+  CHECK(Tensor::of(pixels, {2, 3}).shape() == Shape{2, 3});
+  CHECK(Tensor::of(pixels, {2, 2}).values() == Values{1, 2, 3, 4});
+  const Tensor x = Tensor::of<float>({{1, 2, 3}, {4, 5, 6}});
+  CHECK(x.shape() == Shape{2, 3});
+  CHECK(x.values() == Values{1, 2, 3, 4, 5, 6});
+  CHECK(Tensor::of<float>({{1}, {2}}).shape() == Shape{2, 1});
+  CHECK(Tensor::of<double>({}).shape() == Shape{0});
+  CHECK(Tensor::of<double>({0}, {1}).values() == Values{0});  // {0} is no pointer here
+  CHECK(Tensor::of<double>({}, {0, 3}).shape() == Shape{0, 3});
+  CHECK_THROWS_WITH_AS(Tensor::of<float>({{1, 2}, {3}}),
+                       "of: all rows must have the same length; got 2 and 1.", Error);
+  CHECK_THROWS_WITH_AS(Tensor::of<int>({1, 2}, {3}),
+                       "of: a tensor of shape [3] holds 3 values; got 2.", Error);
+}
+
+TEST_CASE("at reads one value, [] one row") {
+  const Tensor x = Tensor::of<float>({{1, 2, 3}, {4, 5, 6}});
+  CHECK(x.at({1, 2}) == 6);
+  CHECK(x.at({-2, -1}) == 3);
+  CHECK(Tensor::scalar(7).at({}) == 7);
+  CHECK(Tensor::arange(5).at({3}) == 3);
+  CHECK_THROWS_WITH_AS(
+      x.at({2, 0}),
+      "at: expected 2 indices inside [2, 3], or negative ones from the end; got [2, 0].", Error);
+  CHECK_THROWS_AS(x.at({0, -4}), Error);
+  CHECK_THROWS_AS(x.at({0}), Error);
+  CHECK_THROWS_AS(x.at({}), Error);
+  CHECK_THROWS_WITH_AS(Tensor().at({0}), doctest::Contains("at: the tensor is undefined"), Error);
+
+  CHECK(x[1].values() == Values{4, 5, 6});
+  CHECK(x[-2].values() == Values{1, 2, 3});
+  CHECK(x[1].shape() == Shape{3});
+  CHECK(x[0][2].item() == 3);
+  CHECK(x.same_memory(x[0]));
+  CHECK_THROWS_WITH_AS(x[2], "[]: expected an index in -2..1 for dim 0 of [2, 3]; got 2.", Error);
+  CHECK_THROWS_AS(x[-3], Error);
+  CHECK_THROWS_AS(Tensor::scalar(1)[0], Error);
+  CHECK_THROWS_AS(Tensor::zeros({0, 2})[0], Error);
+  // A row is gone after the statement: nothing can be assigned to it.
+  static_assert(!std::is_assignable_v<decltype(x[0]), Tensor>);
+  static_assert(std::is_assignable_v<Tensor&, Tensor>);
+}
+
+TEST_CASE("shapes, dtypes and tensors are written to streams") {
+  std::ostringstream out;
+  out << Shape{2, 3} << ' ' << Shape{} << ' ' << f64 << ' '
+      << Tensor::of<float>({{1, 2}, {3, 4.5f}}) << ' ' << Tensor::arange(3) << ' ' << Tensor();
+  CHECK(out.str() == "[2, 3] [] f64 [[1.  2. ]\n [3.  4.5]] [0 1 2] undefined");
 }
