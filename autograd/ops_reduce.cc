@@ -233,8 +233,13 @@ Tensor logsumexp(const Tensor& x, Axes axes, ReduceOptions options) {
   if (x.numel() == 0) return log(sum(x, axes, options));
   const Tensor most = max(x.detach(), axes, {.keepdims = true}), zero = scalar_like(0, x);
   const Tensor shift = where(abs(most) == HUGE_VAL, zero, most);
-  const Tensor y = log(sum(exp(x - shift), axes, options));
-  return y + shift.view(y.shape());
+  const Tensor scaled = log(sum(exp(x.detach() - shift), axes, options));
+  const Tensor y = scaled + shift.view(scaled.shape());
+  return record(
+      "logsumexp", y, {x},
+      [x = Saved(x, "x"), y = Saved(y, "y"), kept = shift.shape()](const Tensor& dy, Wants) {
+        return dy.view(kept) * exp(x.get() - y.get().view(kept));
+      });
 }
 
 namespace {
