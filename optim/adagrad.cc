@@ -6,9 +6,9 @@ namespace ramp {
 
 Adagrad::Adagrad(Parameters parameters, AdagradOptions o)
     : Optimizer("Adagrad", std::move(parameters), o), options_(o) {
-  check_at_least("lr_decay", o.lr_decay, 0);
-  check_at_least("initial_accumulator", o.initial_accumulator, 0);
-  check_at_least("eps", o.eps, 0);
+  detail::check_at_least("Adagrad", "lr_decay", o.lr_decay);
+  detail::check_at_least("Adagrad", "initial_accumulator", o.initial_accumulator);
+  detail::check_at_least("Adagrad", "eps", o.eps);
   add_state("v", o.initial_accumulator);
 }
 
@@ -18,8 +18,8 @@ Update Adagrad::update(size_t i, double t) {
 
 Adadelta::Adadelta(Parameters parameters, AdadeltaOptions o)
     : Optimizer("Adadelta", std::move(parameters), o), options_(o) {
-  check_below("rho", o.rho, 0, 1);
-  check_at_least("eps", o.eps, 0);
+  detail::check_fraction("Adadelta", "rho", o.rho);
+  detail::check_at_least("Adadelta", "eps", o.eps);
   add_state("v");
   add_state("z");
 }
@@ -30,9 +30,9 @@ Update Adadelta::update(size_t i, double) {
 
 RMSprop::RMSprop(Parameters parameters, RmspropOptions o)
     : Optimizer("RMSprop", std::move(parameters), o), options_(o) {
-  check_below("alpha", o.alpha, 0, 1);
-  check_at_least("eps", o.eps, 0);
-  check_at_least("momentum", o.momentum, 0);
+  detail::check_fraction("RMSprop", "alpha", o.alpha);
+  detail::check_at_least("RMSprop", "eps", o.eps);
+  detail::check_at_least("RMSprop", "momentum", o.momentum);
   add_state("v");
   if (o.centered) add_state("mean");
   if (o.momentum != 0) add_state("p");

@@ -6,11 +6,19 @@
 
 namespace ramp {
 
-Adam::Adam(const char* name, Parameters parameters, AdamOptions o, bool decoupled)
-    : Optimizer(name, std::move(parameters), o), options_(o), decoupled_(decoupled) {
-  check_below("beta1", o.beta1, 0, 1);
-  check_below("beta2", o.beta2, 0, 1);
-  check_at_least("eps", o.eps, 0);
+Adam::Adam(const Variant& variant, Parameters parameters, AdamOptions o)
+    : Optimizer(variant.name, std::move(parameters),
+                Common{o.lr.value_or(variant.lr), o.weight_decay.value_or(variant.weight_decay),
+                       o.groups, o.schedule, o.allow_unused}),
+      options_(o) {
+  if ((o.amsgrad && !variant.has_amsgrad) || (o.momentum_decay && !variant.has_momentum_decay)) {
+    fail("{}: amsgrad is an option of Adam and AdamW, momentum_decay of NAdam.", variant.name);
+  }
+  options_.decoupled |= variant.decoupled;
+  detail::check_fraction(variant.name, "beta1", o.beta1);
+  detail::check_fraction(variant.name, "beta2", o.beta2);
+  detail::check_at_least(variant.name, "eps", o.eps);
+  detail::check_at_least(variant.name, "momentum_decay", o.momentum_decay.value_or(0));
   add_state("m");
   add_state("v");
   if (o.amsgrad) add_state("largest_v");
@@ -18,8 +26,8 @@ Adam::Adam(const char* name, Parameters parameters, AdamOptions o, bool decouple
 
 AdamConstants Adam::constants(size_t i, double step_lr) const {
   return {.lr = step_lr,
-          .l2 = decoupled_ ? 0 : decay(i),
-          .keep = decoupled_ ? 1 - lr(i) * decay(i) : 1,
+          .l2 = options_.decoupled ? 0 : decay(i),
+          .keep = options_.decoupled ? 1 - lr(i) * decay(i) : 1,
           .beta1 = options_.beta1,
           .beta2 = options_.beta2,
           .eps = options_.eps};
@@ -32,16 +40,9 @@ Update Adam::update(size_t i, double t) {
 
 Update Adamax::update(size_t i, double t) { return AdamaxUpdate{constants(i, lr(i) / bias1(t))}; }
 
-NAdam::NAdam(Parameters parameters, NAdamOptions o)
-    : Adam("NAdam", std::move(parameters), as_adam(o), o.decoupled),
-      momentum_decay_(o.momentum_decay) {
-  check_at_least("momentum_decay", o.momentum_decay, 0);
-}
-
 Update NAdam::update(size_t i, double t) {
-  const auto mu = [this](double t) {
-    return options_.beta1 * (1 - 0.5 * std::pow(0.96, t * momentum_decay_));
-  };
+  const double decay = options_.momentum_decay.value_or(4e-3);
+  const auto mu = [&](double t) { return options_.beta1 * (1 - 0.5 * std::pow(0.96, t * decay)); };
   const auto at = static_cast<size_t>(t);
   while (products_.size() <= at + 1) {
     products_.push_back(products_.back() * mu(static_cast<double>(products_.size())));

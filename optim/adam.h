@@ -9,12 +9,15 @@ namespace ramp {
 
 struct AdamConstants;
 
+/// For Adam, AdamW, Adamax, NAdam and RAdam.
 struct AdamOptions {
-  double lr = 1e-3;
+  std::optional<double> lr = {};  // 1e-3; of Adamax and NAdam 2e-3
   double beta1 = 0.9, beta2 = 0.999;
   double eps = 1e-8;
-  double weight_decay = 0;  // L2: added to the gradient
-  bool amsgrad = false;     // divide by the largest v so far (Reddi et al., 2018)
+  std::optional<double> weight_decay = {};    // 0; of AdamW 1e-2
+  bool decoupled = false;                     // w = (1 - lr decay) w - .. instead of g + decay w
+  bool amsgrad = false;                       // Adam, AdamW: divide by the largest v so far
+  std::optional<double> momentum_decay = {};  // NAdam: 4e-3
   Schedule schedule = {};
   std::vector<ParameterGroup> groups = {};
   bool allow_unused = false;
@@ -22,29 +25,22 @@ struct AdamOptions {
 
 /// m = b1 m + (1 - b1) g,  v = b2 v + (1 - b2) g^2,
 /// w -= lr m / (1 - b1^t) / (sqrt(v / (1 - b2^t)) + eps).
-/// Errors: an lr, eps or decay that is negative or not finite; a beta outside [0, 1).
-/// Source: Kingma and Ba (2015), algorithm 1.
+/// Errors: an lr, eps or decay that is negative or not finite; a beta outside [0, 1); an option
+/// that another one of the kin has.
+/// Source: Kingma and Ba (2015), algorithm 1; Reddi et al. (2018), algorithm 2 (amsgrad).
 class Adam : public Optimizer {
  public:
   explicit Adam(Parameters parameters, AdamOptions options = {})
-      : Adam("Adam", std::move(parameters), options, false) {}
+      : Adam({.name = "Adam", .has_amsgrad = true}, std::move(parameters), options) {}
 
  protected:
-  Adam(const char* name, Parameters parameters, AdamOptions options, bool decoupled);
-  /// The options that a variant has in common with Adam.
-  template <typename Options>
-  static AdamOptions as_adam(const Options& o) {
-    AdamOptions a{.lr = o.lr,
-                  .beta1 = o.beta1,
-                  .beta2 = o.beta2,
-                  .eps = o.eps,
-                  .weight_decay = o.weight_decay,
-                  .schedule = o.schedule,
-                  .groups = o.groups,
-                  .allow_unused = o.allow_unused};
-    if constexpr (requires { o.amsgrad; }) a.amsgrad = o.amsgrad;
-    return a;
-  }
+  /// What its kin do another way.
+  struct Variant {
+    const char* name;
+    double lr = 1e-3, weight_decay = 0;
+    bool decoupled = false, has_amsgrad = false, has_momentum_decay = false;
+  };
+  Adam(const Variant& variant, Parameters parameters, AdamOptions options);
   Update update(size_t parameter, double t) override;
   AdamConstants constants(size_t parameter, double step_lr) const;
   /// 1 - beta^t: m and v start at 0, and are too small by this factor.
@@ -52,59 +48,26 @@ class Adam : public Optimizer {
   double bias2(double t) const { return 1 - std::pow(options_.beta2, t); }
 
   AdamOptions options_;
-  bool decoupled_;  // w = (1 - lr decay) w - .. instead of g + decay w
-};
-
-struct AdamWOptions {
-  double lr = 1e-3;
-  double beta1 = 0.9, beta2 = 0.999;
-  double eps = 1e-8;
-  double weight_decay = 1e-2;  // decoupled
-  bool amsgrad = false;
-  Schedule schedule = {};
-  std::vector<ParameterGroup> groups = {};
-  bool allow_unused = false;
 };
 
 /// Adam with w = (1 - lr decay) w - .. instead of g + decay w. Errors: those of Adam.
 /// Source: Loshchilov and Hutter (2019), algorithm 2 with lr in the decay.
 class AdamW final : public Adam {
  public:
-  explicit AdamW(Parameters parameters, AdamWOptions o = {})
-      : Adam("AdamW", std::move(parameters), as_adam(o), true) {}
-};
-
-struct AdamaxOptions {
-  double lr = 2e-3;
-  double beta1 = 0.9, beta2 = 0.999;
-  double eps = 1e-8;
-  double weight_decay = 0;  // L2
-  Schedule schedule = {};
-  std::vector<ParameterGroup> groups = {};
-  bool allow_unused = false;
+  explicit AdamW(Parameters parameters, AdamOptions o = {})
+      : Adam({.name = "AdamW", .weight_decay = 1e-2, .decoupled = true, .has_amsgrad = true},
+             std::move(parameters), o) {}
 };
 
 /// m as Adam's,  u = max(b2 u, |g| + eps),  w -= lr / (1 - b1^t) m / u. Errors: those of Adam.
 /// Source: Kingma and Ba (2015), algorithm 2; eps is PyTorch's.
 class Adamax final : public Adam {
  public:
-  explicit Adamax(Parameters parameters, AdamaxOptions o = {})
-      : Adam("Adamax", std::move(parameters), as_adam(o), false) {}
+  explicit Adamax(Parameters parameters, AdamOptions o = {})
+      : Adam({.name = "Adamax", .lr = 2e-3}, std::move(parameters), o) {}
 
  protected:
   Update update(size_t parameter, double t) override;
-};
-
-struct NAdamOptions {
-  double lr = 2e-3;
-  double beta1 = 0.9, beta2 = 0.999;
-  double eps = 1e-8;
-  double weight_decay = 0;
-  double momentum_decay = 4e-3;
-  bool decoupled = false;  // as AdamW's decay
-  Schedule schedule = {};
-  std::vector<ParameterGroup> groups = {};
-  bool allow_unused = false;
 };
 
 /// Adam that looks ahead: with mu_t = b1 (1 - 0.96^(t momentum_decay) / 2) and P_t = mu_1 .. mu_t
@@ -112,25 +75,14 @@ struct NAdamOptions {
 /// Errors: those of Adam. Source: Dozat (2016), algorithm 2.
 class NAdam final : public Adam {
  public:
-  explicit NAdam(Parameters parameters, NAdamOptions options = {});
+  explicit NAdam(Parameters parameters, AdamOptions o = {})
+      : Adam({.name = "NAdam", .lr = 2e-3, .has_momentum_decay = true}, std::move(parameters), o) {}
 
  protected:
   Update update(size_t parameter, double t) override;
 
  private:
-  double momentum_decay_;
   std::vector<double> products_{1};  // P_t, which depends on t alone
-};
-
-struct RAdamOptions {
-  double lr = 1e-3;
-  double beta1 = 0.9, beta2 = 0.999;
-  double eps = 1e-8;
-  double weight_decay = 0;
-  bool decoupled = false;  // as AdamW's decay
-  Schedule schedule = {};
-  std::vector<ParameterGroup> groups = {};
-  bool allow_unused = false;
 };
 
 /// Adam that trusts v only where enough steps stand behind it: with r = 2 / (1 - b2) - 1 and
@@ -140,8 +92,8 @@ struct RAdamOptions {
 /// Source: Liu et al. (2020), algorithm 2; eps is PyTorch's.
 class RAdam final : public Adam {
  public:
-  explicit RAdam(Parameters parameters, RAdamOptions o = {})
-      : Adam("RAdam", std::move(parameters), as_adam(o), o.decoupled) {}
+  explicit RAdam(Parameters parameters, AdamOptions o = {})
+      : Adam({.name = "RAdam"}, std::move(parameters), o) {}
 
  protected:
   Update update(size_t parameter, double t) override;

@@ -7,8 +7,8 @@
 
 namespace ramp {
 
-WeightAverage::WeightAverage(ModuleBase& module) : own_(module.named_parameters()) {
-  parameters_ = own_.size();
+WeightAverage::WeightAverage(ModuleBase& module, std::function<double(double n)> weight)
+    : own_(module.named_parameters()), parameters_(own_.size()), weight_(std::move(weight)) {
   for (NamedTensor& b : module.named_buffers()) own_.push_back(std::move(b));
   for (const NamedTensor& t : own_) average_.push_back({t.name, t.tensor.detach().clone()});
 }
@@ -19,11 +19,8 @@ void WeightAverage::update() {
   const int64_t n = updates_.mutable_data<int64_t>()[0]++;
   for (size_t i = 0; i < own_.size(); ++i) {
     Tensor &a = average_[i].tensor, &w = own_[i].tensor;
-    if (n == 0 || i >= parameters_) {
-      a.copy_(w.detach());
-      continue;
-    }
-    a.copy_(a + weight(static_cast<double>(n)) * (w.detach() - a));
+    const bool copied = n == 0 || i >= parameters_;
+    a.copy_(copied ? w : a + weight_(static_cast<double>(n)) * (w - a));
   }
 }
 
@@ -52,14 +49,11 @@ void WeightAverage::load_state(const std::vector<NamedTensor>& state) {
   load_tensors("average", this->state(), state);
 }
 
-EMA::EMA(ModuleBase& module, EmaOptions options) : WeightAverage(module), options_(options) {
-  if (!(options.decay >= 0 && options.decay < 1)) {
-    fail("EMA: decay must be in [0, 1); got {}.", options.decay);
-  }
-}
-
-double EMA::weight(double n) const {
-  return 1 - (options_.warmup ? std::min(options_.decay, (1 + n) / (10 + n)) : options_.decay);
+EMA::EMA(ModuleBase& module, EmaOptions o)
+    : WeightAverage(module, [o](double n) {
+        return 1 - (o.warmup ? std::min(o.decay, (1 + n) / (10 + n)) : o.decay);
+      }) {
+  detail::check_fraction("EMA", "decay", o.decay);
 }
 
 }  // namespace ramp

@@ -1,6 +1,8 @@
 // Averages of a model's weights along its training: often better than the last weights.
 #pragma once
 
+#include <functional>
+
 #include "ramp/optim/parameters.h"
 
 namespace ramp {
@@ -10,8 +12,6 @@ namespace ramp {
 /// weights are averaged too; they only do not change. Errors: Parameters::check_current().
 class WeightAverage {
  public:
-  virtual ~WeightAverage() = default;
-
   void update();
   /// Exchanges the model's weights and buffers with these; again, and all is as before.
   void swap();
@@ -20,13 +20,13 @@ class WeightAverage {
   void load_state(const std::vector<NamedTensor>& state);
 
  protected:
-  explicit WeightAverage(ModuleBase& module);
-  /// f for the n-th update after the first, from 1.
-  virtual double weight(double n) const = 0;
+  /// weight(n) is f for the n-th update after the first, from 1.
+  WeightAverage(ModuleBase& module, std::function<double(double n)> weight);
 
  private:
   Parameters own_;  // and after them the buffers
   size_t parameters_;
+  std::function<double(double n)> weight_;
   std::vector<NamedTensor> average_;
   Tensor updates_ = Tensor::zeros({1}, i64);
 };
@@ -41,12 +41,6 @@ struct EmaOptions {
 class EMA final : public WeightAverage {
  public:
   explicit EMA(ModuleBase& module, EmaOptions options = {});
-
- protected:
-  double weight(double n) const override;
-
- private:
-  EmaOptions options_;
 };
 
 /// The mean of all weights that update() saw: f = 1 / (n + 1). Call it once an epoch, late, at a
@@ -55,10 +49,7 @@ class EMA final : public WeightAverage {
 /// Source: Izmailov et al. (2018), algorithm 1.
 class SWA final : public WeightAverage {
  public:
-  explicit SWA(ModuleBase& module) : WeightAverage(module) {}
-
- protected:
-  double weight(double n) const override { return 1 / (n + 1); }
+  explicit SWA(ModuleBase& module) : WeightAverage(module, [](double n) { return 1 / (n + 1); }) {}
 };
 
 }  // namespace ramp

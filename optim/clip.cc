@@ -3,7 +3,8 @@
 #include <cmath>
 
 #include "ramp/autograd/node.h"
-#include "ramp/core/activation.h"
+#include "ramp/autograd/ops_elementwise.h"
+#include "ramp/autograd/ops_reduce.h"
 #include "ramp/core/kernels/kernels.h"
 #include "ramp/core/parallel.h"
 
@@ -18,6 +19,7 @@ void check_limit(const char* op, const char* what, double value) {
 template <typename F>
 void each_gradient(const char* op, const Parameters& parameters, F f) {
   parameters.check_current(op);
+  const NoGrad no_grad;
   for (const NamedTensor& p : parameters) {
     const Tensor& shared = p.tensor.grad();
     if (!shared.defined()) continue;
@@ -44,41 +46,26 @@ double sum_squares(const Tensor& g) {
   return sum;
 }
 
-// |x| of each unit: of the columns, or of all of a tensor of one axis.
-std::vector<double> unit_norms(const Tensor& x) {
-  const int64_t units = x.rank() > 1 ? x.dim(-1) : 1;
-  std::vector<double> norms(static_cast<size_t>(units));
-  if (x.numel() == 0) return norms;
-  visit_float("clip", x.dtype(), [&]<typename T>(T) {
-    const std::vector<T> zero(norms.size());
-    kernels<T>().sum_squares_cols(x.numel() / units, units, x.data<T>(), units, zero.data(),
-                                  norms.data());
-  });
-  for (double& norm : norms) norm = std::sqrt(norm);
-  return norms;
+// |x| of each unit, in f64: of the columns, or of all of a tensor of one axis.
+Tensor unit_norms(const Tensor& x) {
+  const Tensor y = x.to(f64);
+  std::vector<int> axes;  // none: all
+  for (int axis = 0; axis + 1 < x.rank(); ++axis) axes.push_back(axis);
+  return sqrt(sum(y * y, axes));
 }
 
-void scale_units(Tensor& x, const std::vector<double>& factors) {
-  visit_float("clip", x.dtype(), [&]<typename T>(T) {
-    const std::vector<T> f(factors.begin(), factors.end());
-    T* at = x.mutable_data<T>();
-    for (T* end = at + x.numel(); at < end;) {
-      for (const T factor : f) *at++ *= factor;
-    }
-  });
+// Scales the units of x whose norm is above the limit down to it.
+void limit_units(Tensor& x, const Tensor& norms, const Tensor& limit) {
+  const Tensor factors = where(norms > limit, limit / norms, Tensor::ones({}, f64));
+  x.copy_(x * factors.to(x.dtype()));
 }
 
 }  // namespace
 
 void clip_grad_value(const Parameters& parameters, double limit) {
   check_limit("clip_grad_value", "the limit", limit);
-  const Activation clamp = Clamp{-limit, limit};
-  each_gradient("clip_grad_value", parameters, [&](const NamedTensor&, Tensor& g) {
-    visit_float("clip_grad_value", g.dtype(), [&]<typename T>(T) {
-      T* all = g.mutable_data<T>();
-      clamp.f_block(g.numel(), all, all);
-    });
-  });
+  each_gradient("clip_grad_value", parameters,
+                [&](const NamedTensor&, Tensor& g) { g.copy_(clamp(g, -limit, limit)); });
 }
 
 double clip_grad_norm(const Parameters& parameters, double limit, bool allow_non_finite) {
@@ -96,7 +83,6 @@ double clip_grad_norm(const Parameters& parameters, double limit, bool allow_non
   });
   const double norm = std::sqrt(sum), factor = limit / (norm + 1e-6);
   if (std::isfinite(norm) && factor < 1) {
-    const NoGrad no_grad;
     each_gradient("clip_grad_norm", parameters,
                   [&](const NamedTensor&, Tensor& g) { g.mul_(factor); });
   }
@@ -107,26 +93,18 @@ void adaptive_clip_grad(const Parameters& parameters, double factor, double eps)
   check_limit("adaptive_clip_grad", "the factor", factor);
   check_limit("adaptive_clip_grad", "eps", eps);
   each_gradient("adaptive_clip_grad", parameters, [&](const NamedTensor& p, Tensor& g) {
-    const std::vector<double> w = unit_norms(p.tensor);
-    std::vector<double> f = unit_norms(g);
-    for (size_t j = 0; j < f.size(); ++j) {
-      const double most = factor * std::max(w[j], eps);
-      f[j] = f[j] > most ? most / f[j] : 1;
-    }
-    scale_units(g, f);
+    limit_units(g, unit_norms(g), factor * maximum(unit_norms(p.tensor), Tensor::scalar(eps, f64)));
   });
 }
 
 void max_norm(const Parameters& parameters, double limit) {
   check_limit("max_norm", "the limit", limit);
   parameters.check_current("max_norm");
+  const NoGrad no_grad;
   for (const NamedTensor& p : parameters) {
     if (p.tensor.rank() < 2 || !p.tensor.requires_grad()) continue;
-    std::vector<double> f = unit_norms(p.tensor);
-    for (double& norm : f) norm = norm > limit ? limit / norm : 1;
     Tensor w = p.tensor;
-    w.bump_version();
-    scale_units(w, f);
+    limit_units(w, unit_norms(w), Tensor::scalar(limit, f64));
   }
 }
 

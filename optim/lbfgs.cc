@@ -2,27 +2,40 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "ramp/autograd/backward.h"
+#include "ramp/autograd/ops_elementwise.h"
+#include "ramp/autograd/ops_shape.h"
 
 namespace ramp {
 namespace {
 
-using Vector = std::vector<double>;
-
 // The loss where it or its gradient is no finite number.
 constexpr double kTooFar = HUGE_VAL;
 
-double dot(size_t n, const double* a, const double* b) {
-  double sum = 0;
-  for (size_t i = 0; i < n; ++i) sum += a[i] * b[i];
-  return sum;
+// In order, so that the digits depend on nothing else.
+double dot(const Tensor& a, const Tensor& b) {
+  const double* x = a.data<double>();
+  return std::inner_product(x, x + a.numel(), b.data<double>(), 0.);
 }
 
-double largest(const Vector& v) {
+double largest(const Tensor& x) {
   double most = 0;
-  for (const double x : v) most = std::max(most, std::fabs(x));
+  for (const double v : x.values()) most = std::max(most, std::fabs(v));
   return most;
+}
+
+bool is_finite(const Tensor& x) {
+  const std::vector<double> v = x.values();
+  return std::all_of(v.begin(), v.end(), [](double n) { return std::isfinite(n); });
+}
+
+// All numbers in one row, f64.
+Tensor joined(const std::vector<Tensor>& tensors) {
+  std::vector<Tensor> rows;
+  for (const Tensor& t : tensors) rows.push_back(t.detach().to(f64).view({t.numel()}));
+  return concat(rows);
 }
 
 // Where the cubic through two places, with their slopes, is least; within [lo, hi]. The middle,
@@ -35,15 +48,6 @@ double cubic_minimum(const Place& p, const Place& q, double lo, double hi) {
                share = (q.slope + root - a) / (q.slope - p.slope + 2 * root),
                t = q.t - (q.t - p.t) * share;
   return std::isnan(t) ? (lo + hi) / 2 : std::clamp(t, lo, hi);
-}
-
-void append(Vector& all, const Tensor& x) {
-  const Vector v = x.values();
-  all.insert(all.end(), v.begin(), v.end());
-}
-
-bool is_finite(const Vector& v) {
-  return std::all_of(v.begin(), v.end(), [](double x) { return std::isfinite(x); });
 }
 
 }  // namespace
@@ -69,47 +73,37 @@ LBFGS::LBFGS(Parameters parameters, LbfgsOptions o)
   scales_ = Tensor::of<double>({0, 1});
 }
 
-void LBFGS::put(const Vector& w, double t) {
-  const NoGrad no_grad;
-  const double* d = direction_.data<double>();
-  size_t at = 0;
+void LBFGS::put(const Tensor& w) {
+  const double* from = w.data<double>();
   for (NamedTensor& p : parameters_) {
-    if (!p.tensor.requires_grad()) {
-      at += static_cast<size_t>(p.tensor.numel());
-      continue;
+    const int64_t n = p.tensor.numel();
+    if (p.tensor.requires_grad()) {
+      visit_float("LBFGS", p.tensor.dtype(),
+                  [&]<typename T>(T) { std::copy_n(from, n, p.tensor.mutable_data<T>()); });
     }
-    p.tensor.bump_version();
-    visit_float("LBFGS", p.tensor.dtype(), [&]<typename T>(T) {
-      T* x = p.tensor.mutable_data<T>();
-      for (int64_t i = 0; i < p.tensor.numel(); ++i, ++at) {
-        x[i] = static_cast<T>(t == 0 ? w[at] : w[at] + t * d[at]);
-      }
-    });
+    from += n;
   }
 }
 
-void LBFGS::zero_grad() {
-  for (NamedTensor& p : parameters_) p.tensor.zero_grad();
-}
-
-LBFGS::Place LBFGS::evaluate(const std::function<Tensor()>& loss, const Vector& w, double t) {
+LBFGS::Place LBFGS::evaluate(const std::function<Tensor()>& loss, const Tensor& w, double t) {
   ++counts_.mutable_data<int64_t>()[3];
-  put(w, t);
-  zero_grad();
+  put(t == 0 ? w : w + t * direction_);
+  parameters_.zero_grad();
   const Tensor l = loss();
   backward(l);
-  Place place{t, l.item(), 0, {}};
+  std::vector<Tensor> gradients;
   for (const NamedTensor& p : parameters_) {
-    const Tensor g = p.tensor.grad();
-    append(place.gradient, g.defined() ? g : Tensor::zeros(p.tensor.shape(), p.tensor.dtype()));
+    const Tensor& g = p.tensor.grad();
+    gradients.push_back(g.defined() ? g : Tensor::zeros(p.tensor.shape()));
   }
-  place.slope = dot(w.size(), place.gradient.data(), direction_.data<double>());
+  Place place{t, l.item(), 0, joined(gradients)};
+  place.slope = dot(place.gradient, direction_);
   if (!std::isfinite(place.loss) || !is_finite(place.gradient)) place.loss = kTooFar;
   return place;
 }
 
 // Algorithm 3.5 until a minimum is bracketed, then 3.6.
-LBFGS::Place LBFGS::search(const std::function<Tensor()>& loss, const Vector& w, const Place& start,
+LBFGS::Place LBFGS::search(const std::function<Tensor()>& loss, const Tensor& w, const Place& start,
                            double t) {
   constexpr double kDecrease = 1e-4, kCurvature = 0.9;
   const auto most = static_cast<int>(options_.max_evaluations - counts_.data<int64_t>()[3]);
@@ -139,97 +133,78 @@ LBFGS::Place LBFGS::search(const std::function<Tensor()>& loss, const Vector& w,
     const double next = cubic_minimum(low, high, least_t, most_t);
     low = std::exchange(high, evaluate(loss, w, next));
   }
-  if (high.loss < low.loss) std::swap(low, high);
 
-  const double size = largest(direction_.values());
+  const double size = largest(direction_);
   bool near_end = false;
-  for (; tries < most; ++tries) {
-    const auto [left, right] = std::minmax(low.t, high.t);
-    if ((right - left) * size < options_.change_tolerance) break;
+  for (;; ++tries) {
+    if (high.loss < low.loss) std::swap(low, high);
+    const auto [left, right] = std::minmax({low.t, high.t});
+    if (tries >= most || (right - left) * size < options_.change_tolerance) return low;
     double next = cubic_minimum(low, high, left, right);
-    // Twice at an end of the bracket is no progress: then a tenth of the way inside.
+    // Twice near an end of the bracket, or at it, is no progress: then a tenth of the way inside.
     const double margin = 0.1 * (right - left);
-    if (std::min(right - next, next - left) < margin) {
-      if (near_end || next >= right || next <= left) {
-        next = right - next < next - left ? right - margin : left + margin;
-        near_end = false;
-      } else {
-        near_end = true;
-      }
-    } else {
-      near_end = false;
-    }
-    Place place = evaluate(loss, w, next);
+    const bool is_near = std::min(right - next, next - left) < margin,
+               stuck = is_near && (near_end || next >= right || next <= left);
+    if (stuck) next = right - next < next - left ? right - margin : left + margin;
+    near_end = is_near && !stuck;
+    const Place place = evaluate(loss, w, next);
     if (too_high(place) || place.loss >= low.loss) {
-      high = std::move(place);
-      if (high.loss < low.loss) std::swap(low, high);
+      high = place;
       continue;
     }
     if (flat(place)) return place;
-    if (place.slope * (high.t - low.t) >= 0) high = std::move(low);
-    low = std::move(place);
+    if (place.slope * (high.t - low.t) >= 0) high = low;
+    low = place;
   }
-  return low;
 }
 
 // One more pair, in place of the oldest if need be.
-void LBFGS::remember(const Vector& gradient) {
-  const size_t n = gradient.size();
+void LBFGS::remember(const Tensor& gradient) {
   int64_t* counts = counts_.mutable_data<int64_t>();
-  double *y = y_.mutable_data<double>() + counts[1] * static_cast<int64_t>(n),
-         *s = s_.mutable_data<double>() + counts[1] * static_cast<int64_t>(n);
-  const double *g = gradient_.data<double>(), *d = direction_.data<double>();
-  double ys = 0, yy = 0;
-  for (size_t i = 0; i < n; ++i) {
-    const double difference = gradient[i] - g[i], way = scales_.data<double>()[0] * d[i];
-    ys += difference * way;
-    yy += difference * difference;
-  }
+  double* scales = scales_.mutable_data<double>();
+  const Tensor y = gradient - gradient_, s = scales[0] * direction_;
+  const double ys = dot(y, s);
   if (!(ys > 1e-10)) return;  // no curvature to learn from
-  for (size_t i = 0; i < n; ++i) {
-    y[i] = gradient[i] - g[i];
-    s[i] = scales_.data<double>()[0] * d[i];
-  }
-  scales_.mutable_data<double>()[1] = ys / yy;
+  y_.rows(counts[1], counts[1] + 1).copy_(unsqueeze(y, 0));
+  s_.rows(counts[1], counts[1] + 1).copy_(unsqueeze(s, 0));
+  scales[1] = ys / dot(y, y);
   counts[0] = std::min<int64_t>(counts[0] + 1, options_.history);
   counts[1] = (counts[1] + 1) % options_.history;
 }
 
 // d = -H g by algorithm 7.4.
-void LBFGS::choose_direction(const Vector& gradient) {
-  const size_t n = gradient.size();
+void LBFGS::choose_direction(const Tensor& gradient) {
   const int64_t *counts = counts_.data<int64_t>(), held = counts[0];
   const auto pair = [&](int64_t age) {  // 0: the last one
     const int64_t at = (counts[1] - 1 - age + 2 * options_.history) % options_.history;
-    return std::pair{y_.data<double>() + at * static_cast<int64_t>(n),
-                     s_.data<double>() + at * static_cast<int64_t>(n)};
+    return std::pair{squeeze(y_.rows(at, at + 1), 0), squeeze(s_.rows(at, at + 1), 0)};
   };
-  double* d = direction_.mutable_data<double>();
-  for (size_t i = 0; i < n; ++i) d[i] = -gradient[i];
-  Vector alpha(static_cast<size_t>(held));
+  Tensor d = -gradient;
+  std::vector<double> alpha(static_cast<size_t>(held));
   for (int64_t age = 0; age < held; ++age) {
     const auto [y, s] = pair(age);
-    const double a = alpha[static_cast<size_t>(age)] = dot(n, s, d) / dot(n, y, s);
-    for (size_t i = 0; i < n; ++i) d[i] -= a * y[i];
+    const double a = alpha[static_cast<size_t>(age)] = dot(s, d) / dot(y, s);
+    d = d - a * y;
   }
-  for (size_t i = 0; i < n; ++i) d[i] *= scales_.data<double>()[1];
+  d = scales_.data<double>()[1] * d;
   for (int64_t age = held - 1; age >= 0; --age) {
     const auto [y, s] = pair(age);
-    const double b = alpha[static_cast<size_t>(age)] - dot(n, y, d) / dot(n, y, s);
-    for (size_t i = 0; i < n; ++i) d[i] += b * s[i];
+    d = d + (alpha[static_cast<size_t>(age)] - dot(y, d) / dot(y, s)) * s;
   }
+  direction_.copy_(d);
 }
 
 double LBFGS::step(const std::function<Tensor()>& loss) {
   int64_t* counts = counts_.mutable_data<int64_t>();
   double* scales = scales_.mutable_data<double>();
   counts[3] = 0;
-  Vector w;
+  std::vector<Tensor> weights;
   std::vector<bool> frozen;
   for (const NamedTensor& p : parameters_) {
-    append(w, p.tensor);
+    weights.push_back(p.tensor);
     frozen.push_back(!p.tensor.requires_grad());
   }
+  Tensor w = joined(weights);
   if (!frozen_.empty() && frozen != frozen_) {
     counts[0] = counts[2] = 0;
     scales[1] = 1;
@@ -238,10 +213,10 @@ double LBFGS::step(const std::function<Tensor()>& loss) {
   // Also after an exception out of loss() the weights are the best ones so far.
   struct Put {
     LBFGS& lbfgs;
-    const Vector& w;
+    const Tensor& w;
     ~Put() {
-      lbfgs.put(w, 0);
-      lbfgs.zero_grad();
+      lbfgs.put(w);
+      lbfgs.parameters_.zero_grad();
     }
   } const put_back{*this, w};
   Place place = evaluate(loss, w, 0);
@@ -254,24 +229,18 @@ double LBFGS::step(const std::function<Tensor()>& loss) {
     const bool first = counts[2]++ == 0;
     if (!first) remember(place.gradient);
     choose_direction(place.gradient);
-    std::copy(place.gradient.begin(), place.gradient.end(), gradient_.mutable_data<double>());
+    gradient_.copy_(place.gradient);
     double size = 0;
-    for (const double g : place.gradient) size += std::fabs(g);
-    const Place start{0, place.loss,
-                      dot(w.size(), place.gradient.data(), direction_.data<double>()),
-                      place.gradient};
+    for (const double g : place.gradient.values()) size += std::fabs(g);
+    const Place start{0, place.loss, dot(place.gradient, direction_), place.gradient};
     scales[0] = options_.lr * (first ? std::min(1., 1 / size) : 1);
     if (!std::isfinite(start.slope) || start.slope > -options_.change_tolerance) break;
     place = search(loss, w, start, scales[0]);
     scales[0] = place.t;
-    double change = 0;
-    for (size_t i = 0; i < w.size(); ++i) {
-      const double by = place.t * direction_.data<double>()[i];
-      w[i] += by;
-      change = std::max(change, std::fabs(by));
-    }
+    const Tensor change = place.t * direction_;
+    w = w + change;
     if (k == options_.max_iterations || counts[3] >= options_.max_evaluations ||
-        change <= options_.change_tolerance ||
+        largest(change) <= options_.change_tolerance ||
         std::fabs(place.loss - start.loss) < options_.change_tolerance) {
       break;
     }
@@ -288,7 +257,7 @@ std::vector<NamedTensor> LBFGS::state() {
 void LBFGS::load_state(const std::vector<NamedTensor>& state) {
   const auto h = static_cast<double>(options_.history);
   for (const NamedTensor& t : state) {
-    const Vector v = t.tensor.values();
+    const std::vector<double> v = t.tensor.values();
     const bool counts = t.name == "counts" && v.size() == 4;
     if (counts && (v[0] < 0 || v[0] > h || v[1] < 0 || v[1] >= h || v[2] < 0)) {
       fail(
@@ -296,7 +265,7 @@ void LBFGS::load_state(const std::vector<NamedTensor>& state) {
           "{3}.",
           h, v[0], v[1], v[2]);
     }
-    if (!is_finite(v)) fail("LBFGS: the saved \"{}\" must be finite.", t.name);
+    if (!is_finite(t.tensor)) fail("LBFGS: the saved \"{}\" must be finite.", t.name);
   }
   load_tensors("LBFGS", this->state(), state);
   frozen_.clear();

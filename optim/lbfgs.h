@@ -38,25 +38,23 @@ class LBFGS {
   void load_state(const std::vector<NamedTensor>& state);
 
  private:
-  using Vector = std::vector<double>;
   // A place w + t d of a line search: the loss, its derivative by t, its gradient.
   struct Place {
     double t, loss, slope;
-    Vector gradient;
+    Tensor gradient;
   };
 
-  // The parameters become w + t d.
-  void put(const Vector& w, double t);
-  void zero_grad();
-  Place evaluate(const std::function<Tensor()>& loss, const Vector& w, double t);
-  Place search(const std::function<Tensor()>& loss, const Vector& w, const Place& start, double t);
-  void remember(const Vector& gradient);
-  void choose_direction(const Vector& gradient);
+  // Into the parameters that are not frozen.
+  void put(const Tensor& w);
+  Place evaluate(const std::function<Tensor()>& loss, const Tensor& w, double t);
+  Place search(const std::function<Tensor()>& loss, const Tensor& w, const Place& start, double t);
+  void remember(const Tensor& gradient);
+  void choose_direction(const Tensor& gradient);
 
   LbfgsOptions options_;
   Parameters parameters_;
   std::vector<bool> frozen_;  // at the last step
-  // The pairs y = difference of gradients, s = of weights, as a ring; the last gradient; d.
+  // In f64: the pairs y = difference of gradients, s = of weights, as a ring; the last gradient; d.
   Tensor y_, s_, gradient_, direction_;
   // {pairs held, place of the next, iterations done, evaluations in this call}; {t, y s / y y}.
   Tensor counts_, scales_;

@@ -6,8 +6,8 @@ namespace ramp {
 
 Lion::Lion(Parameters parameters, LionOptions o)
     : Optimizer("Lion", std::move(parameters), o), options_(o) {
-  check_below("beta1", o.beta1, 0, 1);
-  check_below("beta2", o.beta2, 0, 1);
+  detail::check_fraction("Lion", "beta1", o.beta1);
+  detail::check_fraction("Lion", "beta2", o.beta2);
   add_state("m");
 }
 

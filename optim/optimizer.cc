@@ -31,17 +31,18 @@ Optimizer::Optimizer(const char* name, Parameters parameters, const Common& o)
       updates_(parameters_.size()) {
   parameters_.check_leaves(name);
   set_lr(o.lr);
-  check_at_least("weight_decay", o.weight_decay, 0);
+  detail::check_at_least(name_, "weight_decay", o.weight_decay);
   for (const NamedTensor& p : parameters_) settings_.push_back({1, p.decays ? o.weight_decay : 0});
   for (const ParameterGroup& group : o.groups) apply(group);
 }
 
 void Optimizer::apply(const ParameterGroup& group) {
   if (group.lr) {
-    check_at_least("a group's lr", *group.lr, 0);
+    detail::check_at_least(name_, "a group's lr", *group.lr);
     if (lr_ == 0) fail("{}: with a group's lr the other lr must be above 0; got 0.", name_);
   }
-  if (group.weight_decay) check_at_least("a group's weight_decay", *group.weight_decay, 0);
+  if (group.weight_decay)
+    detail::check_at_least(name_, "a group's weight_decay", *group.weight_decay);
   bool any = false;
   for (size_t i = 0; i < parameters_.size(); ++i) {
     if (!matches(group.pattern.c_str(), parameters_[i].name.c_str())) continue;
@@ -55,24 +56,8 @@ void Optimizer::apply(const ParameterGroup& group) {
 }
 
 void Optimizer::set_lr(double lr) {
-  check_at_least("lr", lr, 0);
+  detail::check_at_least(name_, "lr", lr);
   lr_ = lr;
-}
-
-void Optimizer::check_at_least(const char* what, double value, double least) const {
-  if (!(value >= least) || !std::isfinite(value)) {
-    fail("{}: {} must be a finite number of at least {}; got {}.", name_, what, least, value);
-  }
-}
-
-void Optimizer::check_below(const char* what, double value, double least, double limit) const {
-  if (!(value >= least && value < limit)) {
-    fail("{}: {} must be in [{}, {}); got {}.", name_, what, least, limit, value);
-  }
-}
-
-void Optimizer::zero_grad() {
-  for (NamedTensor& p : parameters_) p.tensor.zero_grad();
 }
 
 void Optimizer::add_state(const char* name, double start) {
@@ -98,7 +83,8 @@ std::vector<NamedTensor> Optimizer::state() {
 void Optimizer::load_state(const std::vector<NamedTensor>& state) {
   for (const NamedTensor& t : state) {
     if (t.name != "lr" && t.name != "steps") continue;
-    for (const double v : t.tensor.values()) check_at_least(("a saved " + t.name).c_str(), v, 0);
+    for (const double v : t.tensor.values())
+      detail::check_at_least(name_, ("a saved " + t.name).c_str(), v);
   }
   const std::vector<NamedTensor> own = this->state();
   load_tensors("optimizer", own, state);
@@ -111,8 +97,8 @@ void Optimizer::load_state(const std::vector<NamedTensor>& state) {
 void Optimizer::step() {
   const NoGrad no_grad;
   parameters_.check_gradients(name_, allow_unused_);
-  factor_ = schedule_ ? schedule_(static_cast<double>(steps_)) : 1;
-  check_at_least("the schedule", factor_, 0);
+  factor_ = schedule_(static_cast<double>(steps_));
+  detail::check_at_least(name_, "the schedule", factor_);
   // All parameters are one row of chunks, so that threads share small ones too.
   std::vector<int64_t> ends;
   std::vector<Update> updates(parameters_.size());

@@ -38,7 +38,7 @@ class Optimizer {
   /// One update. Errors: Parameters::check_gradients(); a schedule that gives no finite number of
   /// at least 0.
   void step();
-  void zero_grad();
+  void zero_grad() { parameters_.zero_grad(); }
 
   /// The learning rate before the schedule: step() goes by lr() schedule(steps()).
   double lr() const { return lr_; }
@@ -75,8 +75,6 @@ class Optimizer {
   /// Of this step: the schedule and the group are in it.
   double lr(size_t parameter) const { return lr_ * factor_ * settings_[parameter].lr_factor; }
   double decay(size_t parameter) const { return settings_[parameter].decay; }
-  void check_at_least(const char* what, double value, double least) const;
-  void check_below(const char* what, double value, double least, double limit) const;
 
  private:
   struct Setting {

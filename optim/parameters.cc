@@ -1,11 +1,22 @@
 #include "ramp/optim/parameters.h"
 
+#include <cmath>
 #include <map>
 #include <unordered_set>
 
 #include "ramp/autograd/node.h"
 
 namespace ramp {
+
+void detail::check_at_least(const char* owner, const char* what, double value, double least) {
+  if (!(value >= least) || !std::isfinite(value)) {
+    fail("{}: {} must be a finite number of at least {}; got {}.", owner, what, least, value);
+  }
+}
+
+void detail::check_fraction(const char* owner, const char* what, double value) {
+  if (!(value >= 0 && value < 1)) fail("{}: {} must be in [0, 1); got {}.", owner, what, value);
+}
 
 Parameters::Parameters(const std::vector<NamedTensor>& list) {
   std::unordered_set<const void*> seen;
@@ -37,6 +48,10 @@ std::string Parameters::str() const {
     text += fmt::format("{}\"{}\" {}", i ? ", " : "", (*this)[i].name, (*this)[i].tensor.shape());
   }
   return text + (size() > 6 ? fmt::format(" and {} more", size() - 6) : "");
+}
+
+void Parameters::zero_grad() const {
+  for (NamedTensor p : *this) p.tensor.zero_grad();
 }
 
 void Parameters::check_leaves(const char* op) const {

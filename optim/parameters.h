@@ -8,6 +8,13 @@
 #include "ramp/layers/module.h"
 
 namespace ramp {
+namespace detail {
+
+/// Errors: an option of `owner` that is less or not finite; that is not in [0, 1).
+void check_at_least(const char* owner, const char* what, double value, double least = 0);
+void check_fraction(const char* owner, const char* what, double value);
+
+}  // namespace detail
 
 /// Handles to leaves with their names, each leaf once, under its first name. Frozen ones are among
 /// them, and are left alone while they are frozen. All of these are Parameters:
@@ -31,6 +38,7 @@ class Parameters : public std::vector<NamedTensor> {
 
   /// Names and shapes of the first few: "0.weight" [2, 3], "0.bias" [3].
   std::string str() const;
+  void zero_grad() const;
   /// For whoever keeps them. Errors: there is none; one is undefined or no leaf.
   void check_leaves(const char* op) const;
   /// Errors: a leaf was replaced in its module, by to(), since these were taken.

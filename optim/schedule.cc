@@ -16,11 +16,6 @@ void check_steps(const char* name, double steps) {
     fail("{}: expected a finite number of steps above 0; got {}.", name, steps);
   }
 }
-void check_at_least(const char* name, const char* what, double value, double least = 0) {
-  if (!(value >= least) || !std::isfinite(value)) {
-    fail("{}: {} must be a finite number of at least {}; got {}.", name, what, least, value);
-  }
-}
 
 // From a at t = 0 to b at t = 1, and that behind it.
 double line(double a, double b, double t) { return t >= 1 ? b : a + (b - a) * t; }
@@ -43,14 +38,14 @@ Schedule operator*(Schedule a, Schedule b) {
 
 Schedule step_decay(double every, double gamma) {
   check_steps("step_decay", every);
-  check_at_least("step_decay", "gamma", gamma);
+  detail::check_at_least("step_decay", "gamma", gamma);
   return [=](double t) { return std::pow(gamma, std::floor(t / every + kSlack)); };
 }
 
 Schedule multistep_decay(std::vector<double> milestones, double gamma) {
-  check_at_least("multistep_decay", "gamma", gamma);
+  detail::check_at_least("multistep_decay", "gamma", gamma);
   for (size_t i = 0; i < milestones.size(); ++i) {
-    check_at_least("multistep_decay", "a milestone", milestones[i]);
+    detail::check_at_least("multistep_decay", "a milestone", milestones[i]);
     if (i == 0 || milestones[i] >= milestones[i - 1]) continue;
     fail("multistep_decay: the milestones must rise; got {} after {}.", milestones[i],
          milestones[i - 1]);
@@ -62,32 +57,32 @@ Schedule multistep_decay(std::vector<double> milestones, double gamma) {
 }
 
 Schedule exponential_decay(double gamma) {
-  check_at_least("exponential_decay", "gamma", gamma);
+  detail::check_at_least("exponential_decay", "gamma", gamma);
   return [=](double t) { return std::pow(gamma, t); };
 }
 
 Schedule polynomial_decay(double steps, double power) {
   check_steps("polynomial_decay", steps);
-  check_at_least("polynomial_decay", "the power", power);
+  detail::check_at_least("polynomial_decay", "the power", power);
   return [=](double t) { return std::pow(line(1, 0, t / steps), power); };
 }
 
 Schedule warmup(double steps, double start) {
   check_steps("warmup", steps);
-  check_at_least("warmup", "the start", start);
+  detail::check_at_least("warmup", "the start", start);
   return [=](double t) { return line(start, 1, t / steps); };
 }
 
 Schedule cosine_decay(double steps, double end) {
   check_steps("cosine_decay", steps);
-  check_at_least("cosine_decay", "the end", end);
+  detail::check_at_least("cosine_decay", "the end", end);
   return [=](double t) { return half_cosine(1, end, t / steps); };
 }
 
 Schedule cosine_restarts(double steps, double growth, double end) {
   check_steps("cosine_restarts", steps);
-  check_at_least("cosine_restarts", "growth", growth, 1);
-  check_at_least("cosine_restarts", "the end", end);
+  detail::check_at_least("cosine_restarts", "growth", growth, 1);
+  detail::check_at_least("cosine_restarts", "the end", end);
   return [=](double t) {
     double length = steps;
     for (; growth > 1 && reached(t, length); length *= growth) t -= length;
@@ -98,8 +93,8 @@ Schedule cosine_restarts(double steps, double growth, double end) {
 
 Schedule one_cycle(double steps, OneCycleOptions o) {
   check_steps("one_cycle", steps);
-  check_at_least("one_cycle", "the start", o.start);
-  check_at_least("one_cycle", "the end", o.end);
+  detail::check_at_least("one_cycle", "the start", o.start);
+  detail::check_at_least("one_cycle", "the end", o.end);
   if (!(o.warmup_fraction >= 0 && o.warmup_fraction <= 1)) {
     fail("one_cycle: warmup_fraction must be in [0, 1]; got {}.", o.warmup_fraction);
   }
@@ -118,9 +113,9 @@ ReduceOnPlateau::ReduceOnPlateau(PlateauOptions o)
     fail("ReduceOnPlateau: factor must be in [0, 1) and min_factor in [0, 1]; got {} and {}.",
          o.factor, o.min_factor);
   }
-  check_at_least("ReduceOnPlateau", "patience", o.patience);
-  check_at_least("ReduceOnPlateau", "cooldown", o.cooldown);
-  check_at_least("ReduceOnPlateau", "threshold", o.threshold);
+  detail::check_at_least("ReduceOnPlateau", "patience", o.patience);
+  detail::check_at_least("ReduceOnPlateau", "cooldown", o.cooldown);
+  detail::check_at_least("ReduceOnPlateau", "threshold", o.threshold);
 }
 
 double ReduceOnPlateau::operator()(double measure) {

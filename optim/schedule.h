@@ -11,13 +11,14 @@
 #include <functional>
 #include <vector>
 
-#include "ramp/layers/module.h"
+#include "ramp/optim/parameters.h"
 
 namespace ramp {
 
-/// Any function of a number: `.schedule = [](double t) { return 1 / (1 + t); }`.
+/// Any function of a number: `.schedule = [](double t) { return 1 / (1 + t); }`. An empty one is 1.
 struct Schedule : std::function<double(double t)> {
   using function::function;
+  double operator()(double t) const { return *this ? function::operator()(t) : 1; }
   /// This one for so many steps, then `next`, which counts from there.
   Schedule then(double steps, Schedule next) const;
 };

@@ -6,8 +6,8 @@ namespace ramp {
 
 SGD::SGD(Parameters parameters, SgdOptions o)
     : Optimizer("SGD", std::move(parameters), o), options_(o) {
-  check_at_least("momentum", o.momentum, 0);
-  check_at_least("dampening", o.dampening, 0);
+  detail::check_at_least("SGD", "momentum", o.momentum);
+  detail::check_at_least("SGD", "dampening", o.dampening);
   if (o.nesterov && (o.momentum == 0 || o.dampening != 0)) {
     fail("SGD: Nesterov needs momentum above 0 and no dampening; got momentum {} and dampening {}.",
          o.momentum, o.dampening);

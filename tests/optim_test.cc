@@ -57,23 +57,23 @@ std::unique_ptr<Optimizer> make(const Fixture& f, const Tensor& w) {
     return std::make_unique<Adam>(p, o);
   }
   if (kind == "AdamW") {
-    AdamWOptions o;
+    AdamOptions o;
     common(o);
     return std::make_unique<AdamW>(p, o);
   }
   if (kind == "NAdam") {
-    NAdamOptions o;
+    AdamOptions o;
     common(o);
     set("momentum_decay", o.momentum_decay);
     return std::make_unique<NAdam>(p, o);
   }
   if (kind == "RAdam") {
-    RAdamOptions o;
+    AdamOptions o;
     common(o);
     return std::make_unique<RAdam>(p, o);
   }
   if (kind == "Adamax") {
-    AdamaxOptions o;
+    AdamOptions o;
     common(o);
     return std::make_unique<Adamax>(p, o);
   }
@@ -117,10 +117,10 @@ std::vector<std::unique_ptr<Optimizer>> each_kind(const std::vector<NamedTensor>
   add(std::in_place_type<SGD>, SgdOptions{.lr = 0.1});
   add(std::in_place_type<SGD>, SgdOptions{.lr = 0.1, .momentum = 0.5, .nesterov = true});
   add(std::in_place_type<Adam>, AdamOptions{.lr = 0.1});
-  add(std::in_place_type<AdamW>, AdamWOptions{.lr = 0.1, .weight_decay = 1e-4, .amsgrad = true});
-  add(std::in_place_type<NAdam>, NAdamOptions{.lr = 0.1});
-  add(std::in_place_type<RAdam>, RAdamOptions{.lr = 0.1});
-  add(std::in_place_type<Adamax>, AdamaxOptions{.lr = 0.1});
+  add(std::in_place_type<AdamW>, AdamOptions{.lr = 0.1, .weight_decay = 1e-4, .amsgrad = true});
+  add(std::in_place_type<NAdam>, AdamOptions{.lr = 0.1});
+  add(std::in_place_type<RAdam>, AdamOptions{.lr = 0.1});
+  add(std::in_place_type<Adamax>, AdamOptions{.lr = 0.1});
   add(std::in_place_type<Adagrad>, AdagradOptions{.lr = 0.5});
   add(std::in_place_type<Adadelta>, AdadeltaOptions{.lr = 3});
   for (const bool centered : {false, true}) {
@@ -723,6 +723,11 @@ TEST_CASE("a user's mistakes") {
   }
   CHECK(message([&] { AdamW(one(w), {.eps = -1}); }) ==
         "AdamW: eps must be a finite number of at least 0; got -1.");
+  CHECK(message([&] { Adamax(one(w), {.amsgrad = true}); }) ==
+        "Adamax: amsgrad is an option of Adam and AdamW, momentum_decay of NAdam.");
+  CHECK_THROWS_AS(RAdam(one(w), {.amsgrad = true}), Error);
+  CHECK_THROWS_AS(NAdam(one(w), {.amsgrad = true}), Error);
+  CHECK_THROWS_AS(Adam(one(w), {.momentum_decay = 4e-3}), Error);
   CHECK(message([&] { RAdam(one(w), {.beta2 = 1}); }) == "RAdam: beta2 must be in [0, 1); got 1.");
   CHECK(message([&] { Adamax(one(w), {.weight_decay = -1}); }) ==
         "Adamax: weight_decay must be a finite number of at least 0; got -1.");

@@ -73,6 +73,15 @@ TEST_CASE("behind their ends schedules stay; shortest ones") {
   CHECK(multistep_decay({0})(0) == doctest::Approx(0.1));
 }
 
+TEST_CASE("an empty schedule is 1") {
+  const Schedule empty;
+  CHECK(empty(3) == 1);
+  CHECK(empty.then(2, warmup(10))(7) == 0.5);
+  CHECK(warmup(10).then(5, empty)(5) == 1);
+  CHECK((empty * warmup(10))(5) == 0.5);
+  CHECK((warmup(10) * empty)(5) == 0.5);
+}
+
 TEST_CASE("a rounding of the lengths does not move a step") {
   // As on machines that contract 0.1 * 10 - 1 to a multiply-add, or for lengths one digit off.
   const double up = std::nextafter(1., 2.), down = std::nextafter(1., 0.);
