@@ -4,7 +4,6 @@
 
 #include "ramp/autograd/node.h"
 #include "ramp/autograd/ops_elementwise.h"
-#include "ramp/autograd/ops_reduce.h"
 #include "ramp/core/kernels/kernels.h"
 #include "ramp/core/parallel.h"
 
@@ -48,10 +47,15 @@ double sum_squares(const Tensor& g) {
 
 // |x| of each unit, in f64: of the columns, or of all of a tensor of one axis.
 Tensor unit_norms(const Tensor& x) {
-  const Tensor y = x.to(f64);
-  std::vector<int> axes;  // none: all
-  for (int axis = 0; axis + 1 < x.rank(); ++axis) axes.push_back(axis);
-  return sqrt(sum(y * y, axes));
+  Tensor squares = Tensor::zeros(x.rank() > 1 ? Shape{x.dim(-1)} : Shape{}, f64);
+  const int64_t units = squares.numel();
+  if (x.numel() == 0) return squares;
+  visit_float("clip", x.dtype(), [&]<typename T>(T) {
+    const Tensor zero = Tensor::zeros({units}, x.dtype());
+    kernels<T>().sum_squares_cols(x.numel() / units, units, x.data<T>(), units, zero.data<T>(),
+                                  squares.mutable_data<double>());
+  });
+  return sqrt(squares);
 }
 
 // Scales the units of x whose norm is above the limit down to it.

@@ -123,6 +123,9 @@ TEST_CASE("no gradients, empty and of size 1, NaN, inf, huge") {
     CHECK(one.tensor.grad().item() == -0.5);
     max_norm(p, 1);
     CHECK(one.tensor.item() == 1);
+    const NamedTensor scalar = param("s", Tensor::scalar(2, dtype), Tensor::scalar(-8, dtype));
+    adaptive_clip_grad({scalar}, 0.5);
+    CHECK(scalar.tensor.grad().item() == doctest::Approx(-1));
     CHECK(zero.tensor.grad().values() == Values{0, 0, 0, 0});
 
     const double nan = NAN, inf = HUGE_VAL;
