@@ -3,20 +3,14 @@
 #include "ramp/autograd/ops_elementwise.h"
 #include "ramp/autograd/ops_shape.h"
 #include "ramp/core/kernels/kernels.h"
-#include "ramp/core/parallel.h"
+#include "ramp/core/strided.h"
 
 namespace ramp {
 
 Tensor activate(const Tensor& x, const Activation& f) {
   check_defined(f.name(), "x", x);
-  Tensor y = Tensor::empty(x.shape(), x.dtype());
-  visit_float(f.name(), x.dtype(), [&]<typename T>(T) {
-    const T* p = x.data<T>();
-    T* out = y.mutable_data<T>();
-    parallel_for(x.numel(), kStreamGrain, [&](int64_t begin, int64_t end) {
-      f.f_block(end - begin, p + begin, out + begin);
-    });
-  });
+  const auto value = [&f](int64_t n, const auto* x, auto* y) { f.f_block(n, x, y); };
+  Tensor y = map_chunks(f.name(), kStreamGrain, value, x);
   const auto at = f.needs_x() ? Saved(x, "x") : Saved(y, "y");
   return record(f.name(), std::move(y), {x},
                 [at, f](const Tensor& dy, Wants) { return activation_vjp(f, at.get(), dy); });
@@ -24,45 +18,22 @@ Tensor activate(const Tensor& x, const Activation& f) {
 
 Tensor activation_vjp(const Activation& f, const Tensor& at, const Tensor& dy) {
   if (f.is_identity()) return dy;
-  Tensor dx = Tensor::empty(dy.shape(), dy.dtype());
-  visit_float(f.name(), dy.dtype(), [&]<typename T>(T) {
-    const T *p = at.data<T>(), *g = dy.data<T>();
-    T* out = dx.mutable_data<T>();
-    parallel_for(dy.numel(), kStreamGrain, [&](int64_t begin, int64_t end) {
-      f.vjp_block(end - begin, p + begin, g + begin, out + begin);
-    });
-  });
-  return dx;
-}
-
-Tensor relu(const Tensor& x) {
-  static const Activation f = ReLU{};
-  return activate(x, f);
-}
-Tensor sigmoid(const Tensor& x) {
-  static const Activation f = Sigmoid{};
-  return activate(x, f);
-}
-Tensor tanh(const Tensor& x) {
-  static const Activation f = Tanh{};
-  return activate(x, f);
+  const auto vjp = [&f](int64_t n, const auto* at, const auto* dy, auto* dx) {
+    f.vjp_block(n, at, dy, dx);
+  };
+  return map_chunks(f.name(), kStreamGrain, vjp, at, dy);
 }
 
 Tensor prelu(const Tensor& x, const Tensor& slope) {
   // at > 0 ? v : slope v, without history: y for v = x, dx for v = dy.
   static constexpr auto leak = [](const Tensor& at, const Tensor& slope, const Tensor& v) {
-    Tensor y = Tensor::empty(v.shape(), v.dtype());
-    visit_float("prelu", v.dtype(), [&]<typename T>(T) {
-      const T *p = at.data<T>(), *s = slope.data<T>(), *from = v.data<T>();
-      T* to = y.mutable_data<T>();
-      const int64_t c = slope.numel(), run = c == 1 ? kStreamGrain : c, n = v.numel();
-      parallel_for(ceil_div(n, run), ceil_div(kStreamGrain, run), [&](int64_t row, int64_t end) {
-        for (int64_t i = row * run; i < std::min(end * run, n); i += run) {
-          kernels<T>().leak(std::min(run, n - i), p + i, s, c > 1, from + i, to + i);
-        }
-      });
-    });
-    return y;
+    const int64_t c = slope.numel(), run = c == 1 ? kStreamGrain : c;
+    const auto rows = [&]<typename T>(int64_t n, const T* at, const T* v, T* y) {
+      for (int64_t i = 0; i < n; i += run) {
+        kernels<T>().leak(std::min(run, n - i), at + i, slope.data<T>(), c > 1, v + i, y + i);
+      }
+    };
+    return map_chunks("prelu", ceil_div(kStreamGrain, run) * run, rows, at, v);
   };
   check_same_dtype("prelu", "x", x, "slope", slope);
   const int64_t c = slope.numel();

@@ -11,9 +11,18 @@ namespace ramp {
 /// Errors: i64.
 Tensor activate(const Tensor& x, const Activation& activation);
 
-Tensor relu(const Tensor& x);
-Tensor sigmoid(const Tensor& x);
-Tensor tanh(const Tensor& x);
+namespace detail {
+/// The activation of a rule without options, made once.
+template <typename A>
+const Activation& the() {
+  static const Activation f = A{};
+  return f;
+}
+}  // namespace detail
+
+inline Tensor relu(const Tensor& x) { return activate(x, detail::the<ReLU>()); }
+inline Tensor sigmoid(const Tensor& x) { return activate(x, detail::the<Sigmoid>()); }
+inline Tensor tanh(const Tensor& x) { return activate(x, detail::the<Tanh>()); }
 inline Tensor leaky_relu(const Tensor& x, double slope = 0.01) {
   return activate(x, LeakyReLU{slope});
 }

@@ -41,23 +41,15 @@ namespace {
 
 // A signal [n, w, c] is an image of height 1: of its options the numbers for columns count, and
 // those for rows may not ask for anything else.
-Size2d along_width(const char* op, const char* option, Size2d size, int64_t usual) {
-  if (size.h != usual && size.h != size.w) {
-    fail("{}: expected one number for the {}; got {}.", op, option, size.str());
-  }
-  return {usual, size.w};
-}
-template <typename Options>
-Options along_width(const char* op, Options o) {
-  o.stride = along_width(op, "stride", o.stride, 1);
-  o.dilation = along_width(op, "dilation", o.dilation, 1);
-  if constexpr (std::is_same_v<Options, ConvOptions>) {
-    o.padding.size = along_width(op, "padding", o.padding.size, 0);
-  } else {
-    o.padding = along_width(op, "padding", o.padding, 0);
-    o.output_padding = along_width(op, "output_padding", o.output_padding, 0);
-  }
-  return o;
+ConvTransposeOptions along_width(const char* op, const ConvTransposeOptions& o) {
+  const auto along = [op](const char* option, Size2d size, int64_t usual) {
+    if (size.h != usual && size.h != size.w) {
+      fail("{}: expected one number for the {}; got {}.", op, option, size.str());
+    }
+    return Size2d(usual, size.w);
+  };
+  return {along("stride", o.stride, 1), along("padding", o.padding, 0),
+          along("output_padding", o.output_padding, 0), along("dilation", o.dilation, 1), o.groups};
 }
 
 // The sizes that both directions have in common, before what depends on the other image is known.
@@ -112,8 +104,8 @@ void check_values(const char* op, std::initializer_list<int64_t> sizes) {
 
 ConvSizes sizes_of(const char* op, int rank, const Tensor& x, const Tensor& w, const Tensor& b,
                    const ConvOptions& o) {
-  ConvSizes s =
-      check_conv(op, rank, x, w, {o.stride, o.padding.size, 0, o.dilation, o.groups}, false);
+  const ConvTransposeOptions all{o.stride, o.padding.size, 0, o.dilation, o.groups};
+  ConvSizes s = check_conv(op, rank, x, w, rank == 4 ? all : along_width(op, all), false);
   detail::check_bias(op, w, b, s.k);
   const auto output_size = [&](int axis, int64_t in, int64_t kernel) {
     const int64_t effective_kernel = ((CheckedSize(op, kernel) - 1) * s.dilation[axis] + 1).value();
@@ -209,7 +201,9 @@ Tensor convolution(const char* op, const ConvSizes& s, const Tensor& x, const Te
 
 // The adjoint of a convolution: from its y to its x.
 Tensor transposed_convolution(const char* op, int rank, const Tensor& x, const Tensor& w,
-                              const Tensor& b, const ConvTransposeOptions& o, const Activation& f) {
+                              const Tensor& b, const ConvTransposeOptions& given,
+                              const Activation& f) {
+  const ConvTransposeOptions o = rank == 4 ? given : along_width(op, given);
   ConvSizes s = check_conv(op, rank, x, w, o, true);
   const auto output_size = [&](int axis, int64_t in, int64_t kernel, int64_t extra) {
     const int64_t effective_kernel = ((CheckedSize(op, kernel) - 1) * s.dilation[axis] + 1).value();
@@ -275,8 +269,7 @@ Tensor conv2d_max_pool(const Tensor& x, const Tensor& w, const Tensor& b, const 
 
 Tensor conv1d(const Tensor& x, const Tensor& w, const Tensor& b, const ConvOptions& o,
               const Activation& f) {
-  const ConvSizes s = sizes_of("conv1d", 3, x, w, b, along_width("conv1d", o));
-  return convolution("conv1d", s, x, w, b, f, false);
+  return convolution("conv1d", sizes_of("conv1d", 3, x, w, b, o), x, w, b, f, false);
 }
 
 Tensor conv_transpose2d(const Tensor& x, const Tensor& w, const Tensor& b,
@@ -286,8 +279,7 @@ Tensor conv_transpose2d(const Tensor& x, const Tensor& w, const Tensor& b,
 
 Tensor conv_transpose1d(const Tensor& x, const Tensor& w, const Tensor& b,
                         const ConvTransposeOptions& o, const Activation& f) {
-  const char* op = "conv_transpose1d";
-  return transposed_convolution(op, 3, x, w, b, along_width(op, o), f);
+  return transposed_convolution("conv_transpose1d", 3, x, w, b, o, f);
 }
 
 }  // namespace ramp

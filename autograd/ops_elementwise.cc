@@ -121,12 +121,7 @@ Tensor max_or_min(const Tensor& a, const Tensor& b) {
       });
 }
 
-// The activation of a rule without options.
-template <typename A>
-const Activation& the() {
-  static const Activation f = A{};
-  return f;
-}
+using detail::the;
 
 }  // namespace
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numbers>
+#include <numeric>
 #include <vector>
 
 #include "ramp/autograd/ops_activation.h"
@@ -11,7 +12,7 @@
 #include "ramp/autograd/ops_softmax.h"
 #include "ramp/autograd/record.h"
 #include "ramp/core/kernels/kernels.h"
-#include "ramp/core/parallel.h"
+#include "ramp/core/strided.h"
 
 namespace ramp {
 namespace {
@@ -42,7 +43,6 @@ void check_pair(const char* op, const char* a_name, const Tensor& a, const char*
 // x must lie in lo..hi (NaN may pass: the loss shows it); `what` says so.
 void check_range(const char* op, const char* what, const Tensor& x, double lo, double hi,
                  const char* hint) {
-  if (!is_float(x.dtype()) || x.numel() == 0) return;  // check_pair says that
   const double least = min(x.detach()).item(), most = max(x.detach()).item();
   if (least < lo || most > hi) {
     fail("{}: expected {}; got {} to {}. Hint: {}.", op, what, least, most, hint);
@@ -50,7 +50,6 @@ void check_range(const char* op, const char* what, const Tensor& x, double lo, d
 }
 // Values of -1 and +1.
 void check_signs(const char* op, const Tensor& target) {
-  if (!is_float(target.dtype()) || target.numel() == 0) return;
   const Tensor t = target.detach(), size = abs(t);
   if (min(size).item() == 1 && max(size).item() == 1) return;
   fail("{}: expected targets -1 and +1; got {} to {}. Hint: 2 * target - 1 for 0 and 1.", op,
@@ -62,11 +61,6 @@ void check_broadcasts(const char* op, const char* name, const Tensor& v, const c
   if (broadcast(op, v.shape(), y.shape(), name, y_name) == y.shape()) return;
   fail("{}: expected a {} that broadcasts to {} {}; got {}.", op, name, y_name, y.shape(),
        v.shape());
-}
-void check_at_least_0(const char* op, const char* name, double value) {
-  if (!(value >= 0 && value < INFINITY)) {
-    fail("{}: expected {} >= 0, finite; got {}.", op, name, value);
-  }
 }
 
 // The op that x is the result of, seen through those that only move values; "" where nothing is
@@ -97,35 +91,29 @@ template <typename F, typename D>
 Tensor elementwise_loss(const char* op, const char* name, const Tensor& y, const Tensor& target,
                         Reduction reduction, F f, D d) {
   check_pair(op, name, y, "target", target);
-  return visit_float(op, y.dtype(), [&]<typename T>(T) {
-    Tensor loss = Tensor::empty(y.shape(), y.dtype());
-    const T *a = y.data<T>(), *b = target.data<T>();
-    T* l = loss.mutable_data<T>();
-    parallel_for(y.numel(), kStreamGrain, [=](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) l[i] = f(a[i], b[i]);
-    });
-    return record(
-        op, reduce(loss, reduction), {y, target},
-        [=, y = Saved(y, name), target = Saved(target, "target")](const Tensor& dl, Wants want) {
-          const Tensor &ys = y.get(), &ts = target.get();
-          const T *a = ys.data<T>(), *b = ts.data<T>(), *g = dl.data<T>();
-          const bool each = reduction == Reduction::none;
-          const T f = *g * static_cast<T>(1 / divisor(reduction, ys.shape()));
-          std::array<Tensor, 2> dx;
-          for (size_t k = 0; k < 2; ++k) {
-            if (!want[static_cast<int>(k)]) continue;
-            dx[k] = Tensor::empty(ys.shape(), ys.dtype());
-            T* out = dx[k].template mutable_data<T>();
-            parallel_for(ys.numel(), kStreamGrain, [=](int64_t begin, int64_t end) {
-              for (int64_t i = begin; i < end; ++i) {
-                const auto [da, db] = d(a[i], b[i]);
-                out[i] = (each ? g[i] : f) * (k == 0 ? da : db);
-              }
-            });
-          }
-          return dx;
-        });
-  });
+  const auto forward = [f](int64_t n, const auto* y, const auto* t, auto* l) {
+    for (int64_t i = 0; i < n; ++i) l[i] = f(y[i], t[i]);
+  };
+  return record(
+      op, reduce(map_chunks(op, kStreamGrain, forward, y, target), reduction), {y, target},
+      [=, y = Saved(y, name), target = Saved(target, "target")](const Tensor& dl, Wants want) {
+        const Tensor &ys = y.get(), &ts = target.get();
+        const bool each = reduction == Reduction::none;
+        const double all = each ? 0 : dl.item(), share = 1 / divisor(reduction, ys.shape());
+        std::array<Tensor, 2> dx;
+        for (size_t k = 0; k < 2; ++k) {
+          if (!want[static_cast<int>(k)]) continue;
+          const auto vjp = [=]<typename T>(int64_t n, const T* y, const T* t, const T* g, T* out) {
+            const T same = static_cast<T>(all) * static_cast<T>(share);
+            for (int64_t i = 0; i < n; ++i) {
+              const auto [da, db] = d(y[i], t[i]);
+              out[i] = (each ? g[i] : same) * (k == 0 ? da : db);
+            }
+          };
+          dx[k] = map_chunks(op, kStreamGrain, vjp, ys, ts, each ? dl : ys);  // of ys it reads none
+        }
+        return dx;
+      });
 }
 
 // The losses of y's elements, each times its weight (if they have any), reduced.
@@ -267,18 +255,12 @@ Tensor cross_entropy(const Tensor& logits, const Tensor& target, const CrossEntr
     T* probability = p.mutable_data<T>();
     // The partial sums are added in the order of the pieces: equal bits for any thread count.
     const int64_t grain = std::max<int64_t>(64, kStreamGrain / classes);
-    double loss = 0;
-    if (n <= grain) {
-      loss = kernels<T>().cross_entropy(n, classes, x, label, probability);
-    } else {
-      std::vector<double> part(static_cast<size_t>((n + grain - 1) / grain));
-      parallel_for(n, grain, [&](int64_t begin, int64_t end) {
-        part[static_cast<size_t>(begin / grain)] =
-            kernels<T>().cross_entropy(end - begin, classes, x + begin * classes, label + begin,
-                                       probability + begin * classes);
-      });
-      for (const double l : part) loss += l;
-    }
+    std::vector<double> part(static_cast<size_t>(ceil_div(n, grain)));
+    parallel_for(n, grain, [&](int64_t i, int64_t end) {
+      part[static_cast<size_t>(i / grain)] = kernels<T>().cross_entropy(
+          end - i, classes, x + i * classes, label + i, probability + i * classes);
+    });
+    const double loss = std::accumulate(part.begin(), part.end(), 0.0);
     const double count = divisor(o.reduction, target.shape());
     const Tensor y = Tensor::scalar(loss / count, logits.dtype());
     return record("cross_entropy", y, {logits},
@@ -369,13 +351,13 @@ Tensor l1_loss(const Tensor& y, const Tensor& target, Reduction reduction) {
 }
 
 Tensor smooth_l1_loss(const Tensor& y, const Tensor& target, double beta, Reduction reduction) {
-  check_at_least_0("smooth_l1_loss", "beta", beta);
+  check_options("smooth_l1_loss", beta >= 0 && beta < INFINITY, "beta >= 0, finite", {beta});
   if (beta == 0) return l1_loss(y, target, reduction);
   return huber("smooth_l1_loss", y, target, beta, reduction) / beta;
 }
 
 Tensor huber_loss(const Tensor& y, const Tensor& target, double delta, Reduction reduction) {
-  if (!(delta > 0)) fail("huber_loss: expected delta > 0; got {}.", delta);
+  check_options("huber_loss", delta > 0, "delta > 0", {delta});
   return huber("huber_loss", y, target, delta, reduction);
 }
 
@@ -390,7 +372,7 @@ Tensor hinge_embedding_loss(const Tensor& x, const Tensor& target, double margin
   const char* op = "hinge_embedding_loss";
   check_pair(op, "x", x, "target", target);
   check_signs(op, target);
-  check_at_least_0(op, "margin", margin);
+  check_options(op, margin >= 0 && margin < INFINITY, "margin >= 0, finite", {margin});
   return reduce(where(target > 0, x, relu(margin - x)), reduction);
 }
 
@@ -400,7 +382,7 @@ Tensor margin_ranking_loss(const Tensor& a, const Tensor& b, const Tensor& targe
   check_pair(op, "a", a, "b", b);
   check_pair(op, "a", a, "target", target);
   check_signs(op, target);
-  check_at_least_0(op, "margin", margin);
+  check_options(op, margin >= 0 && margin < INFINITY, "margin >= 0, finite", {margin});
   return reduce(relu(margin - target * (a - b)), reduction);
 }
 
@@ -425,9 +407,9 @@ Tensor triplet_margin_loss(const Tensor& anchor, const Tensor& positive, const T
   check_pair(op, "anchor", anchor, "positive", positive);
   check_pair(op, "anchor", anchor, "negative", negative);
   if (anchor.rank() == 0) fail("{}: expected anchor [.., features]; got a scalar.", op);
-  check_at_least_0(op, "margin", o.margin);
-  if (!(o.eps > 0 && o.eps < INFINITY)) fail("{}: expected eps > 0, finite; got {}.", op, o.eps);
-  if (!(o.p > 0 && o.p < INFINITY)) fail("{}: expected p > 0, finite; got {}.", op, o.p);
+  check_options(op, o.margin >= 0 && o.margin < INFINITY, "margin >= 0, finite", {o.margin});
+  check_options(op, o.eps > 0 && o.eps < INFINITY, "eps > 0, finite", {o.eps});
+  check_options(op, o.p > 0 && o.p < INFINITY, "p > 0, finite", {o.p});
   const auto distance = [&](const Tensor& a, const Tensor& b) {
     return pow(sum(pow(abs(a - b + o.eps), o.p), -1), 1 / o.p);
   };
@@ -442,7 +424,7 @@ Tensor gaussian_nll_loss(const Tensor& y, const Tensor& target, const Tensor& va
   check_pair(op, "y", y, "target", target);
   check_broadcasts(op, "var", var, "y", y);
   check_range(op, "variances var of at least 0", var, 0, INFINITY, "exp() or softplus() of it");
-  check_at_least_0(op, "eps", o.eps);
+  check_options(op, o.eps >= 0 && o.eps < INFINITY, "eps >= 0, finite", {o.eps});
   // max(var, eps), with the gradient of var also below: it can rise again.
   const Tensor v = where(var < o.eps, var - var.detach() + o.eps, var), d = y - target;
   const double constant = o.full ? std::log(2 * std::numbers::pi) : 0;
@@ -456,7 +438,7 @@ Tensor poisson_nll_loss(const Tensor& y, const Tensor& target, const PoissonNllO
   if (!o.log_input) {
     check_range(op, "rates y of at least 0", y, 0, INFINITY, ".log_input = true takes logarithms");
   }
-  check_at_least_0(op, "eps", o.eps);
+  check_options(op, o.eps >= 0 && o.eps < INFINITY, "eps >= 0, finite", {o.eps});
   Tensor loss = o.log_input ? exp(y) - target * y : y - target * log(y + o.eps);
   if (o.full) {
     const Tensor t = maximum(target, scalar_like(1, target));

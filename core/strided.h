@@ -21,6 +21,21 @@ void copy_strided(const Shape& dims, const Tensor& from, int64_t from_offset,
                   const Strides& from_stride, Tensor& to, int64_t to_offset,
                   const Strides& to_stride);
 
+/// y = f(x, more..), all of x's shape and of its dtype, which is a float: f(n, x, more.., y) makes
+/// n values of y from those at the same place. In chunks of `grain`, on all threads.
+template <typename F, typename... X>
+Tensor map_chunks(const char* op, int64_t grain, F f, const Tensor& x, const X&... more) {
+  Tensor y = Tensor::empty(x.shape(), x.dtype());
+  visit_float(op, x.dtype(), [&]<typename T>(T) {
+    const auto run = [&, to = y.mutable_data<T>()](const auto*... from) {
+      parallel_for(y.numel(), grain,
+                   [&](int64_t i, int64_t end) { f(end - i, from + i..., to + i); });
+    };
+    run(x.data<T>(), more.template data<T>()...);
+  });
+  return y;
+}
+
 /// A shape as [outer, n, inner], n being the size of one axis: outer * inner rows of n values.
 struct AxisSplit {
   int64_t outer = 1, n = 1, inner = 1;
