@@ -25,8 +25,8 @@ struct Node : GradMeta {
   static constexpr int kInlineInputs = 4;
 
   inline static constinit thread_local uint64_t last_id = 0;
-  uint64_t id = 0;      // rises with creation: descending id is the backward order
-  const char* op = "";  // "leaf" for a leaf
+  uint64_t id = 0;                   // rises with creation: descending id is the backward order
+  const char* op = "";               // "leaf" for a leaf
   const char* activation = nullptr;  // that a layer fused into the op
   bool is_leaf = false;
   bool released = false;  // its saved values are gone
