@@ -45,14 +45,14 @@ class Activation {
       : rule_(std::make_shared<const Erased<A>>(std::move(rule))) {}
   Activation(const char*) = delete;  // write the type, not its name: Dense(784, 128, ReLU{})
 
-  const char* name() const { return rule_->name(); }
-  const char* formula() const { return rule_->formula(); }
+  const char* name() const { return rule_->name; }
+  const char* formula() const { return rule_->formula; }
   /// "" where the rule does not tell.
-  const char* derivative_formula() const { return rule_->derivative_formula(); }
-  std::vector<double> kinks() const { return rule_->kinks(); }
-  bool is_identity() const { return rule_->is_identity(); }
+  const char* derivative_formula() const { return rule_->derivative_formula; }
+  std::vector<double> kinks() const { return rule_->kinks; }
+  bool is_identity() const { return rule_->is_identity; }
   /// True when the derivative is a function of x; else it is one of y.
-  bool needs_x() const { return rule_->needs_x(); }
+  bool needs_x() const { return rule_->needs_x; }
 
   /// y[i] = f(x[i]); y may be x.
   template <typename T>
@@ -85,13 +85,10 @@ class Activation {
 
  private:
   struct Rule {
+    const char *name, *formula, *derivative_formula = "";
+    std::vector<double> kinks;
+    bool is_identity, needs_x;
     virtual ~Rule() = default;
-    virtual const char* name() const = 0;
-    virtual const char* formula() const = 0;
-    virtual const char* derivative_formula() const = 0;
-    virtual std::vector<double> kinks() const = 0;
-    virtual bool is_identity() const = 0;
-    virtual bool needs_x() const = 0;
     virtual void f_block(int64_t n, const float* x, float* y) const = 0;
     virtual void f_block(int64_t n, const double* x, double* y) const = 0;
     virtual void vjp_block(int64_t n, const float* at, const float* dy, float* dx) const = 0;
@@ -103,19 +100,13 @@ class Activation {
     A a;
     explicit Erased(A rule) : a(std::move(rule)) {
       if constexpr (requires { a.check(); }) a.check();
+      this->name = A::name;
+      this->formula = A::formula;
+      if constexpr (requires { A::derivative; }) this->derivative_formula = A::derivative;
+      if constexpr (requires { a.kinks(); }) this->kinks = a.kinks();
+      this->is_identity = std::is_same_v<A, Identity>;
+      this->needs_x = ramp::needs_x(a);
     }
-    const char* name() const override { return A::name; }
-    const char* formula() const override { return A::formula; }
-    const char* derivative_formula() const override {
-      if constexpr (requires { A::derivative; }) return A::derivative;
-      return "";
-    }
-    std::vector<double> kinks() const override {
-      if constexpr (requires { a.kinks(); }) return a.kinks();
-      return {};
-    }
-    bool is_identity() const override { return std::is_same_v<A, Identity>; }
-    bool needs_x() const override { return ramp::needs_x(a); }
 
     template <typename T>
     void apply(int64_t n, const T* x, T* y) const {
