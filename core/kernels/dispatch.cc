@@ -7,39 +7,22 @@
 
 namespace ramp {
 
-// Each level's kernel files define these.
-#define RAMP_DECLARE_LEVEL(level)        \
-  namespace level {                      \
-  void fill_rules(Kernels<float>&);      \
-  void fill_rules(Kernels<double>&);     \
-  void fill_gemm(Kernels<float>&);       \
-  void fill_gemm(Kernels<double>&);      \
-  void fill_depthwise(Kernels<float>&);  \
-  void fill_depthwise(Kernels<double>&); \
-  void fill_winograd(Kernels<float>&);   \
-  void fill_winograd(Kernels<double>&);  \
-  void fill_reduce(Kernels<float>&);     \
-  void fill_reduce(Kernels<double>&);    \
-  void fill_softmax(Kernels<float>&);    \
-  void fill_softmax(Kernels<double>&);   \
-  void fill_pool(Kernels<float>&);       \
-  void fill_pool(Kernels<double>&);      \
-  void fill_norm(Kernels<float>&);       \
-  void fill_norm(Kernels<double>&);      \
-  void fill_optimizer(Kernels<float>&);  \
-  void fill_optimizer(Kernels<double>&); \
-  template <typename T>                  \
-  void fill(Kernels<T>& k) {             \
-    fill_rules(k);                       \
-    fill_gemm(k);                        \
-    fill_depthwise(k);                   \
-    fill_winograd(k);                    \
-    fill_reduce(k);                      \
-    fill_softmax(k);                     \
-    fill_pool(k);                        \
-    fill_norm(k);                        \
-    fill_optimizer(k);                   \
-  }                                      \
+template <typename T>
+using Fill = void(Kernels<T>& k);
+
+// Each level's kernel files define these, for float and for double.
+#define RAMP_DECLARE_LEVEL(level)                                                                  \
+  namespace level {                                                                                \
+  Fill<float> fill_rules, fill_gemm, fill_depthwise, fill_winograd, fill_reduce, fill_softmax,     \
+      fill_pool, fill_norm, fill_optimizer;                                                        \
+  Fill<double> fill_rules, fill_gemm, fill_depthwise, fill_winograd, fill_reduce, fill_softmax,    \
+      fill_pool, fill_norm, fill_optimizer;                                                        \
+  template <typename T>                                                                            \
+  void fill(Kernels<T>& k) {                                                                       \
+    Fill<T>* const parts[] = {fill_rules,   fill_gemm, fill_depthwise, fill_winograd, fill_reduce, \
+                              fill_softmax, fill_pool, fill_norm,      fill_optimizer};            \
+    for (const auto part : parts) part(k);                                                         \
+  }                                                                                                \
   }
 RAMP_DECLARE_LEVEL(base)
 #if defined(RAMP_X86_LEVELS)

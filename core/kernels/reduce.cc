@@ -32,15 +32,6 @@ inline double sum_of(int64_t n, const T* x, F f) {
   return total;
 }
 
-template <typename T>
-double sum(int64_t n, const T* x) {
-  return sum_of(n, x, [](auto v) { return v; });
-}
-template <typename T>
-double sum_squares(int64_t n, const T* x, T about) {
-  return sum_of(n, x, [about](auto v) { return (v - about) * (v - about); });
-}
-
 // The vector at p. A cut one is read whole where that stays inside x (before `end`): the lanes that
 // belong to the next row are not used.
 template <typename T, bool kCut>
@@ -56,12 +47,8 @@ void sum_panel(int64_t rows, const T* x, int64_t ld, int64_t first, const T* abo
   const int64_t cols = kCut ? (NV - 1) * W + first : NV * W;
   const T* end = x + (rows - 1) * ld + cols;
   Vec<T> center[NV];
-  for (int v = 0; v < NV; ++v) center[v] = Vec<T>{};
-  if (kSquares) {
-    for (int v = 0; v < NV; ++v) {
-      center[v] = kCut && v == NV - 1 ? load_first(about + v * W, first) : load(about + v * W);
-    }
-  }
+  for (int v = 0; kSquares && v < NV; ++v)
+    center[v] = kCut && v == NV - 1 ? load_first(about + v * W, first) : load(about + v * W);
   for (int64_t j = 0; j < cols; ++j) y[j] = 0;
   for (int64_t i = 0; i < rows;) {
     const int64_t stop = rows - i < U * kBlock ? rows : i + U * kBlock;
@@ -118,14 +105,6 @@ void sum_cols_of(int64_t rows, int64_t n, const T* x, int64_t ld, const T* about
   } else if (n > j) {
     sum_panel<T, 1, true, kSquares>(rows, x + j, ld, n - j, at(j), y + j);
   }
-}
-template <typename T>
-void sum_cols(int64_t rows, int64_t n, const T* x, int64_t ld, double* y) {
-  sum_cols_of<T, false>(rows, n, x, ld, nullptr, y);
-}
-template <typename T>
-void sum_squares_cols(int64_t rows, int64_t n, const T* x, int64_t ld, const T* about, double* y) {
-  sum_cols_of<T, true>(rows, n, x, ld, about, y);
 }
 
 // The first place of the extreme (or of NaN) among n >= 1 values: each lane keeps its best and the
@@ -193,10 +172,14 @@ void arg_max_or_min_cols(int64_t rows, int64_t n, const T* x, int64_t ld, int64_
 
 template <typename T>
 void fill(Kernels<T>& k) {
-  k.sum = sum<T>;
-  k.sum_squares = sum_squares<T>;
-  k.sum_cols = sum_cols<T>;
-  k.sum_squares_cols = sum_squares_cols<T>;
+  k.sum = [](int64_t n, const T* x) { return sum_of(n, x, [](auto v) { return v; }); };
+  k.sum_squares = [](int64_t n, const T* x, T about) {
+    return sum_of(n, x, [about](auto v) { return (v - about) * (v - about); });
+  };
+  k.sum_cols = [](int64_t rows, int64_t n, const T* x, int64_t ld, double* y) {
+    sum_cols_of<T, false>(rows, n, x, ld, nullptr, y);
+  };
+  k.sum_squares_cols = sum_cols_of<T, true>;
   k.arg_max_or_min[0] = arg_max_or_min<T, false>;
   k.arg_max_or_min[1] = arg_max_or_min<T, true>;
   k.arg_max_or_min_cols[0] = arg_max_or_min_cols<T, false>;

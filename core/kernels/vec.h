@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <type_traits>
 #include <utility>
 
 namespace ramp {
@@ -17,20 +18,12 @@ constexpr int kVectorBytes = 16;
 #endif
 
 template <typename T>
-struct VecOf;
-template <>
-struct VecOf<float> {
-  typedef float type __attribute__((vector_size(kVectorBytes)));
-  typedef float unaligned __attribute__((vector_size(kVectorBytes), aligned(4), may_alias));
-  typedef int32_t mask __attribute__((vector_size(kVectorBytes)));
-  typedef uint32_t bits __attribute__((vector_size(kVectorBytes)));
-};
-template <>
-struct VecOf<double> {
-  typedef double type __attribute__((vector_size(kVectorBytes)));
-  typedef double unaligned __attribute__((vector_size(kVectorBytes), aligned(8), may_alias));
-  typedef int64_t mask __attribute__((vector_size(kVectorBytes)));
-  typedef uint64_t bits __attribute__((vector_size(kVectorBytes)));
+struct VecOf {
+  using Int = std::conditional_t<sizeof(T) == 4, int32_t, int64_t>;
+  typedef T type __attribute__((vector_size(kVectorBytes)));
+  typedef T unaligned __attribute__((vector_size(kVectorBytes), aligned(sizeof(T)), may_alias));
+  typedef Int mask __attribute__((vector_size(kVectorBytes)));
+  typedef std::make_unsigned_t<Int> bits __attribute__((vector_size(kVectorBytes)));
 };
 template <typename T>
 using Vec = typename VecOf<T>::type;
