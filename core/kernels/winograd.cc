@@ -8,97 +8,86 @@ namespace ramp {
 namespace {
 
 // The one-dimensional transforms of the paper and their transposes; y's elements lie s apart.
+// B' : 6 -> 6
 template <typename T>
-struct Input {  // B' : 6 -> 6
-  static constexpr int from = 6, to = 6;
-  [[gnu::always_inline]] static inline void apply(const Vec<T>* x, Vec<T>* y, int s) {
-    const Vec<T> a = x[4] - 4 * x[2], b = x[3] - 4 * x[1], c = x[4] - x[2], d = 2 * (x[3] - x[1]);
-    y[0] = 4 * x[0] - 5 * x[2] + x[4];
-    y[s] = a + b;
-    y[2 * s] = a - b;
-    y[3 * s] = c + d;
-    y[4 * s] = c - d;
-    y[5 * s] = 4 * x[1] - 5 * x[3] + x[5];
-  }
-};
+[[gnu::always_inline]] inline void input_1d(const Vec<T>* x, Vec<T>* y, int s) {
+  const Vec<T> a = x[4] - 4 * x[2], b = x[3] - 4 * x[1], c = x[4] - x[2], d = 2 * (x[3] - x[1]);
+  y[0] = 4 * x[0] - 5 * x[2] + x[4];
+  y[s] = a + b;
+  y[2 * s] = a - b;
+  y[3 * s] = c + d;
+  y[4 * s] = c - d;
+  y[5 * s] = 4 * x[1] - 5 * x[3] + x[5];
+}
+// B : 6 -> 6
 template <typename T>
-struct InputVjp {  // B : 6 -> 6
-  static constexpr int from = 6, to = 6;
-  [[gnu::always_inline]] static inline void apply(const Vec<T>* x, Vec<T>* y, int s) {
-    const Vec<T> p = x[1] + x[2], m = x[1] - x[2], q = x[3] + x[4], n = x[3] - x[4];
-    y[0] = 4 * x[0];
-    y[s] = 4 * x[5] - 4 * m - 2 * n;
-    y[2 * s] = -5 * x[0] - 4 * p - q;
-    y[3 * s] = m + 2 * n - 5 * x[5];
-    y[4 * s] = x[0] + p + q;
-    y[5 * s] = x[5];
-  }
-};
+[[gnu::always_inline]] inline void input_vjp_1d(const Vec<T>* x, Vec<T>* y, int s) {
+  const Vec<T> p = x[1] + x[2], m = x[1] - x[2], q = x[3] + x[4], n = x[3] - x[4];
+  y[0] = 4 * x[0];
+  y[s] = 4 * x[5] - 4 * m - 2 * n;
+  y[2 * s] = -5 * x[0] - 4 * p - q;
+  y[3 * s] = m + 2 * n - 5 * x[5];
+  y[4 * s] = x[0] + p + q;
+  y[5 * s] = x[5];
+}
+// A' : 6 -> 4
 template <typename T>
-struct Output {  // A' : 6 -> 4
-  static constexpr int from = 6, to = 4;
-  [[gnu::always_inline]] static inline void apply(const Vec<T>* x, Vec<T>* y, int s) {
-    const Vec<T> p = x[1] + x[2], m = x[1] - x[2], q = x[3] + x[4], n = x[3] - x[4];
-    y[0] = x[0] + p + q;
-    y[s] = m + 2 * n;
-    y[2 * s] = p + 4 * q;
-    y[3 * s] = m + 8 * n + x[5];
-  }
-};
+[[gnu::always_inline]] inline void output_1d(const Vec<T>* x, Vec<T>* y, int s) {
+  const Vec<T> p = x[1] + x[2], m = x[1] - x[2], q = x[3] + x[4], n = x[3] - x[4];
+  y[0] = x[0] + p + q;
+  y[s] = m + 2 * n;
+  y[2 * s] = p + 4 * q;
+  y[3 * s] = m + 8 * n + x[5];
+}
+// A : 4 -> 6
 template <typename T>
-struct OutputVjp {  // A : 4 -> 6
-  static constexpr int from = 4, to = 6;
-  [[gnu::always_inline]] static inline void apply(const Vec<T>* x, Vec<T>* y, int s) {
-    const Vec<T> e = x[0] + x[2], f = x[1] + x[3], g = x[0] + 4 * x[2], h = 2 * x[1] + 8 * x[3];
-    y[0] = x[0];
-    y[s] = e + f;
-    y[2 * s] = e - f;
-    y[3 * s] = g + h;
-    y[4 * s] = g - h;
-    y[5 * s] = x[3];
-  }
-};
+[[gnu::always_inline]] inline void output_vjp_1d(const Vec<T>* x, Vec<T>* y, int s) {
+  const Vec<T> e = x[0] + x[2], f = x[1] + x[3], g = x[0] + 4 * x[2], h = 2 * x[1] + 8 * x[3];
+  y[0] = x[0];
+  y[s] = e + f;
+  y[2 * s] = e - f;
+  y[3 * s] = g + h;
+  y[4 * s] = g - h;
+  y[5 * s] = x[3];
+}
+// G : 3 -> 6
 template <typename T>
-struct Weights {  // G : 3 -> 6
-  static constexpr int from = 3, to = 6;
-  [[gnu::always_inline]] static inline void apply(const Vec<T>* x, Vec<T>* y, int s) {
-    const Vec<T> a = x[0] + x[2], c = x[0] * T(1. / 24) + x[2] * T(1. / 6), d = x[1] * T(1. / 12);
-    y[0] = x[0] * T(0.25);
-    y[s] = T(-1. / 6) * (a + x[1]);
-    y[2 * s] = T(-1. / 6) * (a - x[1]);
-    y[3 * s] = c + d;
-    y[4 * s] = c - d;
-    y[5 * s] = x[2];
-  }
-};
+[[gnu::always_inline]] inline void weights_1d(const Vec<T>* x, Vec<T>* y, int s) {
+  const Vec<T> a = x[0] + x[2], c = x[0] * T(1. / 24) + x[2] * T(1. / 6), d = x[1] * T(1. / 12);
+  y[0] = x[0] * T(0.25);
+  y[s] = T(-1. / 6) * (a + x[1]);
+  y[2 * s] = T(-1. / 6) * (a - x[1]);
+  y[3 * s] = c + d;
+  y[4 * s] = c - d;
+  y[5 * s] = x[2];
+}
+// G' : 6 -> 3
 template <typename T>
-struct WeightsVjp {  // G' : 6 -> 3
-  static constexpr int from = 6, to = 3;
-  [[gnu::always_inline]] static inline void apply(const Vec<T>* x, Vec<T>* y, int s) {
-    const Vec<T> p = x[1] + x[2], m = x[1] - x[2], q = x[3] + x[4], n = x[3] - x[4];
-    y[0] = T(0.25) * x[0] - T(1. / 6) * p + T(1. / 24) * q;
-    y[s] = T(1. / 12) * n - T(1. / 6) * m;
-    y[2 * s] = T(1. / 6) * (q - p) + x[5];
-  }
-};
+[[gnu::always_inline]] inline void weights_vjp_1d(const Vec<T>* x, Vec<T>* y, int s) {
+  const Vec<T> p = x[1] + x[2], m = x[1] - x[2], q = x[3] + x[4], n = x[3] - x[4];
+  y[0] = T(0.25) * x[0] - T(1. / 6) * p + T(1. / 24) * q;
+  y[s] = T(1. / 12) * n - T(1. / 6) * m;
+  y[2 * s] = T(1. / 6) * (q - p) + x[5];
+}
 
-// put(i, j, y_ij) for y = F x F', where get(i, j) is x_ij: F down each column, then along each row.
-template <typename F, typename T, typename Get, typename Put>
+// put(i, j, y_ij) for y = f x f', where get(i, j) is x_ij: f, from kFrom to kTo values, down each
+// column, then along each row.
+template <typename T, int kFrom, int kTo, auto f, typename Get, typename Put>
 [[gnu::always_inline]] inline void transform(Get get, Put put) {
-  Vec<T> t[F::to * F::from];
+  Vec<T> t[kTo * kFrom];
 #pragma GCC unroll 6
-  for (int j = 0; j < F::from; ++j) {
-    Vec<T> x[F::from];
+  for (int j = 0; j < kFrom; ++j) {
+    Vec<T> x[kFrom];
 #pragma GCC unroll 6
-    for (int i = 0; i < F::from; ++i) x[i] = get(i, j);
-    F::apply(x, t + j, F::from);
+    for (int i = 0; i < kFrom; ++i) x[i] = get(i, j);
+    f(x, t + j, kFrom);
   }
 #pragma GCC unroll 6
-  for (int i = 0; i < F::to; ++i) {
-    Vec<T> y[F::to];
-    F::apply(t + i * F::from, y, 1);
+  for (int i = 0; i < kTo; ++i) {
+    Vec<T> y[kTo];
+    f(t + i * kFrom, y, 1);
 #pragma GCC unroll 6
-    for (int j = 0; j < F::to; ++j) put(i, j, y[j]);
+    for (int j = 0; j < kTo; ++j) put(i, j, y[j]);
   }
 }
 
@@ -109,15 +98,16 @@ void weights(int64_t c, int64_t k, const T* w, int64_t width, T* u) {
     for (int64_t j = 0; j < k; j += kLanes<T>) {
       const T* x = w + i * k + j;
       T* y = u + (j / width * c + i) * width + j % width;
-      transform<Weights<T>, T>([&](int p, int q) { return load(x + (p * 3 + q) * c * k); },
-                               [&](int p, int q, Vec<T> v) { store(y + (p * 6 + q) * size, v); });
+      transform<T, 3, 6, weights_1d<T>>(
+          [&](int p, int q) { return load(x + (p * 3 + q) * c * k); },
+          [&](int p, int q, Vec<T> v) { store(y + (p * 6 + q) * size, v); });
     }
 }
 
 template <typename T>
 void weights_vjp(int64_t c, int64_t k, const T* du, T* dw) {
   for (int64_t i = 0; i < c * k; i += kLanes<T>) {
-    transform<WeightsVjp<T>, T>(
+    transform<T, 6, 3, weights_vjp_1d<T>>(
         [&](int p, int q) { return load(du + (p * 6 + q) * c * k + i); },
         [&](int p, int q, Vec<T> v) { store(dw + (p * 3 + q) * c * k + i, v); });
   }
@@ -130,18 +120,17 @@ void input(int64_t h, int64_t w, int64_t c, int64_t row, int64_t col, int64_t ti
     const bool inside = row >= 0 && col >= 0 && row + 6 <= h && col + 6 <= w;
     for (int64_t i = 0; i < c; i += kLanes<T>) {
       const auto put = [&](int p, int q, Vec<T> y) { store(v + (p * 6 + q) * pitch + i, y); };
+      const T* from = x + (row * w + col) * c + i;
+      const auto get = [&](int p, int q) { return load(from + (p * w + q) * c); };
       if (inside) {
-        const T* from = x + (row * w + col) * c + i;
-        transform<Input<T>, T>([&](int p, int q) { return load(from + (p * w + q) * c); }, put);
+        transform<T, 6, 6, input_1d<T>>(get, put);
       } else {
-        Vec<T> d[36];
-        for (int p = 0; p < 6; ++p)
-          for (int q = 0; q < 6; ++q) {
-            const int64_t y = row + p, z = col + q;
-            const bool in = y >= 0 && y < h && z >= 0 && z < w;
-            d[p * 6 + q] = in ? load(x + (y * w + z) * c + i) : Vec<T>{};
-          }
-        transform<Input<T>, T>([&](int p, int q) { return d[p * 6 + q]; }, put);
+        transform<T, 6, 6, input_1d<T>>(
+            [&](int p, int q) {
+              const bool in = row + p >= 0 && row + p < h && col + q >= 0 && col + q < w;
+              return in ? get(p, q) : Vec<T>{};
+            },
+            put);
       }
     }
   }
@@ -160,9 +149,9 @@ void input_vjp(int64_t h, int64_t w, int64_t c, int64_t row, int64_t col, int64_
         store(at, load(at) + y);
       };
       if (inside) {
-        transform<InputVjp<T>, T>(get, add);
+        transform<T, 6, 6, input_vjp_1d<T>>(get, add);
       } else {
-        transform<InputVjp<T>, T>(get, [&](int p, int q, Vec<T> y) {
+        transform<T, 6, 6, input_vjp_1d<T>>(get, [&](int p, int q, Vec<T> y) {
           const bool in = row + p >= 0 && row + p < h && col + q >= 0 && col + q < w;
           if (in) add(p, q, y);
         });
@@ -181,9 +170,9 @@ void output(int64_t rows, int64_t cols, int64_t k, const T* m, int64_t pitch, co
       T* to = y + col * k + j;
       const auto put = [&](int p, int q, Vec<T> v) { store(to + (p * cols + q) * k, v + b); };
       if (whole) {
-        transform<Output<T>, T>(get, put);
+        transform<T, 6, 4, output_1d<T>>(get, put);
       } else {
-        transform<Output<T>, T>(get, [&](int p, int q, Vec<T> v) {
+        transform<T, 6, 4, output_1d<T>>(get, [&](int p, int q, Vec<T> v) {
           if (p < rows && col + q < cols) put(p, q, v);
         });
       }
@@ -200,9 +189,9 @@ void output_vjp(int64_t rows, int64_t cols, int64_t k, const T* dy, T* dm, int64
       const auto get = [&](int p, int q) { return load(from + (p * cols + q) * k); };
       const auto put = [&](int p, int q, Vec<T> v) { store(dm + (p * 6 + q) * pitch + j, v); };
       if (whole) {
-        transform<OutputVjp<T>, T>(get, put);
+        transform<T, 4, 6, output_vjp_1d<T>>(get, put);
       } else {
-        transform<OutputVjp<T>, T>(
+        transform<T, 4, 6, output_vjp_1d<T>>(
             [&](int p, int q) { return p < rows && col + q < cols ? get(p, q) : Vec<T>{}; }, put);
       }
     }
