@@ -249,8 +249,8 @@ double microkernel_gflops(double seconds) {
   std::vector<float> left(6 * 64, 0.5f), right(64 * 64, 0.25f), sums(6 * 64);
   const auto loop = [&] {
     for (int64_t i = 0; i < kLoops; ++i) {
-      k.gemm_panel(6, k.gemm_panel_width, 64, left.data(), 64, 1, right.data(), 64, sums.data(), 64,
-                   false);
+      k.gemm_panel(6, k.gemm_panel_width, {}, 64, left.data(), 64, 1, right.data(), 64, nullptr,
+                   sums.data(), 64, false);
     }
   };
   return rate(seconds, loop) * 2.0 * 6 * static_cast<double>(k.gemm_panel_width) * 64 * kLoops /

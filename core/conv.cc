@@ -11,11 +11,10 @@
 namespace ramp {
 namespace {
 
-enum class Path { automatic, direct };
-Path path_at_start() {
+bool allows_winograd() {
   const char* text = std::getenv("RAMP_CONV");
-  if (text == nullptr || *text == 0 || std::string_view(text) == "auto") return Path::automatic;
-  if (std::string_view(text) == "direct") return Path::direct;
+  if (text == nullptr || *text == 0 || std::string_view(text) == "auto") return true;
+  if (std::string_view(text) == "direct") return false;
   fail("RAMP_CONV: expected direct or auto; got \"{}\".", text);
 }
 
@@ -23,11 +22,11 @@ Path path_at_start() {
 // the 36 products pay for transforming the weights. All else is direct: it is faster there, and a
 // NaN, an inf or a huge value stays in the results that see it.
 bool takes_winograd(const ConvSizes& s) {
-  static const Path path = path_at_start();
+  static const bool allowed = allows_winograd();
   const int64_t tiles = ceil_div(s.oh, 4) * ceil_div(s.ow, 4);
-  return path == Path::automatic && s.kh == 3 && s.kw == 3 && s.groups == 1 && s.c % 16 == 0 &&
-         s.k % 16 == 0 && s.stride[0] == 1 && s.stride[1] == 1 && s.dilation[0] == 1 &&
-         s.dilation[1] == 1 && 8 * tiles <= s.oh * s.ow && s.n * tiles >= 16;
+  return allowed && s.kh == 3 && s.kw == 3 && s.groups == 1 && s.c % 16 == 0 && s.k % 16 == 0 &&
+         s.stride[0] == 1 && s.stride[1] == 1 && s.dilation[0] == 1 && s.dilation[1] == 1 &&
+         8 * tiles <= s.oh * s.ow && s.n * tiles >= 16;
 }
 
 }  // namespace
@@ -35,7 +34,7 @@ bool takes_winograd(const ConvSizes& s) {
 template <typename T>
 void conv(const ConvSizes& s, const T* x, const T* w, const T* b, T* y, ConvEpilogue<T> epilogue) {
   if (s.n * s.oh * s.ow * s.k == 0) return;
-  (takes_winograd(s) ? conv_winograd<T> : conv_direct<T>)(s, x, w, b, y, epilogue);
+  (takes_winograd(s) ? WinogradConv<T>::forward : DirectConv<T>::forward)(s, x, w, b, y, epilogue);
 }
 
 template <typename T>
@@ -46,7 +45,7 @@ void conv_vjp(const ConvSizes& s, const T* x, const T* w, DyRows<T> dy, T* dx, T
     if (db) std::fill_n(db, s.k, T(0));
     return;
   }
-  (takes_winograd(s) ? conv_winograd_vjp<T> : conv_direct_vjp<T>)(s, x, w, dy, dx, dw, db);
+  (takes_winograd(s) ? WinogradConv<T>::vjp : DirectConv<T>::vjp)(s, x, w, dy, dx, dw, db);
 }
 
 template void conv(const ConvSizes&, const float*, const float*, const float*, float*,

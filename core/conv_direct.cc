@@ -228,7 +228,7 @@ struct Correlation {
     for (int64_t g = 0; g < groups; ++g)
       for (int64_t j = 0; j < kg; j += panel()) {
         each_row([&](const T* in, T* out) {
-          kernel.conv_panel(p.cols, std::min(panel(), kg - j), stretches, p.offset.data(),
+          kernel.gemm_panel(p.cols, std::min(panel(), kg - j), {stretches, p.offset.data()},
                             p.stretch, in + g * cg, x_step, 1, matrix, panel(),
                             bias ? bias + g * kg + j : nullptr, out + g * kg + j, y_step, false);
         });
@@ -275,8 +275,8 @@ void add_dw(const ConvSizes& s, const Correlation<T>& f, const DwRows<T>& to, co
     for (int64_t g = 0; g < s.groups; ++g)
       for (int64_t j = 0; j < to.width; j += f.panel())
         for (int64_t t = 0; t < taps; ++t) {
-          kernel.conv_panel(p.stretch, std::min(f.panel(), to.width - j), std::min(some, s.oh - i),
-                            &offset[static_cast<size_t>(i)], s.ow,
+          kernel.gemm_panel(p.stretch, std::min(f.panel(), to.width - j),
+                            {std::min(some, s.oh - i), &offset[static_cast<size_t>(i)]}, s.ow,
                             x + p.offset[static_cast<size_t>(t)] + g * (s.c / s.groups), 1, step,
                             dy + i * dy_row + g * to.cols + j, s.k, nullptr,
                             dw + t * p.stretch * pitch + g * to.width + j, pitch, true);
@@ -286,8 +286,8 @@ void add_dw(const ConvSizes& s, const Correlation<T>& f, const DwRows<T>& to, co
 }  // namespace
 
 template <typename T>
-void conv_direct(const ConvSizes& s, const T* x, const T* w, const T* b, T* y,
-                 ConvEpilogue<T> epilogue) {
+void DirectConv<T>::forward(const ConvSizes& s, const T* x, const T* w, const T* b, T* y,
+                            ConvEpilogue<T> epilogue) {
   const auto f = Correlation<T>::forward(s, w);
   // A panel of biases may be read beyond their end.
   const ScratchMemory<T> bias(b ? s.k + f.panel() : 0);
@@ -314,8 +314,8 @@ void conv_direct(const ConvSizes& s, const T* x, const T* w, const T* b, T* y,
 }
 
 template <typename T>
-void conv_direct_vjp(const ConvSizes& s, const T* x, const T* w, DyRows<T> dy_rows, T* dx, T* dw,
-                     T* db) {
+void DirectConv<T>::vjp(const ConvSizes& s, const T* x, const T* w, DyRows<T> dy_rows, T* dx, T* dw,
+                        T* db) {
   const auto of_y = Correlation<T>::forward(s, nullptr);
   const auto of_dx = Correlation<T>::backward(s, dx ? w : nullptr);
   const int64_t dy_size = s.oh * s.ow * s.k;
@@ -350,13 +350,7 @@ void conv_direct_vjp(const ConvSizes& s, const T* x, const T* w, DyRows<T> dy_ro
   if (db) sums.total_db(db);
 }
 
-template void conv_direct(const ConvSizes&, const float*, const float*, const float*, float*,
-                          ConvEpilogue<float>);
-template void conv_direct(const ConvSizes&, const double*, const double*, const double*, double*,
-                          ConvEpilogue<double>);
-template void conv_direct_vjp(const ConvSizes&, const float*, const float*, DyRows<float>, float*,
-                              float*, float*);
-template void conv_direct_vjp(const ConvSizes&, const double*, const double*, DyRows<double>,
-                              double*, double*, double*);
+template struct DirectConv<float>;
+template struct DirectConv<double>;
 
 }  // namespace ramp

@@ -60,8 +60,8 @@ struct Winograd {
   // to [tiles, cols] = from [tiles, depth] u, u in panels
   void product(int64_t tiles, int64_t depth, int64_t cols, const T* from, const T* u, T* to) const {
     for (int64_t j = 0; j < cols; j += panel, u += depth * panel) {
-      kernel.gemm_panel(tiles, std::min(panel, cols - j), depth, from, depth, 1, u, panel, to + j,
-                        cols, false);
+      kernel.gemm_panel(tiles, std::min(panel, cols - j), {}, depth, from, depth, 1, u, panel,
+                        nullptr, to + j, cols, false);
     }
   }
 
@@ -74,8 +74,8 @@ struct Winograd {
 }  // namespace
 
 template <typename T>
-void conv_winograd(const ConvSizes& s, const T* x, const T* w, const T* b, T* y,
-                   ConvEpilogue<T> epilogue) {
+void WinogradConv<T>::forward(const ConvSizes& s, const T* x, const T* w, const T* b, T* y,
+                              ConvEpilogue<T> epilogue) {
   const Winograd<T> f(s, false);
   const int64_t u_size = f.u_size(s.c, s.k);
   const ScratchMemory<T> u(36 * u_size);
@@ -98,8 +98,8 @@ void conv_winograd(const ConvSizes& s, const T* x, const T* w, const T* b, T* y,
 }
 
 template <typename T>
-void conv_winograd_vjp(const ConvSizes& s, const T* x, const T* w, DyRows<T> dy_rows, T* dx, T* dw,
-                       T* db) {
+void WinogradConv<T>::vjp(const ConvSizes& s, const T* x, const T* w, DyRows<T> dy_rows, T* dx,
+                          T* dw, T* db) {
   const Winograd<T> f(s, true);
   const int64_t du_size = 36 * s.c * s.k, image = s.h * s.w * s.c;
   const int64_t u_size = f.u_size(s.k, s.c);
@@ -132,8 +132,9 @@ void conv_winograd_vjp(const ConvSizes& s, const T* x, const T* w, DyRows<T> dy_
       for (int64_t p = 0; p < 36; ++p) {
         T *vp = v.get() + p * f.v_pitch, *mp = m.get() + p * f.m_pitch;
         for (int64_t j = 0; dw && j < s.k; j += f.panel) {
-          f.kernel.gemm_panel(s.c, std::min(f.panel, s.k - j), tiles, vp, 1, s.c, mp + j, s.k,
-                              sums.dw(chunk) + p * s.c * s.k + j, s.k, begin > first * f.down);
+          f.kernel.gemm_panel(s.c, std::min(f.panel, s.k - j), {}, tiles, vp, 1, s.c, mp + j, s.k,
+                              nullptr, sums.dw(chunk) + p * s.c * s.k + j, s.k,
+                              begin > first * f.down);
         }
         if (dx) f.product(tiles, s.k, s.c, mp, u.get() + p * u_size, vp);
       }
@@ -151,13 +152,7 @@ void conv_winograd_vjp(const ConvSizes& s, const T* x, const T* w, DyRows<T> dy_
   if (db) sums.total_db(db);
 }
 
-template void conv_winograd(const ConvSizes&, const float*, const float*, const float*, float*,
-                            ConvEpilogue<float>);
-template void conv_winograd(const ConvSizes&, const double*, const double*, const double*, double*,
-                            ConvEpilogue<double>);
-template void conv_winograd_vjp(const ConvSizes&, const float*, const float*, DyRows<float>, float*,
-                                float*, float*);
-template void conv_winograd_vjp(const ConvSizes&, const double*, const double*, DyRows<double>,
-                                double*, double*, double*);
+template struct WinogradConv<float>;
+template struct WinogradConv<double>;
 
 }  // namespace ramp

@@ -20,26 +20,15 @@ void cblas_dgemm(int order, int trans_a, int trans_b, int m, int n, int k, doubl
 namespace ramp {
 namespace {
 
-enum class Path { own, blas };
-Path path_at_start() {
+bool asks_for_blas() {
   const char* text = std::getenv("RAMP_GEMM");
-  if (text == nullptr || *text == 0 || std::string_view(text) == "own") return Path::own;
-  if (std::string_view(text) == "blas") return Path::blas;
+  if (text == nullptr || *text == 0 || std::string_view(text) == "own") return false;
+  if (std::string_view(text) == "blas") return true;
   fail("RAMP_GEMM: expected own or blas; got \"{}\".", text);
 }
-Path path() {
-  static const Path path = path_at_start();
-  return path;
-}
 
-void blas(int trans_a, int trans_b, int m, int n, int k, const float* a, int lda, const float* b,
-          int ldb, float beta, float* c, int ldc) {
-  cblas_sgemm(101, trans_a, trans_b, m, n, k, 1, a, lda, b, ldb, beta, c, ldc);
-}
-void blas(int trans_a, int trans_b, int m, int n, int k, const double* a, int lda, const double* b,
-          int ldb, double beta, double* c, int ldc) {
-  cblas_dgemm(101, trans_a, trans_b, m, n, k, 1, a, lda, b, ldb, beta, c, ldc);
-}
+constexpr auto blas_of(float) { return cblas_sgemm; }
+constexpr auto blas_of(double) { return cblas_dgemm; }
 
 // OpenBLAS on tiles of c; it never threads itself.
 template <typename T>
@@ -56,9 +45,10 @@ void gemm_blas(Trans trans, int64_t m, int64_t n, int64_t k, const T* a, const T
     const int64_t j = by_rows ? 0 : begin, cols = by_rows ? n : end - begin;
     const T* x = a + (ta ? i : i * k);
     const T* w = b + (tb ? j * k : j);
-    blas(ta ? 112 : 111, tb ? 112 : 111, static_cast<int>(rows), static_cast<int>(cols),
-         static_cast<int>(k), x, static_cast<int>(ta ? m : k), w, static_cast<int>(tb ? k : n),
-         accumulate ? T(1) : T(0), c + i * n + j, static_cast<int>(n));
+    blas_of(T{})(101, ta ? 112 : 111, tb ? 112 : 111, static_cast<int>(rows),
+                 static_cast<int>(cols), static_cast<int>(k), T(1), x, static_cast<int>(ta ? m : k),
+                 w, static_cast<int>(tb ? k : n), accumulate ? T(1) : T(0), c + i * n + j,
+                 static_cast<int>(n));
     if (epilogue) (*epilogue)(i, rows, j, cols);
   });
 }
@@ -189,8 +179,9 @@ void gemm_own(Trans trans, int64_t m, int64_t n, int64_t k, const T* a, const T*
         for (int64_t p = p0; p < p1; ++p) {
           const T* w =
               packed.packs_in_tile ? b_tile.get() + ((p - p0) * k + d) * width : packed.panel(p, d);
-          kernels<T>().gemm_panel(rows, packed.cols(p), depth, x, x_row, x_col, w, packed.stride(p),
-                                  c + i * n + p * width, n, accumulate || d > 0);
+          kernels<T>().gemm_panel(rows, packed.cols(p), {}, depth, x, x_row, x_col, w,
+                                  packed.stride(p), nullptr, c + i * n + p * width, n,
+                                  accumulate || d > 0);
         }
       }
       const int64_t col = p0 * width;
@@ -212,6 +203,11 @@ void gemm_one_row(int64_t n, int64_t k, const T* a, const T* b, T* c, const Epil
 
 }  // namespace
 
+bool gemm_uses_blas() {
+  static const bool uses = asks_for_blas();
+  return uses;
+}
+
 template <typename T>
 void gemm(Trans trans, int64_t m, int64_t n, int64_t k, const T* a, const T* b, T* c,
           bool accumulate, const Epilogue* epilogue) {
@@ -219,7 +215,7 @@ void gemm(Trans trans, int64_t m, int64_t n, int64_t k, const T* a, const T* b, 
   if (k == 0) {  // an empty sum
     if (!accumulate) std::fill_n(c, m * n, T(0));
     if (epilogue) (*epilogue)(0, m, 0, n);
-  } else if (path() == Path::blas) {
+  } else if (gemm_uses_blas()) {
     gemm_blas(trans, m, n, k, a, b, c, accumulate, epilogue);
   } else if (m == 1 && trans == Trans::none && !accumulate) {
     gemm_one_row(n, k, a, b, c, epilogue);
@@ -227,8 +223,6 @@ void gemm(Trans trans, int64_t m, int64_t n, int64_t k, const T* a, const T* b, 
     gemm_own(trans, m, n, k, a, b, c, accumulate, epilogue);
   }
 }
-
-bool gemm_uses_blas() { return path() == Path::blas; }
 
 template void gemm(Trans, int64_t, int64_t, int64_t, const float*, const float*, float*, bool,
                    const Epilogue*);

@@ -8,13 +8,6 @@
 namespace ramp {
 namespace {
 
-// Where a's values lie: `segments` stretches of k, each from its own offset. A product has one.
-struct Segments {
-  int64_t count;
-  const int64_t* offset;
-};
-constexpr int64_t kNoOffset = 0;
-
 // c(i, j) (+)= bias(j) + sum_p a(i, p) b(p, j) for MR rows and NV vectors of columns; `first` of
 // the last vector's lanes are stored (0: all).
 template <typename T, int MR, int NV, bool kAccumulate>
@@ -111,18 +104,11 @@ void panel(int64_t m, int64_t n, Segments segments, int64_t k, const T* a, int64
 }
 
 template <typename T>
-void gemm_panel(int64_t m, int64_t n, int64_t k, const T* a, int64_t a_row, int64_t a_col,
-                const T* b, int64_t ldb, T* c, int64_t ldc, bool accumulate) {
-  (accumulate ? panel<T, true> : panel<T, false>)(m, n, {1, &kNoOffset}, k, a, a_row, a_col, b, ldb,
-                                                  nullptr, c, ldc);
-}
-
-template <typename T>
-void conv_panel(int64_t m, int64_t n, int64_t segments, const int64_t* offset, int64_t k,
-                const T* a, int64_t a_row, int64_t a_col, const T* b, int64_t ldb, const T* bias,
-                T* c, int64_t ldc, bool accumulate) {
-  (accumulate ? panel<T, true> : panel<T, false>)(m, n, {segments, offset}, k, a, a_row, a_col, b,
-                                                  ldb, bias, c, ldc);
+void gemm_panel(int64_t m, int64_t n, Segments segments, int64_t k, const T* a, int64_t a_row,
+                int64_t a_col, const T* b, int64_t ldb, const T* bias, T* c, int64_t ldc,
+                bool accumulate) {
+  (accumulate ? panel<T, true> : panel<T, false>)(m, n, segments, k, a, a_row, a_col, b, ldb, bias,
+                                                  c, ldc);
 }
 
 // y[j..] = sum_p x[p] b(p, j..) for NV vectors of columns.
@@ -198,7 +184,6 @@ void transpose(int64_t rows, int64_t cols, const T* from, int64_t ld_from, T* to
 template <typename T>
 void fill(Kernels<T>& k) {
   k.gemm_panel = gemm_panel<T>;
-  k.conv_panel = conv_panel<T>;
   k.gemm_panel_width = (kVectorBytes == 64 ? 4 : 2) * kLanes<T>;
   k.gemm_row = gemm_row<T>;
   k.transpose = transpose<T>;

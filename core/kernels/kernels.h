@@ -10,6 +10,14 @@
 
 namespace ramp {
 
+// Where a row of a gemm_panel's a lies: `count` stretches of k values, each from its own offset. A
+// matrix has one, a convolution one for each row of its kernel.
+constexpr int64_t kNoOffset = 0;
+struct Segments {
+  int64_t count = 1;
+  const int64_t* offset = &kNoOffset;
+};
+
 template <typename T>
 struct Kernels {
   // ---- rules.cc: the rules of core/rules_unary.h and rules_binary.h, by their index in the list
@@ -29,10 +37,12 @@ struct Kernels {
   void (*axpy)(int64_t n, T f, const T* x, T* y);
 
   // ---- gemm.cc ----
-  // c (+)= a b for n <= gemm_panel_width columns: a(i, p) = a[i * a_row + p * a_col],
-  // b(p, j) = b[p * ldb + j], readable up to a multiple of `lanes` columns.
-  void (*gemm_panel)(int64_t m, int64_t n, int64_t k, const T* a, int64_t a_row, int64_t a_col,
-                     const T* b, int64_t ldb, T* c, int64_t ldc, bool accumulate);
+  // c (+)= a b + bias for n <= gemm_panel_width columns: for p = s * k + q
+  // a(i, p) = a[i * a_row + offset[s] + q * a_col], b(p, j) = b[p * ldb + j]; b and bias (null: 0)
+  // are readable up to a multiple of `lanes` columns.
+  void (*gemm_panel)(int64_t m, int64_t n, Segments segments, int64_t k, const T* a, int64_t a_row,
+                     int64_t a_col, const T* b, int64_t ldb, const T* bias, T* c, int64_t ldc,
+                     bool accumulate);
   int gemm_panel_width;
   int lanes;  // of a vector
   // y[j] = sum over p < k of x[p] b[p * ldb + j], for n columns
@@ -40,12 +50,6 @@ struct Kernels {
   // to[j, i] = from[i, j] for rows x cols
   void (*transpose)(int64_t rows, int64_t cols, const T* from, int64_t ld_from, T* to,
                     int64_t ld_to);
-
-  // The same for a convolution: a(i, p) = a[i * a_row + offset[s] + q * a_col] for p = s * k + q in
-  // `segments` stretches of k. It adds bias(j), readable like b; null: 0.
-  void (*conv_panel)(int64_t m, int64_t n, int64_t segments, const int64_t* offset, int64_t k,
-                     const T* a, int64_t a_row, int64_t a_col, const T* b, int64_t ldb,
-                     const T* bias, T* c, int64_t ldc, bool accumulate);
 
   // ---- depthwise.cc: each channel by itself; tap t reads x[i * step + offset[t] + channel] ----
   // y[i * y_step + c] = bias[c] + sum_t x(i, t, c) w[t, c]
