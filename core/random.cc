@@ -46,6 +46,9 @@ uint64_t below(uint64_t n, uint64_t bits) {
   return static_cast<uint64_t>(Wide{bits} * n >> 64);
 }
 
+// The coefficients start with that of the highest power.
+double polynomial(double z, double p, auto... c) { return ((p = p * z + c), ...); }
+
 // log(x) for 2^-52 <= x <= 1. x = 2^e m with m in [sqrt(1/2), sqrt(2)); log m = 2 atanh(s) with
 // s = (m - 1) / (m + 1). Coefficients: fdlibm, e_log.c.
 double log(double x) {
@@ -55,13 +58,10 @@ double log(double x) {
   const double m = std::bit_cast<double>(bits - ((biased - 1023) << 52));
   const double e = std::bit_cast<double>(0x4330000000000000 | biased) - (0x1p52 + 1023);
   const double s = (m - 1) / (m + 1), z = s * s;
-  double p = 1.479819860511658591e-01;
-  p = p * z + 1.531383769920937332e-01;
-  p = p * z + 1.818357216161805012e-01;
-  p = p * z + 2.222219843214978396e-01;
-  p = p * z + 2.857142874366239149e-01;
-  p = p * z + 3.999999999940941908e-01;
-  p = p * z + 6.666666666666735130e-01;
+  const double p =
+      polynomial(z, 1.479819860511658591e-01, 1.531383769920937332e-01, 1.818357216161805012e-01,
+                 2.222219843214978396e-01, 2.857142874366239149e-01, 3.999999999940941908e-01,
+                 6.666666666666735130e-01);
   return e * 0.693147180559945309417 + (2 * s + s * (z * p));
 }
 
@@ -72,20 +72,13 @@ std::pair<double, double> sin_cos_turn(double u) {
   const uint64_t q = std::bit_cast<uint64_t>(shifted);
   const double t = 4 * u - (shifted - 0x1.8p52);
   const double x = t * 1.57079632679489661923, z = x * x;
-  double s = 1.58969099521155010221e-10;
-  s = s * z - 2.50507602534068634195e-08;
-  s = s * z + 2.75573137070700676789e-06;
-  s = s * z - 1.98412698298579493134e-04;
-  s = s * z + 8.33333333332248946124e-03;
-  s = s * z - 1.66666666666666324348e-01;
-  s = x + x * (z * s);
-  double c = -1.13596475577881948265e-11;
-  c = c * z + 2.08757232129817482790e-09;
-  c = c * z - 2.75573143513906633035e-07;
-  c = c * z + 2.48015872894767294178e-05;
-  c = c * z - 1.38888888888741095749e-03;
-  c = c * z + 4.16666666666666019037e-02;
-  c = 1 - z / 2 + z * z * c;
+  const double p = polynomial(z, 1.58969099521155010221e-10, -2.50507602534068634195e-08,
+                              2.75573137070700676789e-06, -1.98412698298579493134e-04,
+                              8.33333333332248946124e-03, -1.66666666666666324348e-01);
+  const double r = polynomial(z, -1.13596475577881948265e-11, 2.08757232129817482790e-09,
+                              -2.75573143513906633035e-07, 2.48015872894767294178e-05,
+                              -1.38888888888741095749e-03, 4.16666666666666019037e-02);
+  const double s = x + x * (z * p), c = 1 - z / 2 + z * z * r;
   // A quarter turn: (s, c) -> (c, -s). The sign bits are those of q's second bit.
   const uint64_t swap = 0 - (q & 1);
   const uint64_t s_bits = std::bit_cast<uint64_t>(s), c_bits = std::bit_cast<uint64_t>(c);
@@ -95,8 +88,8 @@ std::pair<double, double> sin_cos_turn(double u) {
 }
 
 // y_2j, y_2j+1 = pair(a_j, b_j), with the random bits of block j; f32 is the rounded f64.
-template <typename T, typename Pair>
-void fill_pairs(Tensor& y, uint64_t seed, uint64_t draw, Pair pair) {
+template <typename T>
+void fill_pairs(Tensor& y, uint64_t seed, uint64_t draw, auto pair) {
   T* out = y.mutable_data<T>();
   parallel_for(y.numel(), kGrain, [&](int64_t begin, int64_t end) {
     Blocks bits;
@@ -113,6 +106,12 @@ void fill_pairs(Tensor& y, uint64_t seed, uint64_t draw, Pair pair) {
   });
 }
 
+// y_2j, y_2j+1 = f(a_j), f(b_j)
+template <typename T>
+void fill_each(Tensor& y, uint64_t seed, uint64_t draw, auto f) {
+  fill_pairs<T>(y, seed, draw, [&](uint64_t a, uint64_t b) { return std::pair(f(a), f(b)); });
+}
+
 }  // namespace
 
 Tensor Rng::uniform(const Shape& shape, double lo, double hi, DType dtype) {
@@ -127,13 +126,10 @@ Tensor Rng::uniform(const Shape& shape, double lo, double hi, DType dtype) {
     T least = static_cast<T>(lo), most = static_cast<T>(hi);
     if (least < lo) least = std::nextafter(least, kInf);
     if (most >= hi) most = std::nextafter(most, -kInf);
-    fill_pairs<T>(y, seed_, draw, [=](uint64_t a, uint64_t b) {
-      const auto value = [=](uint64_t bits) {
-        const T v = static_cast<T>(lo + (hi - lo) * (one_to_two(bits) - 1));
-        const T below = v < most ? v : most;
-        return below > least ? below : least;
-      };
-      return std::pair(value(a), value(b));
+    fill_each<T>(y, seed_, draw, [=](uint64_t bits) {
+      const T v = static_cast<T>(lo + (hi - lo) * (one_to_two(bits) - 1));
+      const T below = v < most ? v : most;
+      return below > least ? below : least;
     });
   });
   return y;
@@ -159,9 +155,7 @@ Tensor Rng::randint(const Shape& shape, int64_t lo, int64_t hi) {
   if (lo >= hi) fail("randint: expected lo < hi; got lo {} and hi {}.", lo, hi);
   Tensor y = Tensor::empty(shape, i64);
   const uint64_t first = static_cast<uint64_t>(lo), n = static_cast<uint64_t>(hi) - first;
-  fill_pairs<int64_t>(y, seed_, draw_++, [=](uint64_t a, uint64_t b) {
-    return std::pair(first + below(n, a), first + below(n, b));
-  });
+  fill_each<int64_t>(y, seed_, draw_++, [=](uint64_t bits) { return first + below(n, bits); });
   return y;
 }
 
@@ -170,9 +164,7 @@ Tensor Rng::bernoulli(const Shape& shape, double p, DType dtype) {
   Tensor y = Tensor::empty(shape, dtype);
   const uint64_t draw = draw_++;
   visit_dtype(dtype, [&]<typename T>(T) {
-    fill_pairs<T>(y, seed_, draw, [=](uint64_t a, uint64_t b) {
-      return std::pair(one_to_two(a) - 1 < p, one_to_two(b) - 1 < p);
-    });
+    fill_each<T>(y, seed_, draw, [=](uint64_t bits) { return one_to_two(bits) - 1 < p; });
   });
   return y;
 }
@@ -197,12 +189,9 @@ Tensor Rng::choice(const Tensor& weights, const Shape& shape) {
          fmt::join(weights.values(), ", "));
   }
   Tensor y = Tensor::empty(shape, i64);
-  fill_pairs<int64_t>(y, seed_, draw_++, [&](uint64_t a, uint64_t b) {
-    const auto pick = [&](uint64_t bits) {
-      const double at = (one_to_two(bits) - 1) * total;
-      return std::upper_bound(up_to.begin(), up_to.end(), at) - up_to.begin();
-    };
-    return std::pair(pick(a), pick(b));
+  fill_each<int64_t>(y, seed_, draw_++, [&](uint64_t bits) {
+    const double at = (one_to_two(bits) - 1) * total;
+    return std::upper_bound(up_to.begin(), up_to.end(), at) - up_to.begin();
   });
   return y;
 }
