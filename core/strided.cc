@@ -14,16 +14,6 @@ struct Axis {
   int64_t n, from, to;
 };
 
-// y[i * to] = x[i * from]
-template <typename T>
-void copy_axis(const Axis& a, const T* x, T* y) {
-  if (a.from == 1 && a.to == 1) {
-    std::memcpy(y, x, static_cast<size_t>(a.n) * sizeof(T));
-  } else {
-    for (int64_t i = 0; i < a.n; ++i) y[i * a.to] = x[i * a.from];
-  }
-}
-
 template <typename T>
 void copy(Axis* axes, int rank, const T* x, T* y) {
   // The axis with stride 1 in y goes last; if another one has stride 1 in x, the two are
@@ -61,8 +51,10 @@ void copy(Axis* axes, int rank, const T* x, T* y) {
       if (across >= 0) {
         const int64_t n = outer.n - j < kStrip ? outer.n - j : kStrip;
         kernels<T>().transpose(inner.n, n, x + from, inner.from, y + to, outer.to);
+      } else if (inner.from == 1 && inner.to == 1) {
+        std::memcpy(y + to, x + from, static_cast<size_t>(inner.n) * sizeof(T));
       } else {
-        copy_axis(inner, x + from, y + to);
+        for (int64_t k = 0; k < inner.n; ++k) y[to + k * inner.to] = x[from + k * inner.from];
       }
     }
   });
@@ -74,23 +66,14 @@ void copy_strided(const Shape& dims, const Tensor& from, int64_t from_offset,
                   const Strides& from_stride, Tensor& to, int64_t to_offset,
                   const Strides& to_stride) {
   if (dims.numel() == 0) return;
-  // Without axes of 1; neighbours that continue each other on both sides become one.
+  const Walk<2> walk(dims, {from_stride, to_stride});
   Axis axes[Shape::kMaxRank];
-  int rank = 0;
-  for (int i = 0; i < dims.rank(); ++i) {
-    if (dims[i] == 1) continue;
-    const Axis a{dims[i], from_stride[i], to_stride[i]};
-    if (rank > 0 && axes[rank - 1].from == a.n * a.from && axes[rank - 1].to == a.n * a.to) {
-      axes[rank - 1] = {axes[rank - 1].n * a.n, a.from, a.to};
-    } else {
-      axes[rank++] = a;
-    }
-  }
-  if (rank == 0) axes[rank++] = {1, 1, 1};
+  for (int i = 0; i < walk.rank; ++i)
+    axes[walk.rank - 1 - i] = {walk.size[i], walk.stride[i][0], walk.stride[i][1]};
   visit_dtype(from.dtype(), [&]<typename T>(T) {
     // Values are only moved: what moves 8 bytes of f64 moves i64 too.
     using Moved = std::conditional_t<std::is_same_v<T, int64_t>, double, T>;
-    copy(axes, rank, reinterpret_cast<const Moved*>(from.data<T>()) + from_offset,
+    copy(axes, walk.rank, reinterpret_cast<const Moved*>(from.data<T>()) + from_offset,
          reinterpret_cast<Moved*>(to.mutable_data<T>()) + to_offset);
   });
 }
