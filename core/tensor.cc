@@ -7,14 +7,9 @@
 #include <cstring>
 #include <ostream>
 
+#include "ramp/core/rules_binary.h"
+
 namespace ramp {
-namespace {
-
-// Unsigned arithmetic wraps where that of i64 would be undefined.
-template <typename T>
-using Wrapping = std::conditional_t<std::is_same_v<T, int64_t>, uint64_t, T>;
-
-}  // namespace
 
 Tensor Tensor::empty(const Shape& shape, DType dtype) {
   shape.check();
@@ -113,10 +108,8 @@ Tensor& Tensor::add_(const Tensor& other, double factor) {
   visit_dtype(dtype_, [&]<typename T>(T) {
     T* y = mutable_data<T>();
     const T* x = other.data<T>();
-    const auto f = static_cast<Wrapping<T>>(static_cast<T>(factor));
-    for (int64_t i = 0, n = numel(); i < n; ++i) {
-      y[i] = static_cast<T>(static_cast<Wrapping<T>>(y[i]) + f * static_cast<Wrapping<T>>(x[i]));
-    }
+    const auto f = static_cast<T>(factor);
+    for (int64_t i = 0, n = numel(); i < n; ++i) y[i] = Add::f(y[i], Mul::f(f, x[i]));
   });
   return *this;
 }
@@ -126,10 +119,8 @@ Tensor& Tensor::mul_(double factor) {
   check_number("mul_", factor, dtype_);
   visit_dtype(dtype_, [&]<typename T>(T) {
     T* y = mutable_data<T>();
-    const auto f = static_cast<Wrapping<T>>(static_cast<T>(factor));
-    for (int64_t i = 0, n = numel(); i < n; ++i) {
-      y[i] = static_cast<T>(static_cast<Wrapping<T>>(y[i]) * f);
-    }
+    const auto f = static_cast<T>(factor);
+    for (int64_t i = 0, n = numel(); i < n; ++i) y[i] = Mul::f(y[i], f);
   });
   return *this;
 }
@@ -138,13 +129,9 @@ std::ostream& operator<<(std::ostream& out, const Shape& shape) { return out << 
 std::ostream& operator<<(std::ostream& out, DType dtype) { return out << name_of(dtype); }
 
 void Tensor::fail_data(DType wanted) const {
-  if (!defined()) fail_undefined("data");
+  check_defined("data", "the tensor", *this);
   fail("data: expected to read {}; got a tensor of {} {}. Hint: x.to({}) converts.", wanted, dtype_,
        shape_, wanted);
-}
-
-void Tensor::fail_undefined(const char* op) {
-  fail("{}: the tensor is undefined (moved from, or never set). Hint: give it a value first.", op);
 }
 
 void check_defined(std::string_view op, std::string_view name, const Tensor& x) {

@@ -23,6 +23,10 @@ struct GradMeta {
 };
 void destroy(GradMeta* meta) noexcept;
 
+class Tensor;
+/// Errors unless the tensor is defined: "relu: x is undefined (moved from, or never set)".
+void check_defined(std::string_view op, std::string_view name, const Tensor& x);
+
 /// A handle: copies share memory and gradient. Features are the last axis, everywhere.
 class Tensor {
  public:
@@ -135,11 +139,11 @@ class Tensor {
   bool same_memory(const Tensor& other) const { return data_ == other.data_; }
   bool unique() const { return storage_ && storage_.unique(); }
   uint32_t version() const {
-    if (!storage_) fail_undefined("version");
+    if (!storage_) check_defined("version", "the tensor", *this);
     return storage_->version.load(std::memory_order_relaxed);
   }
   void bump_version() {
-    if (!storage_) fail_undefined("bump_version");
+    if (!storage_) check_defined("bump_version", "the tensor", *this);
     std::atomic<uint32_t>& v = storage_->version;
     v.store(v.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
   }
@@ -185,7 +189,6 @@ class Tensor {
     if (!storage_ || wanted != dtype_) fail_data(wanted);
   }
   [[noreturn]] void fail_data(DType wanted) const;
-  [[noreturn]] static void fail_undefined(const char* op);
   void check_in_place(const char* op, const Tensor& source = {}) const;
 
   // No two words side by side that a move takes: g++ would read them as one 16-byte load, which
@@ -200,8 +203,6 @@ class Tensor {
 /// As NumPy prints arrays (glass/format.h, which defines it, has the rules and formats).
 std::ostream& operator<<(std::ostream& out, const Tensor& x);
 
-/// Errors unless the tensor is defined: "relu: x is undefined (moved from, or never set)".
-void check_defined(std::string_view op, std::string_view name, const Tensor& x);
 /// Errors unless x, called `name`, is defined and f32 or f64.
 void check_float(std::string_view op, const Tensor& x, std::string_view name = "x");
 /// Errors unless the dtype holds the number: i64 takes integers.
