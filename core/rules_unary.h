@@ -98,6 +98,26 @@ struct CELU {
   }
 };
 
+/// y = min(max(x, low), high), either of them up to inf. The derivative is 0 at both kinks.
+/// Errors: low > high. Source: Collobert (2004), eq. 6.2.
+struct HardTanh {
+  static constexpr const char* name = "hard_tanh";
+  static constexpr const char* formula = "y = min(max(x, low), high)";
+  static constexpr const char* derivative = "y' = low < x < high ? 1 : 0";
+  double low = -1, high = 1;
+  void check() const { check_options(name, low <= high, "low <= high", {low, high}); }
+  auto f(auto x) const {
+    const auto a = math::constant_like(x, low), b = math::constant_like(x, high);
+    return x < a ? a : x > b ? b : x;
+  }
+  auto derivative_from_y(auto y) const {
+    return y <= math::constant_like(y, low)    ? 0
+           : y >= math::constant_like(y, high) ? 0
+                                               : math::constant_like(y, 1);
+  }
+  std::vector<double> kinks() const { return {low, high}; }
+};
+
 /// y = min(max(x, 0), limit), limit up to inf. The derivative is 0 at both kinks.
 /// Errors: limit < 0.
 struct ClippedReLU {
@@ -106,13 +126,8 @@ struct ClippedReLU {
   static constexpr const char* derivative = "y' = 0 < x < limit ? 1 : 0";
   double limit = 1;
   void check() const { check_options(name, limit >= 0, "limit >= 0", {limit}); }
-  auto f(auto x) const {
-    const auto n = math::constant_like(x, limit);
-    return x < 0 ? 0 : x > n ? n : x;
-  }
-  auto derivative_from_y(auto y) const {
-    return y <= 0 ? 0 : y >= math::constant_like(y, limit) ? 0 : math::constant_like(y, 1);
-  }
+  auto f(auto x) const { return HardTanh{0, limit}.f(x); }
+  auto derivative_from_y(auto y) const { return HardTanh{0, limit}.derivative_from_y(y); }
   std::vector<double> kinks() const { return {0, limit}; }
 };
 
@@ -263,26 +278,6 @@ struct HardSigmoid {
     return y <= 0 ? 0 : y >= 1 ? 0 : math::constant_like(y, 1. / 6);
   }
   std::vector<double> kinks() const { return {-3, 3}; }
-};
-
-/// y = min(max(x, low), high), either of them up to inf. The derivative is 0 at both kinks.
-/// Errors: low > high. Source: Collobert (2004), eq. 6.2.
-struct HardTanh {
-  static constexpr const char* name = "hard_tanh";
-  static constexpr const char* formula = "y = min(max(x, low), high)";
-  static constexpr const char* derivative = "y' = low < x < high ? 1 : 0";
-  double low = -1, high = 1;
-  void check() const { check_options(name, low <= high, "low <= high", {low, high}); }
-  auto f(auto x) const {
-    const auto a = math::constant_like(x, low), b = math::constant_like(x, high);
-    return x < a ? a : x > b ? b : x;
-  }
-  auto derivative_from_y(auto y) const {
-    return y <= math::constant_like(y, low)    ? 0
-           : y >= math::constant_like(y, high) ? 0
-                                               : math::constant_like(y, 1);
-  }
-  std::vector<double> kinks() const { return {low, high}; }
 };
 
 /// y = log(1 + e^(beta x)) / beta. Errors: beta = 0. Source: Dugas et al. (2001), section 2.
