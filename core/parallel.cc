@@ -1,7 +1,6 @@
 #include "ramp/core/parallel.h"
 
 #include <atomic>
-#include <condition_variable>
 #include <cstdlib>
 #include <exception>
 #include <memory>
@@ -46,7 +45,7 @@ class Pool {
   }
   ~Pool() {
     stop_ = true;
-    wake_all();
+    start_round();
     for (std::thread& t : workers_) t.join();
   }
 
@@ -59,7 +58,7 @@ class Pool {
     f_ = &f;
     next_.store(0, std::memory_order_relaxed);
     open_.store(true);
-    wake_all();
+    start_round();
     take_chunks();
     open_.store(false);
     for (int i = 0; active_.load() > 0; ++i) {
@@ -74,14 +73,9 @@ class Pool {
   }
 
  private:
-  void wake_all() {
-    generation_.fetch_add(1);
-    if (sleeping_.load() == 0) return;
-    {
-      // Pairs with the check before a sleep, so no wake-up is lost.
-      const std::lock_guard lock(mutex_);
-    }
-    wake_.notify_all();
+  void start_round() {
+    round_.fetch_add(1);
+    round_.notify_all();
   }
 
   void take_chunks() {
@@ -102,18 +96,13 @@ class Pool {
   }
 
   void work() {
-    uint64_t seen = 0;
+    uint32_t seen = 0;
     while (!stop_) {
-      for (int i = 0; i < kSpins && generation_.load(std::memory_order_acquire) == seen; ++i) {
+      for (int i = 0; i < kSpins && round_.load(std::memory_order_acquire) == seen; ++i) {
         pause_briefly();
       }
-      if (generation_.load() == seen) {
-        std::unique_lock lock(mutex_);
-        sleeping_.fetch_add(1);
-        wake_.wait(lock, [&] { return generation_.load() != seen; });
-        sleeping_.fetch_sub(1);
-      }
-      seen = generation_.load();
+      round_.wait(seen);  // sleeps unless it has changed
+      seen = round_.load();
       active_.fetch_add(1);
       if (open_.load()) take_chunks();
       active_.fetch_sub(1);
@@ -122,10 +111,9 @@ class Pool {
 
   std::vector<std::thread> workers_;
   std::mutex run_mutex_, mutex_;
-  std::condition_variable wake_;
-  std::atomic<int> sleeping_{0}, active_{0};
+  std::atomic<int> active_{0};
   std::atomic<bool> open_{false}, stop_{false};
-  std::atomic<uint64_t> generation_{0};
+  std::atomic<uint32_t> round_{0};
   alignas(64) std::atomic<int64_t> next_{0};
   int64_t n_ = 0, grain_ = 1;
   FunctionRef<void(int64_t, int64_t)>* f_ = nullptr;
