@@ -52,7 +52,6 @@
 #include "ramp/optim/average.h"
 #include "ramp/optim/clip.h"
 #include "ramp/optim/lbfgs.h"
-#include "ramp/optim/lion.h"
 #include "ramp/optim/optimizer.h"
 #include "ramp/optim/parameters.h"
 #include "ramp/optim/schedule.h"

@@ -80,24 +80,12 @@ struct RReLU final : Module {
 };
 
 /// crelu(): twice as many channels.
-struct CReLU final : Module {
-  Tensor forward(const Tensor& x) override { return crelu(x); }
-  std::string describe() const override { return "CReLU"; }
-};
+using CReLU = OpLayer<"CReLU", crelu>;
 /// glu(): half as many channels.
-struct GLU final : Module {
-  Tensor forward(const Tensor& x) override { return glu(x); }
-  std::string describe() const override { return "GLU"; }
-};
+using GLU = OpLayer<"GLU", glu>;
 /// softmax() over the last axis. Not before cross_entropy, which takes logits.
-struct Softmax final : Module {
-  Tensor forward(const Tensor& x) override { return softmax(x); }
-  std::string describe() const override { return "Softmax"; }
-};
+using Softmax = OpLayer<"Softmax", softmax, -1>;
 /// log_softmax() over the last axis.
-struct LogSoftmax final : Module {
-  Tensor forward(const Tensor& x) override { return log_softmax(x); }
-  std::string describe() const override { return "LogSoftmax"; }
-};
+using LogSoftmax = OpLayer<"LogSoftmax", log_softmax, -1>;
 
 }  // namespace ramp

@@ -63,9 +63,4 @@ using ConvTranspose2d = Convolution<conv_transpose2d, 2, ConvTransposeLayerOptio
 /// Signals [n, w, c] -> longer ones [n, ow, k]; see conv_transpose1d().
 using ConvTranspose1d = Convolution<conv_transpose1d, 1, ConvTransposeLayerOptions>;
 
-extern template struct Convolution<conv2d, 2, ConvLayerOptions>;
-extern template struct Convolution<conv1d, 1, ConvLayerOptions>;
-extern template struct Convolution<conv_transpose2d, 2, ConvTransposeLayerOptions>;
-extern template struct Convolution<conv_transpose1d, 1, ConvTransposeLayerOptions>;
-
 }  // namespace ramp

@@ -33,6 +33,11 @@ Fans fans_of(const char* op, const Shape& shape) {
 // A fan of 0 has no weights to scale.
 double inverse_root(double fan) { return fan > 0 ? 1 / std::sqrt(fan) : 0; }
 
+double xavier_std(const char* op, const Shape& shape) {
+  const Fans fans = fans_of(op, shape);
+  return std::sqrt(2.0) * inverse_root(fans.in + fans.out);
+}
+
 Tensor uniform_of_std(const Shape& shape, Rng& rng, double std, DType dtype) {
   const double limit = std::sqrt(3.0) * std;
   return rng.uniform(shape, -limit, limit, dtype);
@@ -68,12 +73,10 @@ Tensor he_uniform(const Shape& shape, Rng& rng, const Activation& next, DType dt
   return uniform_of_std(shape, rng, std, dtype);
 }
 Tensor xavier_normal(const Shape& shape, Rng& rng, DType dtype) {
-  const Fans fans = fans_of("xavier_normal", shape);
-  return rng.normal(shape, 0, std::sqrt(2.0) * inverse_root(fans.in + fans.out), dtype);
+  return rng.normal(shape, 0, xavier_std("xavier_normal", shape), dtype);
 }
 Tensor xavier_uniform(const Shape& shape, Rng& rng, DType dtype) {
-  const Fans fans = fans_of("xavier_uniform", shape);
-  return uniform_of_std(shape, rng, std::sqrt(2.0) * inverse_root(fans.in + fans.out), dtype);
+  return uniform_of_std(shape, rng, xavier_std("xavier_uniform", shape), dtype);
 }
 Tensor lecun_normal(const Shape& shape, Rng& rng, DType dtype) {
   return rng.normal(shape, 0, inverse_root(fans_of("lecun_normal", shape).in), dtype);

@@ -3,6 +3,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <map>
 #include <unordered_set>
@@ -26,18 +27,11 @@ thread_local Trace* tracing = nullptr;
 thread_local bool evaluating = false;
 thread_local int depth = 0;
 
-Fields on_each_tensor(std::function<void(const std::string&, Tensor&, Fields::Kind)> f) {
-  Fields fields;
-  fields.on_tensor = std::move(f);
-  return fields;
-}
-
 std::string path_of(ModuleBase& root, const void* module) {
   std::string found;
-  Fields f;
-  f.on_module = [&](const std::string& path, ModuleBase& m) {
+  Fields f{.on_module = [&](const std::string& path, ModuleBase& m) {
     if (&m == module && found.empty()) found = path;
-  };
+  }};
   root.fields(f);
   return found;
 }
@@ -46,11 +40,11 @@ std::string path_of(ModuleBase& root, const void* module) {
 std::vector<NamedTensor> tensors_of(ModuleBase& module, bool parameters, bool buffers) {
   std::vector<NamedTensor> list;
   std::unordered_set<const void*> seen;
-  Fields f = on_each_tensor([&](const std::string& path, Tensor& t, Fields::Kind kind) {
+  Fields f{.on_tensor = [&](const std::string& path, Tensor& t, Fields::Kind kind) {
     if (!(kind == Fields::Kind::buffer ? buffers : parameters)) return;
     if (t.numel() > 0 && !seen.insert(detail::identity(t)).second) return;
     list.push_back({path, t, kind == Fields::Kind::parameter});
-  });
+  }};
   module.fields(f);
   return list;
 }
@@ -87,11 +81,11 @@ detail::CallDepth::~CallDepth() { --depth; }
 bool detail::traced() { return tracing != nullptr; }
 
 Fields& Fields::child(const std::string& name, ModuleBase& module) {
-  const std::string outer = prefix_;
-  if (on_module) on_module(prefix_ + name, module);
-  prefix_ += name + ".";
+  const std::string outer = prefix;
+  if (on_module) on_module(prefix + name, module);
+  prefix += name + ".";
   module.fields(*this);
-  prefix_ = outer;
+  prefix = outer;
   return *this;
 }
 
@@ -129,8 +123,9 @@ int64_t ModuleBase::parameter_count() {
 
 std::vector<NamedTensor> ModuleBase::state() {
   std::vector<NamedTensor> list = tensors_of(*this, true, true);
-  Fields f;
-  f.on_rng = [&](const std::string& path, Rng& rng) { list.push_back({path, state_of(rng)}); };
+  Fields f{.on_rng = [&](const std::string& path, Rng& rng) {
+    list.push_back({path, state_of(rng)});
+  }};
   fields(f);
   return list;
 }
@@ -139,12 +134,11 @@ std::vector<std::string> ModuleBase::load_state(const std::vector<NamedTensor>& 
                                                 LoadStateOptions options) {
   const std::vector<NamedTensor> own = state();
   const std::vector<std::string> left = load_tensors("model", own, given, options);
-  Fields f;
-  f.on_rng = [&](const std::string& path, Rng& rng) {
+  Fields f{.on_rng = [&](const std::string& path, Rng& rng) {
     const auto is_it = [&](const NamedTensor& t) { return t.name == path; };
     const int64_t* s = std::find_if(own.begin(), own.end(), is_it)->tensor.data<int64_t>();
     rng = Rng(std::bit_cast<uint64_t>(s[0]), std::bit_cast<uint64_t>(s[1]));
-  };
+  }};
   fields(f);
   return left;
 }
@@ -157,22 +151,21 @@ std::vector<std::string> load_tensors(const char* holder, const std::vector<Name
   std::vector<std::pair<Tensor, Tensor>> copies;
   std::vector<std::string> left;
   for (const NamedTensor& own : list) {
-    const auto found = given.find(own.name);
-    if (found == given.end() || !found->second.defined()) {
+    const auto found = given.extract(own.name);
+    const Tensor value = found ? found.mapped() : Tensor();
+    const auto differs = [&](const auto& ours, const auto& theirs) {
+      left.push_back(fmt::format("\"{}\" is {} in the {} and {} in the state", own.name, ours,
+                                 holder, theirs));
+    };
+    if (!value.defined()) {
       left.push_back(fmt::format("\"{}\" {} is missing", own.name, own.tensor.shape()));
-      given.erase(own.name);
-      continue;
-    }
-    if (found->second.shape() != own.tensor.shape()) {
-      left.push_back(fmt::format("\"{}\" is {} in the {} and {} in the state", own.name,
-                                 own.tensor.shape(), holder, found->second.shape()));
-    } else if (is_float(found->second.dtype()) != is_float(own.tensor.dtype())) {
-      left.push_back(fmt::format("\"{}\" is {} in the {} and {} in the state", own.name,
-                                 own.tensor.dtype(), holder, found->second.dtype()));
+    } else if (value.shape() != own.tensor.shape()) {
+      differs(own.tensor.shape(), value.shape());
+    } else if (is_float(value.dtype()) != is_float(own.tensor.dtype())) {
+      differs(own.tensor.dtype(), value.dtype());
     } else {
-      copies.emplace_back(own.tensor, found->second);
+      copies.emplace_back(own.tensor, value);
     }
-    given.erase(found);
   }
   for (const auto& [name, tensor] : given) {
     left.push_back(fmt::format("\"{}\" {} is not in the {}", name, tensor.shape(), holder));
@@ -188,8 +181,7 @@ std::vector<std::string> load_tensors(const char* holder, const std::vector<Name
 
 ModuleBase& ModuleBase::train(bool on) {
   training_ = on;
-  Fields f;
-  f.on_module = [on](const std::string&, ModuleBase& m) { m.training_ = on; };
+  Fields f{.on_module = [on](const std::string&, ModuleBase& m) { m.training_ = on; }};
   fields(f);
   return *this;
 }
@@ -199,32 +191,30 @@ EvalMode::~EvalMode() { evaluating = before_; }
 
 ModuleBase& ModuleBase::to(DType dtype) {
   if (!is_float(dtype)) fail("to: a model is f32 or f64; got {}.", dtype);
-  std::vector<std::pair<Tensor, Tensor>> replaced;
-  Fields f = on_each_tensor([&](const std::string&, Tensor& t, Fields::Kind kind) {
-    for (const auto& [before, after] : replaced) {
-      if (detail::identity(before) == detail::identity(t)) {
-        t = after;
-        return;
+  // Before and after; what was before stays alive, or its address would be another tensor's.
+  std::map<const void*, std::pair<Tensor, Tensor>> replaced;
+  Fields f{.on_tensor = [&](const std::string&, Tensor& t, Fields::Kind kind) {
+    if (!is_float(t.dtype()) || t.dtype() == dtype) return;
+    auto& [before, after] = replaced[detail::identity(t)];
+    if (!before.defined()) {
+      before = t;
+      after = t.detach().to(dtype);
+      if (kind != Fields::Kind::buffer) {
+        detail::make_parameter(after, before.requires_grad());
+        mark_replaced(before);
+        mark_named(after);
       }
     }
-    if (!is_float(t.dtype()) || t.dtype() == dtype) return;
-    const Tensor before = t;
-    t = before.detach().to(dtype);
-    if (kind != Fields::Kind::buffer) {
-      detail::make_parameter(t, before.requires_grad());
-      mark_replaced(before);
-      mark_named(t);
-    }
-    replaced.emplace_back(before, t);
-  });
+    t = after;
+  }};
   fields(f);
   return *this;
 }
 
 ModuleBase& ModuleBase::freeze(bool on) {
-  Fields f = on_each_tensor([on](const std::string&, Tensor& t, Fields::Kind kind) {
+  Fields f{.on_tensor = [on](const std::string&, Tensor& t, Fields::Kind kind) {
     if (kind != Fields::Kind::buffer) t.requires_grad_(!on);
-  });
+  }};
   fields(f);
   return *this;
 }
@@ -236,32 +226,23 @@ void ModuleBase::zero_grad() {
 namespace {
 
 std::string table(ModuleBase& model, const std::map<const ModuleBase*, std::string>* shapes) {
-  struct Row {
-    std::string path, what, shape;
-    int64_t parameters;
+  std::vector<std::array<std::string, 4>> rows{{"path", "layer", "output", "parameters"}};
+  const auto add = [&](const std::string& path, ModuleBase& m) {
+    rows.push_back({path, m.describe(), shapes && shapes->contains(&m) ? shapes->at(&m) : "",
+                    std::to_string(m.parameter_count())});
   };
-  const auto row = [&](const std::string& path, ModuleBase& m) {
-    const bool has_shape = shapes && shapes->contains(&m);
-    return Row{path, m.describe(), has_shape ? shapes->at(&m) : "", m.parameter_count()};
-  };
-  std::vector<Row> rows;
-  Fields f;
-  f.on_module = [&](const std::string& path, ModuleBase& m) { rows.push_back(row(path, m)); };
+  Fields f{.on_module = add};
   model.fields(f);
-  rows.push_back(row("", model));
-  size_t path = 4, what = 5, shape = 6;
-  for (const Row& r : rows) {
-    path = std::max(path, r.path.size());
-    what = std::max(what, r.what.size());
-    shape = std::max(shape, r.shape.size());
+  add("", model);
+  std::array<size_t, 3> width{};
+  for (const auto& row : rows) {
+    for (size_t i = 0; i < width.size(); ++i) width[i] = std::max(width[i], row[i].size());
   }
-  std::string text = fmt::format("{:<{}}  {:<{}}  ", "path", path, "layer", what);
-  if (shapes) text += fmt::format("{:<{}}  ", "output", shape);
-  text += fmt::format("{:>12}\n", "parameters");
-  for (const Row& r : rows) {
-    text += fmt::format("{:<{}}  {:<{}}  ", r.path, path, r.what, what);
-    if (shapes) text += fmt::format("{:<{}}  ", r.shape, shape);
-    text += fmt::format("{:>12}\n", r.parameters);
+  std::string text;
+  for (const auto& [path, what, shape, parameters] : rows) {
+    text += fmt::format("{:<{}}  {:<{}}  ", path, width[0], what, width[1]);
+    if (shapes) text += fmt::format("{:<{}}  ", shape, width[2]);
+    text += fmt::format("{:>12}\n", parameters);
   }
   return text;
 }
@@ -305,12 +286,10 @@ std::string ModuleBase::summary() { return table(*this, nullptr); }
 std::string ModuleBase::summary_of(const std::function<void()>& f) {
   Trace trace{this};
   trace.known.insert(this);
-  Fields fields;
-  fields.on_module = [&](const std::string&, ModuleBase& m) { trace.known.insert(&m); };
-  fields.on_tensor = [&](const std::string&, Tensor& t, Fields::Kind) {
-    trace.known.insert(detail::identity(t));
-  };
-  this->fields(fields);
+  Fields known{.on_tensor = [&](const std::string&, Tensor& t,
+                                Fields::Kind) { trace.known.insert(detail::identity(t)); },
+               .on_module = [&](const std::string&, ModuleBase& m) { trace.known.insert(&m); }};
+  fields(known);
   const EvalMode eval;
   struct Restore {
     Trace* before;

@@ -4,6 +4,7 @@
 // trains or changes it: forward passes under NoGrad and EvalMode write nothing that is shared.
 #pragma once
 
+#include <algorithm>
 #include <concepts>
 #include <functional>
 #include <span>
@@ -20,20 +21,19 @@ namespace ramp {
 class Activation;
 
 /// The visitor that a module's fields() is called with.
-class Fields {
- public:
+struct Fields {
   enum class Kind { parameter, undecayed, buffer };
 
   /// A tensor that is trained; weight decay leaves it alone unless it `decays`.
   Fields& param(const std::string& name, Parameter& p, bool decays = true) {
     if (p.defined() && on_tensor) {
-      on_tensor(prefix_ + name, p, decays ? Kind::parameter : Kind::undecayed);
+      on_tensor(prefix + name, p, decays ? Kind::parameter : Kind::undecayed);
     }
     return *this;
   }
   /// A tensor that is only carried along (running statistics).
   Fields& buffer(const std::string& name, Buffer& b) {
-    if (b.defined() && on_tensor) on_tensor(prefix_ + name, b, Kind::buffer);
+    if (b.defined() && on_tensor) on_tensor(prefix + name, b, Kind::buffer);
     return *this;
   }
   // The copy of a module would share a Tensor with it: make the member a Parameter or a Buffer.
@@ -41,17 +41,15 @@ class Fields {
   Fields& buffer(const std::string& name, Tensor&) = delete;              // declare a Buffer
   /// A generator, which is saved as i64 [2]: a resumed run draws what it would have drawn.
   Fields& rng(const std::string& name, Rng& rng) {
-    if (on_rng) on_rng(prefix_ + name, rng);
+    if (on_rng) on_rng(prefix + name, rng);
     return *this;
   }
   Fields& child(const std::string& name, ModuleBase& module);
 
-  std::function<void(const std::string& path, Tensor& tensor, Kind kind)> on_tensor;
-  std::function<void(const std::string& path, Rng& rng)> on_rng;
-  std::function<void(const std::string& path, ModuleBase& module)> on_module;
-
- private:
-  std::string prefix_;
+  std::function<void(const std::string& path, Tensor& tensor, Kind kind)> on_tensor = {};
+  std::function<void(const std::string& path, Rng& rng)> on_rng = {};
+  std::function<void(const std::string& path, ModuleBase& module)> on_module = {};
+  std::string prefix = {};  // of the child that is visited: "body.0."
 };
 
 struct NamedTensor {
@@ -209,6 +207,20 @@ class Module : public ModuleBase {
   using ModuleBase::summary;
   /// With the shape of what comes out of each layer, and what takes part but is in no fields().
   std::string summary(const Shape& input);
+};
+
+/// The name of a layer that is a template.
+template <size_t n>
+struct LayerName {
+  char text[n];
+  constexpr LayerName(const char (&name)[n]) { std::copy_n(name, n, text); }  // NOLINT: implicit
+};
+
+/// y = op(x, rest..), where nothing else is held: `OpLayer<"Softmax", softmax, -1>`.
+template <LayerName kName, auto kOp, auto... kRest>
+struct OpLayer final : Module {
+  Tensor forward(const Tensor& x) override { return kOp(x, kRest...); }
+  std::string describe() const override { return kName.text; }
 };
 
 /// The base of a model with any inputs and outputs, here itself:

@@ -1,7 +1,6 @@
 #include "ramp/layers/parameter.h"
 
-#include <algorithm>
-#include <unordered_map>
+#include <map>
 #include <unordered_set>
 #include <vector>
 
@@ -17,7 +16,7 @@ namespace {
 // original, and the copies there are.
 struct Copying {
   std::unordered_set<const void*> modules, tensors;
-  std::vector<std::pair<Tensor, Tensor>> copies;
+  std::map<const void*, Tensor> copies;  // by the identity of the original
 };
 thread_local Copying copying;
 
@@ -26,13 +25,11 @@ thread_local Copying copying;
 void begin_copy(const ModuleBase& original) {
   if (copying.modules.erase(&original)) return;  // a part of the one that is being copied
   copying = {};
-  std::unordered_map<const void*, std::vector<const void*>> holders;
+  std::map<const void*, std::vector<const void*>> holders;
   std::unordered_set<const void*> modules;
-  Fields f;
-  f.on_tensor = [&](const std::string&, Tensor& t, Fields::Kind) {
-    holders[identity(t)].push_back(&t);
-  };
-  f.on_module = [&](const std::string&, ModuleBase& m) { modules.insert(&m); };
+  Fields f{.on_tensor = [&](const std::string&, Tensor& t,
+                            Fields::Kind) { holders[identity(t)].push_back(&t); },
+           .on_module = [&](const std::string&, ModuleBase& m) { modules.insert(&m); }};
   const_cast<ModuleBase&>(original).fields(f);  // which only looks
   for (const auto& [tensor, at] : holders) {
     if (at.size() > 1) copying.tensors.insert(at.begin(), at.end());
@@ -63,16 +60,13 @@ template <bool kTrained>
 Held<kTrained>::Held(const Held& other) : Tensor() {
   if (!other.defined()) return;
   const bool tied = copying.tensors.erase(&other) > 0;
-  const auto made = std::find_if(copying.copies.begin(), copying.copies.end(), [&](const auto& c) {
-    return tied && identity(c.first) == identity(other);
-  });
-  if (made != copying.copies.end()) {
-    Tensor::operator=(made->second);
-  } else {
-    Tensor::operator=(other.detach().clone());
-    if (kTrained) make_parameter(*this, other.requires_grad());
-    if (tied) copying.copies.emplace_back(other, *this);
+  Tensor copy = tied ? copying.copies[identity(other)] : Tensor();
+  if (!copy.defined()) {
+    copy = other.detach().clone();
+    if (kTrained) make_parameter(copy, other.requires_grad());
   }
+  if (tied) copying.copies[identity(other)] = copy;
+  Tensor::operator=(std::move(copy));
   if (tied && copying.tensors.empty()) copying = {};
   if (other.at_start()) start_ = version();
 }

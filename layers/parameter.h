@@ -40,8 +40,6 @@ class Held : public Tensor {
  private:
   uint32_t start_ = ~0u;
 };
-extern template class Held<true>;
-extern template class Held<false>;
 
 /// A copy of `original` begins: its tied tensors stay tied in it.
 void begin_copy(const ModuleBase& original);

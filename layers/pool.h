@@ -66,17 +66,9 @@ using AdaptiveAvgPool2d = AdaptivePool2d<adaptive_avg_pool2d>;
 /// See adaptive_max_pool2d().
 using AdaptiveMaxPool2d = AdaptivePool2d<adaptive_max_pool2d>;
 
-/// [n, h, w, c] or [n, w, c] -> [n, c].
-template <auto kPool>
-struct GlobalPool final : Module {
-  Tensor forward(const Tensor& x) override { return kPool(x); }
-  std::string describe() const override {
-    return kPool == global_max_pool ? "GlobalMaxPool" : "GlobalAvgPool";
-  }
-};
-/// See global_avg_pool().
-using GlobalAvgPool = GlobalPool<global_avg_pool>;
-/// See global_max_pool().
-using GlobalMaxPool = GlobalPool<global_max_pool>;
+/// [n, h, w, c] or [n, w, c] -> [n, c]; see global_avg_pool().
+using GlobalAvgPool = OpLayer<"GlobalAvgPool", global_avg_pool>;
+/// [n, h, w, c] or [n, w, c] -> [n, c]; see global_max_pool().
+using GlobalMaxPool = OpLayer<"GlobalMaxPool", global_max_pool>;
 
 }  // namespace ramp

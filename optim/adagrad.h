@@ -23,10 +23,9 @@ class Adagrad final : public Optimizer {
  public:
   explicit Adagrad(Parameters parameters, AdagradOptions options = {});
 
- protected:
+ private:
   Update update(size_t parameter, double t) override;
 
- private:
   AdagradOptions options_;
 };
 
@@ -47,10 +46,9 @@ class Adadelta final : public Optimizer {
  public:
   explicit Adadelta(Parameters parameters, AdadeltaOptions options = {});
 
- protected:
+ private:
   Update update(size_t parameter, double t) override;
 
- private:
   AdadeltaOptions options_;
 };
 
@@ -73,10 +71,9 @@ class RMSprop final : public Optimizer {
  public:
   explicit RMSprop(Parameters parameters, RmspropOptions options = {});
 
- protected:
+ private:
   Update update(size_t parameter, double t) override;
 
- private:
   RmspropOptions options_;
 };
 

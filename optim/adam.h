@@ -78,10 +78,9 @@ class NAdam final : public Adam {
   explicit NAdam(Parameters parameters, AdamOptions o = {})
       : Adam({.name = "NAdam", .lr = 2e-3, .has_momentum_decay = true}, std::move(parameters), o) {}
 
- protected:
+ private:
   Update update(size_t parameter, double t) override;
 
- private:
   std::vector<double> products_{1};  // P_t, which depends on t alone
 };
 

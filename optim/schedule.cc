@@ -108,7 +108,7 @@ Schedule one_cycle(double steps, OneCycleOptions o) {
 }
 
 ReduceOnPlateau::ReduceOnPlateau(PlateauOptions o)
-    : options_(o), best_(o.maximize ? -HUGE_VAL : HUGE_VAL) {
+    : options_(o), state_{o.maximize ? -HUGE_VAL : HUGE_VAL, 1, 0, 0} {
   if (!(o.factor >= 0 && o.factor < 1) || !(o.min_factor >= 0 && o.min_factor <= 1)) {
     fail("ReduceOnPlateau: factor must be in [0, 1) and min_factor in [0, 1]; got {} and {}.",
          o.factor, o.min_factor);
@@ -120,30 +120,28 @@ ReduceOnPlateau::ReduceOnPlateau(PlateauOptions o)
 
 double ReduceOnPlateau::operator()(double measure) {
   const PlateauOptions& o = options_;
-  const double margin = std::isfinite(best_) ? o.threshold * std::fabs(best_) : 0;
-  const bool better = o.maximize ? measure > best_ + margin : measure < best_ - margin;
-  if (better) best_ = measure;
-  bad_ = better ? 0 : bad_ + 1;
-  if (cooling_ > 0) {
-    --cooling_;
-    bad_ = 0;
+  auto& [best, factor, bad, cooling] = state_;
+  const double margin = std::isfinite(best) ? o.threshold * std::fabs(best) : 0;
+  const bool better = o.maximize ? measure > best + margin : measure < best - margin;
+  if (better) best = measure;
+  bad = better || cooling > 0 ? 0 : bad + 1;
+  if (cooling > 0) --cooling;
+  if (bad > o.patience) {
+    factor = std::max(factor * o.factor, o.min_factor);
+    cooling = o.cooldown;
+    bad = 0;
   }
-  if (bad_ > o.patience) {
-    factor_ = std::max(factor_ * o.factor, o.min_factor);
-    cooling_ = o.cooldown;
-    bad_ = 0;
-  }
-  return factor_;
+  return factor;
 }
 
 std::vector<NamedTensor> ReduceOnPlateau::state() const {
-  return {{"plateau", Tensor::of<double>({best_, factor_, 1. * bad_, 1. * cooling_})}};
+  return {{"plateau", Tensor::of(std::vector(state_.begin(), state_.end()))}};
 }
 
 void ReduceOnPlateau::load_state(const std::vector<NamedTensor>& state) {
   const std::vector<NamedTensor> own = this->state();
   load_tensors("plateau", own, state);
-  const double* v = own[0].tensor.data<double>();
+  const std::vector<double> v = own[0].tensor.values();
   if (!(v[1] >= 0 && v[1] <= 1) || std::isnan(v[0]) || !(v[2] >= 0 && v[2] <= options_.patience) ||
       !(v[3] >= 0 && v[3] <= options_.cooldown)) {
     fail(
@@ -152,10 +150,7 @@ void ReduceOnPlateau::load_state(const std::vector<NamedTensor>& state) {
         "[0, {}]; got {}, {}, {} and {}.",
         options_.patience, options_.cooldown, v[0], v[1], v[2], v[3]);
   }
-  best_ = v[0];
-  factor_ = v[1];
-  bad_ = static_cast<int>(v[2]);
-  cooling_ = static_cast<int>(v[3]);
+  std::copy(v.begin(), v.end(), state_.begin());
 }
 
 }  // namespace ramp

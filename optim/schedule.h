@@ -8,6 +8,7 @@
 // as reached within 1e-9, so that 0.1 * 30 steps are 3 whatever way the product is rounded.
 #pragma once
 
+#include <array>
 #include <functional>
 #include <vector>
 
@@ -70,7 +71,7 @@ class ReduceOnPlateau {
   explicit ReduceOnPlateau(PlateauOptions options = {});
   /// The factor from now on.
   double operator()(double measure);
-  double factor() const { return factor_; }
+  double factor() const { return state_[1]; }
 
   /// "plateau": the best measure, the factor, the evaluations without improvement and of cooldown.
   std::vector<NamedTensor> state() const;
@@ -78,8 +79,7 @@ class ReduceOnPlateau {
 
  private:
   PlateauOptions options_;
-  double best_, factor_ = 1;
-  int bad_ = 0, cooling_ = 0;
+  std::array<double, 4> state_;  // as in state()
 };
 
 }  // namespace ramp

@@ -14,7 +14,6 @@
 #include "ramp/layers/sequential.h"
 #include "ramp/optim/adagrad.h"
 #include "ramp/optim/adam.h"
-#include "ramp/optim/lion.h"
 #include "ramp/optim/schedule.h"
 #include "ramp/optim/sgd.h"
 #include "scratch.h"
