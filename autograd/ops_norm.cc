@@ -210,11 +210,8 @@ Tensor normalize(const char* op, const Tensor& x, const Layout& l, const Tensor&
   return record(op, std::move(y), {x, gamma, beta}, std::move(vjp));
 }
 
-void check_eps(const char* op, double eps) {
-  if (!(eps >= 0 && eps < INFINITY)) fail("{}: expected eps >= 0, finite; got {}.", op, eps);
-}
 // gamma and its kin are of the last axes of x, one for batch and group norm.
-void check(const char* op, const Tensor& x,
+void check(const char* op, const Tensor& x, double eps,
            std::initializer_list<std::pair<const char*, Input>> channels, int axes = 1) {
   check_float(op, x);
   if (x.rank() < 2) {
@@ -233,6 +230,7 @@ void check(const char* op, const Tensor& x,
            x.shape(), v.shape());
     }
   }
+  check_options(op, eps >= 0 && eps < INFINITY, "eps >= 0, finite", {eps});
 }
 
 }  // namespace
@@ -240,12 +238,13 @@ void check(const char* op, const Tensor& x,
 Tensor batch_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta, Tensor& running_mean,
                   Tensor& running_var, BatchNormOptions options, const Activation& activation) {
   const char* op = "batch_norm";
-  check(op, x, {{"gamma", gamma}, {"beta", beta}});
-  check(op, x, {{"running_mean", running_mean}, {"running_var", running_var}});
-  check_eps(op, options.eps);
-  if (!(options.momentum >= 0 && options.momentum <= 1)) {
-    fail("{}: expected momentum in 0..1; got {}.", op, options.momentum);
-  }
+  check(op, x, options.eps,
+        {{"gamma", gamma},
+         {"beta", beta},
+         {"running_mean", running_mean},
+         {"running_var", running_var}});
+  const double momentum = options.momentum;
+  check_options(op, momentum >= 0 && momentum <= 1, "momentum in 0..1", {momentum});
   const int64_t n = x.shape().without(x.rank() - 1).numel(), channels = x.dim(-1);
   const Layout layout(x.dtype(), 1, n, channels, 1);
   const bool tracks = running_mean.defined() && running_var.defined();
@@ -262,10 +261,11 @@ Tensor batch_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta, Tens
         op, x.shape());
   }
   const Statistics s = statistics(x, layout, options.eps);
-  if (const double r = options.momentum; tracks && n > 0) {
+  if (tracks && n > 0) {
     const double unbiased = static_cast<double>(n) / static_cast<double>(n - 1);
-    running_mean.mul_(1 - r).add_(s.mean.view({channels}).to(x.dtype()), r);
-    running_var.mul_(1 - r).add_((s.var * unbiased).view({channels}).to(x.dtype()), r);
+    running_mean.mul_(1 - momentum).add_(s.mean.view({channels}).to(x.dtype()), momentum);
+    running_var.mul_(1 - momentum)
+        .add_((s.var * unbiased).view({channels}).to(x.dtype()), momentum);
   }
   return normalize(op, x, layout, gamma, beta, s.mean, sqrt(s.var + options.eps), false,
                    activation);
@@ -274,8 +274,7 @@ Tensor batch_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta, Tens
 Tensor layer_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta,
                   LayerNormOptions options) {
   const char* op = "layer_norm";
-  check(op, x, {{"gamma", gamma}, {"beta", beta}}, options.axes);
-  check_eps(op, options.eps);
+  check(op, x, options.eps, {{"gamma", gamma}, {"beta", beta}}, options.axes);
   const DType t = x.dtype();
   const Shape last(x.shape().end() - options.axes, options.axes);
   const int64_t n = last.numel(), rows = Shape(x.shape().begin(), x.rank() - options.axes).numel();
@@ -314,8 +313,7 @@ Tensor layer_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta,
 Tensor group_norm(const Tensor& x, int64_t groups, const Tensor& gamma, const Tensor& beta,
                   double eps) {
   const char* op = "group_norm";
-  check(op, x, {{"gamma", gamma}, {"beta", beta}});
-  check_eps(op, eps);
+  check(op, x, eps, {{"gamma", gamma}, {"beta", beta}});
   const int64_t n = x.dim(0), channels = x.dim(-1);
   if (groups < 1 || channels % groups != 0) {
     fail("{}: expected a number of groups that divides the {} channels of x {}; got {}.", op,

@@ -90,59 +90,42 @@ void reduce_blocks(const Plan& p, Chunk chunk, Finish finish) {
 }
 
 // y = scale * sum of x, or of (x - about)^2 where `about` [outer, inner] is given.
-template <typename T>
-Tensor scaled_sum(const Plan& p, double scale, const T* about = nullptr) {
+Tensor scaled_sum(const Plan& p, double scale, const Tensor& about = {}) {
   Tensor y = Tensor::empty(p.y, p.x.dtype());
-  const T* x = p.x.data<T>();
-  T* to = y.mutable_data<T>();
-  const Kernels<T>& k = kernels<T>();
-  reduce_blocks<double>(
-      p,
-      [&](int64_t o, int64_t i, int64_t rows, int64_t j, int64_t cols, double* part) {
-        const T* from = x + (o * p.n + i) * p.inner + j;
-        const int64_t at = o * p.inner + j;
-        if (p.inner == 1) {
-          *part = about ? k.sum_squares(rows, from, about[at]) : k.sum(rows, from);
-        } else if (about) {
-          k.sum_squares_cols(rows, cols, from, p.inner, about + at, part);
-        } else {
-          k.sum_cols(rows, cols, from, p.inner, part);
-        }
-      },
-      [&](int64_t o, int64_t j, int64_t cols, const double* parts, int64_t count) {
-        for (int64_t c = 0; c < cols; ++c) {
-          double total = parts[c];
-          for (int64_t d = 1; d < count; ++d) total += parts[d * cols + c];
-          to[o * p.inner + j + c] = static_cast<T>(total * scale);
-        }
-      });
+  visit_float("sum", y.dtype(), [&]<typename T>(T) {
+    const T *x = p.x.data<T>(), *center = about.defined() ? about.data<T>() : nullptr;
+    T* to = y.mutable_data<T>();
+    const Kernels<T>& k = kernels<T>();
+    reduce_blocks<double>(
+        p,
+        [&](int64_t o, int64_t i, int64_t rows, int64_t j, int64_t cols, double* part) {
+          const T* from = x + (o * p.n + i) * p.inner + j;
+          const int64_t at = o * p.inner + j;
+          if (p.inner == 1) {
+            *part = center ? k.sum_squares(rows, from, center[at]) : k.sum(rows, from);
+          } else if (center) {
+            k.sum_squares_cols(rows, cols, from, p.inner, center + at, part);
+          } else {
+            k.sum_cols(rows, cols, from, p.inner, part);
+          }
+        },
+        [&](int64_t o, int64_t j, int64_t cols, const double* parts, int64_t count) {
+          for (int64_t c = 0; c < cols; ++c) {
+            double total = parts[c];
+            for (int64_t d = 1; d < count; ++d) total += parts[d * cols + c];
+            to[o * p.inner + j + c] = static_cast<T>(total * scale);
+          }
+        });
+  });
   return y;
 }
 
-// f(place in [outer, n, inner], place in [outer, inner], dy there) for each element of dx.
-template <typename T, typename F>
-void for_each_in(const AxisSplit& e, const T* dy, F f) {
-  const int64_t grain = std::max<int64_t>(1, kChunk / std::max<int64_t>(e.inner, 1));
-  parallel_for(e.outer * e.n, grain, [&](int64_t begin, int64_t end) {
-    for (int64_t r = begin; r < end; ++r) {
-      const int64_t o = r / e.n * e.inner;
-      for (int64_t j = 0; j < e.inner; ++j) f(r * e.inner + j, o + j, dy[o + j]);
-    }
-  });
-}
-
 Tensor sum_or_mean(const char* op, const Plan& p, double scale) {
-  return visit_float(op, p.x.dtype(), [&]<typename T>(T) {
-    return record(op, scaled_sum<T>(p, scale), {p.x},
-                  [f = static_cast<T>(scale), shape = p.x.shape(), e = AxisSplit(p)](
-                      const Tensor& dy, Wants) {
-                    Tensor dx = Tensor::empty(shape, dy.dtype());
-                    for_each_in(
-                        e, dy.data<T>(),
-                        [f, to = dx.mutable_data<T>()](int64_t i, int64_t, T g) { to[i] = f * g; });
-                    return dx;
-                  });
-  });
+  return record(op, scaled_sum(p, scale), {p.x},
+                [scale, shape = p.x.shape(), s = AxisSplit(p)](const Tensor& dy, Wants) {
+                  const Tensor g = (scale == 1 ? dy : dy * scale).view({s.outer, 1, s.inner});
+                  return broadcast_to(g, {s.outer, s.n, s.inner}).view(shape);
+                });
 }
 
 }  // namespace
@@ -171,22 +154,13 @@ Tensor var(const Tensor& x, Axes axes, VarOptions options) {
   const Plan p("var", x, axes, options.keepdims);
   const double n = static_cast<double>(p.n);
   const double scale = 1 / std::max(0.0, n - options.correction);
-  return visit_float("var", p.x.dtype(), [&]<typename T>(T) {
-    const Tensor center = scaled_sum<T>(p, 1 / n);
-    Tensor y = scaled_sum<T>(p, scale, center.data<T>());
-    return record("var", y, {p.x},
-                  [x = Saved(p.x, "x"), center, scale, e = AxisSplit(p)](const Tensor& dy, Wants) {
-                    const Tensor& saved = x.get();
-                    Tensor dx = Tensor::empty(saved.shape(), saved.dtype());
-                    const T *from = saved.data<T>(), *mean = center.data<T>();
-                    T* to = dx.mutable_data<T>();
-                    const T f = static_cast<T>(2 * scale);
-                    for_each_in(e, dy.data<T>(), [=](int64_t i, int64_t o, T g) {
-                      to[i] = f * g * (from[i] - mean[o]);
-                    });
-                    return dx;
-                  });
-  });
+  const Tensor center = scaled_sum(p, 1 / n);
+  return record("var", scaled_sum(p, scale, center), {p.x},
+                [x = Saved(p.x, "x"), center, scale, s = AxisSplit(p)](const Tensor& dy, Wants) {
+                  const Shape kept{s.outer, 1, s.inner}, all{s.outer, s.n, s.inner};
+                  const Tensor off = x.get().view(all) - center.view(kept);
+                  return ((2 * scale * dy).view(kept) * off).view(x.get().shape());
+                });
 }
 
 Tensor stddev(const Tensor& x, Axes axes, VarOptions options) {
@@ -265,8 +239,7 @@ Tensor running_sum(const Tensor& x, int axis, bool backward) {
 }  // namespace
 
 Tensor cumsum(const Tensor& x, int axis) {
-  check_defined("cumsum", "x", x);
-  axis = normalize_axis("cumsum", axis, x.rank());
+  axis = normalize_axis("cumsum", axis, x);
   return record("cumsum", running_sum(x, axis, false), {x},
                 [axis](const Tensor& dy, Wants) { return running_sum(dy, axis, true); });
 }
@@ -295,48 +268,45 @@ Tensor cosine_similarity(const Tensor& a, const Tensor& b, int axis, double eps)
 
 namespace {
 
-template <typename T>
-Tensor arg_max_or_min(const Plan& p, bool largest) {
-  Tensor y = Tensor::empty(p.y, i64);
-  const T* x = p.x.data<T>();
-  int64_t* to = y.mutable_data<int64_t>();
-  const auto beats = [largest](T v, T m) {
-    return (largest ? v > m : v < m) || (v != v && m == m);
-  };
-  reduce_blocks<int64_t>(
-      p,
-      [&](int64_t o, int64_t i, int64_t rows, int64_t j, int64_t cols, int64_t* part) {
-        const T* from = x + (o * p.n + i) * p.inner + j;
-        if (p.inner == 1) {
-          *part = kernels<T>().arg_max_or_min[largest](rows, from);
-        } else {
-          kernels<T>().arg_max_or_min_cols[largest](rows, cols, from, p.inner, part);
-        }
-        for (int64_t c = 0; c < cols; ++c) part[c] += i;
-      },
-      [&](int64_t o, int64_t j, int64_t cols, const int64_t* parts, int64_t count) {
-        for (int64_t c = 0; c < cols; ++c) {
-          const T* column = x + o * p.n * p.inner + j + c;
-          int64_t best = parts[c];
-          for (int64_t d = 1; d < count; ++d) {
-            const int64_t at = parts[d * cols + c];
-            if (beats(column[at * p.inner], column[best * p.inner])) best = at;
-          }
-          to[o * p.inner + j + c] = best;
-        }
-      });
-  return y;
-}
-
-Tensor indices(const char* op, const Plan& p, bool largest) {
+Tensor arg_max_or_min(const char* op, const Plan& p, bool largest) {
   if (p.n == 0) {
     fail("{}: expected at least one value to choose from; got x {}.", op, p.x.shape());
   }
-  return visit_float(op, p.x.dtype(), [&]<typename T>(T) { return arg_max_or_min<T>(p, largest); });
+  Tensor y = Tensor::empty(p.y, i64);
+  visit_float(op, p.x.dtype(), [&]<typename T>(T) {
+    const T* x = p.x.data<T>();
+    int64_t* to = y.mutable_data<int64_t>();
+    const auto beats = [largest](T v, T m) {
+      return (largest ? v > m : v < m) || (v != v && m == m);
+    };
+    reduce_blocks<int64_t>(
+        p,
+        [&](int64_t o, int64_t i, int64_t rows, int64_t j, int64_t cols, int64_t* part) {
+          const T* from = x + (o * p.n + i) * p.inner + j;
+          if (p.inner == 1) {
+            *part = kernels<T>().arg_max_or_min[largest](rows, from);
+          } else {
+            kernels<T>().arg_max_or_min_cols[largest](rows, cols, from, p.inner, part);
+          }
+          for (int64_t c = 0; c < cols; ++c) part[c] += i;
+        },
+        [&](int64_t o, int64_t j, int64_t cols, const int64_t* parts, int64_t count) {
+          for (int64_t c = 0; c < cols; ++c) {
+            const T* column = x + o * p.n * p.inner + j + c;
+            int64_t best = parts[c];
+            for (int64_t d = 1; d < count; ++d) {
+              const int64_t at = parts[d * cols + c];
+              if (beats(column[at * p.inner], column[best * p.inner])) best = at;
+            }
+            to[o * p.inner + j + c] = best;
+          }
+        });
+  });
+  return y;
 }
 
 Tensor max_or_min(const char* op, const Plan& p, bool largest) {
-  const Tensor at = indices(op, p, largest);
+  const Tensor at = arg_max_or_min(op, p, largest);
   return visit_float(op, p.x.dtype(), [&]<typename T>(T) {
     // Result k of [outer, inner] was taken from here.
     const auto from = [n = p.n, inner = p.inner](int64_t k, int64_t i) {
@@ -367,10 +337,10 @@ Tensor min(const Tensor& x, Axes axes, ReduceOptions options) {
   return max_or_min("min", Plan("min", x, axes, options.keepdims), false);
 }
 Tensor argmax(const Tensor& x, Axes axes, ReduceOptions options) {
-  return indices("argmax", Plan("argmax", x.detach(), axes, options.keepdims), true);
+  return arg_max_or_min("argmax", Plan("argmax", x.detach(), axes, options.keepdims), true);
 }
 Tensor argmin(const Tensor& x, Axes axes, ReduceOptions options) {
-  return indices("argmin", Plan("argmin", x.detach(), axes, options.keepdims), false);
+  return arg_max_or_min("argmin", Plan("argmin", x.detach(), axes, options.keepdims), false);
 }
 
 }  // namespace ramp

@@ -102,15 +102,13 @@ Tensor reshape(const Tensor& x, const std::vector<int64_t>& shape) {
 }
 
 Tensor flatten(const Tensor& x, int from) {
-  check_defined("flatten", "x", x);
-  const int axis = normalize_axis("flatten", from, x.rank());
+  const int axis = normalize_axis("flatten", from, x);
   const Shape before(x.shape().begin(), axis);
   return x.view(before.with(axis, Shape(x.shape().begin() + axis, x.rank() - axis).numel()));
 }
 
 Tensor squeeze(const Tensor& x, int axis) {
-  check_defined("squeeze", "x", x);
-  axis = normalize_axis("squeeze", axis, x.rank());
+  axis = normalize_axis("squeeze", axis, x);
   if (x.shape()[axis] != 1) {
     fail("squeeze: expected axis {} to be of size 1; got x {}.", axis, x.shape());
   }
@@ -166,21 +164,18 @@ Tensor repeat(const Tensor& x, const std::vector<int64_t>& times) {
 }
 
 Tensor flip(const Tensor& x, int axis) {
-  check_defined("flip", "x", x);
-  const int64_t n = x.shape()[normalize_axis("flip", axis, x.rank())];
+  const int64_t n = x.shape()[normalize_axis("flip", axis, x)];
   return take(x, static_cast<double>(n - 1) - Tensor::arange(n), axis);
 }
 
 Tensor roll(const Tensor& x, int64_t shift, int axis) {
-  check_defined("roll", "x", x);
-  const int64_t n = x.shape()[normalize_axis("roll", axis, x.rank())];
+  const int64_t n = x.shape()[normalize_axis("roll", axis, x)];
   const int64_t cut = n == 0 ? 0 : (n - shift % n) % n;
   return concat({slice(x, axis, cut, n), slice(x, axis, 0, cut)}, axis);
 }
 
 Tensor slice(const Tensor& x, int axis, int64_t begin, int64_t end, int64_t step) {
-  check_defined("slice", "x", x);
-  axis = normalize_axis("slice", axis, x.rank());
+  axis = normalize_axis("slice", axis, x);
   const int64_t n = x.shape()[axis], first = begin < 0 ? begin + n : begin,
                 last = end < 0 ? end + n : end;
   if (first < 0 || last > n || first > last || step < 1) {
@@ -207,8 +202,7 @@ Tensor slice(const Tensor& x, int axis, int64_t begin, int64_t end, int64_t step
 }
 
 std::vector<Tensor> split(const Tensor& x, const std::vector<int64_t>& sizes, int axis) {
-  check_defined("split", "x", x);
-  const int64_t n = x.shape()[normalize_axis("split", axis, x.rank())];
+  const int64_t n = x.shape()[normalize_axis("split", axis, x)];
   std::vector<Tensor> y;
   int64_t begin = 0;
   for (const int64_t size : sizes) {
@@ -224,9 +218,8 @@ std::vector<Tensor> split(const Tensor& x, const std::vector<int64_t>& sizes, in
 }
 
 std::vector<Tensor> split(const Tensor& x, int64_t size, int axis) {
-  check_defined("split", "x", x);
   if (size < 1) fail("split: expected slices of a size of at least 1; got {}.", size);
-  const int64_t n = x.shape()[normalize_axis("split", axis, x.rank())];
+  const int64_t n = x.shape()[normalize_axis("split", axis, x)];
   std::vector<int64_t> sizes(static_cast<size_t>(n / size), size);
   if (n % size != 0 || n == 0) sizes.push_back(n % size);
   return split(x, sizes, axis);
@@ -346,9 +339,8 @@ Tensor pad(const Tensor& x, const Around& around, PadMode mode) {
 }
 
 Tensor take(const Tensor& x, const Tensor& index, int axis) {
-  check_defined("take", "x", x);
   check_i64("take", "indices", index);
-  axis = normalize_axis("take", axis, x.rank());
+  axis = normalize_axis("take", axis, x);
   const AxisSplit s(x.shape(), axis);
   const int64_t outer = s.outer, n = s.n, inner = s.inner;
   const Tensor indices = from_front("take", index, n);
@@ -415,9 +407,8 @@ void for_gathered(const Shape& x, int axis, const Tensor& index, F f) {
 }  // namespace
 
 Tensor gather(const Tensor& x, int axis, const Tensor& indices) {
-  check_defined("gather", "x", x);
   check_i64("gather", "index", indices);
-  axis = normalize_axis("gather", axis, x.rank());
+  axis = normalize_axis("gather", axis, x);
   bool fits = indices.rank() == x.rank();
   for (int k = 0; fits && k < x.rank(); ++k) fits = k == axis || indices.shape()[k] <= x.shape()[k];
   if (!fits) {

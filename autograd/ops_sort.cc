@@ -40,14 +40,12 @@ Sorted first_in_order(const Tensor& x, int axis, int64_t k, bool descending) {
 }  // namespace
 
 Sorted sort(const Tensor& x, int axis, SortOptions options) {
-  check_defined("sort", "x", x);
-  axis = normalize_axis("sort", axis, x.rank());
+  axis = normalize_axis("sort", axis, x);
   return first_in_order(x, axis, x.shape()[axis], options.descending);
 }
 
 Sorted topk(const Tensor& x, int64_t k, int axis, TopkOptions options) {
-  check_defined("topk", "x", x);
-  axis = normalize_axis("topk", axis, x.rank());
+  axis = normalize_axis("topk", axis, x);
   if (k < 0 || k > x.shape()[axis]) {
     fail("topk: expected 0 <= k <= {}, the size of axis {} of x {}; got k {}.", x.shape()[axis],
          axis, x.shape(), k);

@@ -140,6 +140,11 @@ void check_defined(std::string_view op, std::string_view name, const Tensor& x) 
   }
 }
 
+int normalize_axis(std::string_view op, int axis, const Tensor& x) {
+  check_defined(op, "x", x);
+  return normalize_axis(op, axis, x.rank());
+}
+
 void check_float(std::string_view op, const Tensor& x, std::string_view name) {
   check_defined(op, name, x);
   if (is_float(x.dtype())) return;

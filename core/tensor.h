@@ -203,6 +203,8 @@ class Tensor {
 /// As NumPy prints arrays (glass/format.h, which defines it, has the rules and formats).
 std::ostream& operator<<(std::ostream& out, const Tensor& x);
 
+/// An axis of x, as normalize_axis() of its rank. Errors: also an undefined x.
+int normalize_axis(std::string_view op, int axis, const Tensor& x);
 /// Errors unless x, called `name`, is defined and f32 or f64.
 void check_float(std::string_view op, const Tensor& x, std::string_view name = "x");
 /// Errors unless the dtype holds the number: i64 takes integers.
