@@ -48,8 +48,9 @@ void check_range(const char* op, const char* what, const Tensor& x, double lo, d
     fail("{}: expected {}; got {} to {}. Hint: {}.", op, what, least, most, hint);
   }
 }
-// Values of -1 and +1.
-void check_signs(const char* op, const Tensor& target) {
+// y and a target of -1 and +1.
+void check_signs(const char* op, const char* name, const Tensor& y, const Tensor& target) {
+  check_pair(op, name, y, "target", target);
   const Tensor t = target.detach(), size = abs(t);
   if (min(size).item() == 1 && max(size).item() == 1) return;
   fail("{}: expected targets -1 and +1; got {} to {}. Hint: 2 * target - 1 for 0 and 1.", op,
@@ -362,16 +363,14 @@ Tensor huber_loss(const Tensor& y, const Tensor& target, double delta, Reduction
 }
 
 Tensor hinge_loss(const Tensor& y, const Tensor& target, Reduction reduction) {
-  check_pair("hinge_loss", "y", y, "target", target);
-  check_signs("hinge_loss", target);
+  check_signs("hinge_loss", "y", y, target);
   return reduce(relu(1 - target * y), reduction);
 }
 
 Tensor hinge_embedding_loss(const Tensor& x, const Tensor& target, double margin,
                             Reduction reduction) {
   const char* op = "hinge_embedding_loss";
-  check_pair(op, "x", x, "target", target);
-  check_signs(op, target);
+  check_signs(op, "x", x, target);
   check_options(op, margin >= 0 && margin < INFINITY, "margin >= 0, finite", {margin});
   return reduce(where(target > 0, x, relu(margin - x)), reduction);
 }
@@ -380,8 +379,7 @@ Tensor margin_ranking_loss(const Tensor& a, const Tensor& b, const Tensor& targe
                            Reduction reduction) {
   const char* op = "margin_ranking_loss";
   check_pair(op, "a", a, "b", b);
-  check_pair(op, "a", a, "target", target);
-  check_signs(op, target);
+  check_signs(op, "a", a, target);
   check_options(op, margin >= 0 && margin < INFINITY, "margin >= 0, finite", {margin});
   return reduce(relu(margin - target * (a - b)), reduction);
 }
@@ -395,9 +393,9 @@ Tensor cosine_embedding_loss(const Tensor& a, const Tensor& b, const Tensor& tar
     fail("{}: expected a, b [.., features] and target [..]; got {} and {}.", op, a.shape(),
          target.shape());
   }
-  check_signs(op, target);
-  if (!(margin >= -1 && margin <= 1)) fail("{}: expected margin in -1..1; got {}.", op, margin);
+  check_options(op, margin >= -1 && margin <= 1, "margin in -1..1", {margin});
   const Tensor cosine = sum(a * b, -1) / sqrt((sum(a * a, -1) + 1e-12) * (sum(b * b, -1) + 1e-12));
+  check_signs(op, "the cosine", cosine, target);
   return reduce(where(target > 0, 1 - cosine, relu(cosine - margin)), reduction);
 }
 

@@ -50,13 +50,12 @@ int new_axis(const char* op, int axis, const Tensor& x) {
 
 Tensor permute(const Tensor& x, const std::vector<int>& axes) {
   check_defined("permute", "x", x);
-  std::vector<int> from, back(axes.size(), -1);
-  for (const int axis : axes) from.push_back(normalize_axis("permute", axis, x.rank()));
-  for (size_t k = 0; k < from.size() && from.size() == static_cast<size_t>(x.rank()); ++k) {
-    back[static_cast<size_t>(from[k])] = static_cast<int>(k);
+  std::vector<int> from, back(static_cast<size_t>(x.rank()), -1);
+  for (const int axis : axes) {
+    from.push_back(normalize_axis("permute", axis, x.rank()));
+    back[static_cast<size_t>(from.back())] = static_cast<int>(from.size()) - 1;
   }
-  if (axes.size() != static_cast<size_t>(x.rank()) ||
-      std::find(back.begin(), back.end(), -1) != back.end()) {
+  if (from.size() != back.size() || std::find(back.begin(), back.end(), -1) != back.end()) {
     fail("permute: expected each of the {} axes of x {} once; got [{}].", x.rank(), x.shape(),
          fmt::join(axes, ", "));
   }
@@ -73,11 +72,10 @@ Tensor permute(const Tensor& x, const std::vector<int>& axes) {
 }
 
 Tensor transpose(const Tensor& x, int a, int b) {
-  check_defined("transpose", "x", x);
   std::vector<int> axes(static_cast<size_t>(x.rank()));
   std::iota(axes.begin(), axes.end(), 0);
-  std::swap(axes[static_cast<size_t>(normalize_axis("transpose", a, x.rank()))],
-            axes[static_cast<size_t>(normalize_axis("transpose", b, x.rank()))]);
+  std::swap(axes[static_cast<size_t>(normalize_axis("transpose", a, x))],
+            axes[static_cast<size_t>(normalize_axis("transpose", b, x))]);
   return permute(x, axes);
 }
 
@@ -248,14 +246,8 @@ Tensor concat(const std::vector<Tensor>& x, int axis) {
     copy_strided(part.shape(), part, 0, part.shape().strides(), y, offset, stride);
     offset += part.shape()[axis] * stride[static_cast<size_t>(axis)];
   }
-  return record("concat", y, x, [sizes, axis](const Tensor& dy, Wants want) {
-    std::vector<Tensor> dx(sizes.size());
-    int64_t begin = 0;
-    for (size_t i = 0; i < sizes.size(); begin += sizes[i++]) {
-      if (want[static_cast<int>(i)]) dx[i] = slice(dy, axis, begin, begin + sizes[i]);
-    }
-    return dx;
-  });
+  return record("concat", y, x,
+                [sizes, axis](const Tensor& dy, Wants) { return split(dy, sizes, axis); });
 }
 
 Tensor stack(const std::vector<Tensor>& x, int axis) {
