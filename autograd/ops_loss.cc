@@ -267,15 +267,12 @@ Tensor cross_entropy(const Tensor& logits, const Tensor& target, const CrossEntr
     return record("cross_entropy", y, {logits},
                   [count, p = Saved(p, "the probabilities"), labels = Saved(target, "target")](
                       const Tensor& dy, Wants) {
-                    const Tensor& prob = p.get();
-                    const int64_t* label = labels.get().data<int64_t>();
-                    const int64_t classes = prob.dim(-1), n = prob.numel() / classes;
-                    const T f = *dy.data<T>() / static_cast<T>(count);
-                    Tensor dx = Tensor::empty(prob.shape(), prob.dtype());
+                    const Tensor f = dy / count;
+                    Tensor dx = p.get() * f;
                     T* d = dx.mutable_data<T>();
-                    kernels<T>().binary[BinaryRules::index<Mul>()](prob.numel(), prob.data<T>(), 1,
-                                                                   &f, 0, d);
-                    for (int64_t i = 0; i < n; ++i) d[i * classes + label[i]] -= f;
+                    const int64_t* label = labels.get().data<int64_t>();
+                    const int64_t classes = dx.dim(-1), n = dx.numel() / classes;
+                    for (int64_t i = 0; i < n; ++i) d[i * classes + label[i]] -= *f.data<T>();
                     return dx;
                   });
   });
