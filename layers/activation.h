@@ -21,15 +21,12 @@ struct Activate final : Module {
 
 namespace detail {
 
-/// The activation that a layer runs: its own, or that of the layer behind it where it has none;
-/// `took` counts that one.
-struct ActivationWith {
-  const Activation& f;
-  size_t took;
-};
-inline ActivationWith activation_with(const Activation& own, std::span<Module* const> next) {
+/// The activation that a layer runs: its own, or that of the layer behind it where it has none; how
+/// many of those behind it that takes.
+inline std::pair<const Activation&, size_t> activation_with(const Activation& own,
+                                                            std::span<Module* const> next) {
   auto* layer = own.is_identity() && !next.empty() ? dynamic_cast<Activate*>(next[0]) : nullptr;
-  return layer ? ActivationWith{layer->activation, 1} : ActivationWith{own, 0};
+  return {layer ? layer->activation : own, layer ? 1 : 0};
 }
 /// y, the result of an op that ends in f: its node says so to those who ask what it is made by.
 inline Tensor fused(const Activation& f, Tensor y) {

@@ -10,10 +10,6 @@
 namespace ramp {
 namespace {
 
-template <int kAxes, bool kTransposed>
-constexpr const char* kName = kTransposed ? (kAxes == 2 ? "ConvTranspose2d" : "ConvTranspose1d")
-                                          : (kAxes == 2 ? "Conv2d" : "Conv1d");
-
 // ", stride 2": what is not the default.
 std::string unless_default(const char* what, Size2d size, int64_t usual) {
   return size == Size2d(usual) ? "" : fmt::format(", {} {}", what, size.str());
@@ -21,24 +17,23 @@ std::string unless_default(const char* what, Size2d size, int64_t usual) {
 
 }  // namespace
 
-template <auto kOp, int kAxes, typename Options>
-Convolution<kOp, kAxes, Options>::Convolution(int64_t c, int64_t k, Kernel kernel, Activation f,
-                                              Options o)
-    : activation(std::move(f)), options(o) {
-  const char* name = kName<kAxes, kTransposed>;
+template <LayerName kName, auto kOp, int kAxes, typename Options>
+Convolution<kName, kOp, kAxes, Options>::Convolution(int64_t c, int64_t k, Kernel kernel,
+                                                     Activation f, Options o)
+    : LinearLayer(std::move(f)), options(o) {
   const Size2d size = kernel;
   if (std::min({c, k, size.h, size.w}) < 1) {
     fail("{}: expected channels and a kernel of at least 1; got {} and {} channels, kernel {}.",
-         name, c, k, size.str());
+         kName.text, c, k, size.str());
   }
   if (o.groups < 1 || c % o.groups != 0 || k % o.groups != 0) {
     fail("{}: expected groups that divide the channels; got {} groups for {} and {} channels.",
-         name, o.groups, c, k);
+         kName.text, o.groups, c, k);
   }
   if constexpr (kTransposed) {
-    detail::check_conv_options(name, kAxes + 2, o);
+    detail::check_conv_options(kName.text, kAxes + 2, o);
   } else {
-    detail::check_conv_options(name, kAxes + 2,
+    detail::check_conv_options(kName.text, kAxes + 2,
                                {o.stride, o.padding.size, 0, o.dilation, o.groups});
   }
   const auto shape = [&](int64_t rows, int64_t columns) {
@@ -49,9 +44,9 @@ Convolution<kOp, kAxes, Options>::Convolution(int64_t c, int64_t k, Kernel kerne
   if (o.bias) bias = Tensor::zeros({k});
 }
 
-template <auto kOp, int kAxes, typename Options>
-Fused Convolution<kOp, kAxes, Options>::forward_with(const Tensor& x,
-                                                     std::span<Module* const> next) {
+template <LayerName kName, auto kOp, int kAxes, typename Options>
+Fused Convolution<kName, kOp, kAxes, Options>::forward_with(const Tensor& x,
+                                                            std::span<Module* const> next) {
   const auto [f, took] = detail::activation_with(activation, next);
   if constexpr (kAxes == 2 && !kTransposed) {
     const auto* pool = took < next.size() ? dynamic_cast<MaxPool2d*>(next[took]) : nullptr;
@@ -62,8 +57,8 @@ Fused Convolution<kOp, kAxes, Options>::forward_with(const Tensor& x,
   return {detail::fused(f, kOp(x, weight, bias, options, f)), took};
 }
 
-template <auto kOp, int kAxes, typename Options>
-std::string Convolution<kOp, kAxes, Options>::describe() const {
+template <LayerName kName, auto kOp, int kAxes, typename Options>
+std::string Convolution<kName, kOp, kAxes, Options>::describe() const {
   const Options& o = options;
   const Shape& s = weight.shape();
   const int64_t rows = s[kAxes] * o.groups, columns = s[kAxes + 1];
@@ -74,17 +69,16 @@ std::string Convolution<kOp, kAxes, Options>::describe() const {
   } else {
     padding = o.padding.same ? ", padding same" : unless_default("padding", o.padding.size, 0);
   }
-  return fmt::format("{}({}, {}, {}{}{}{}{}{}{})", kName<kAxes, kTransposed>,
-                     kTransposed ? columns : rows, kTransposed ? rows : columns,
-                     Size2d(s[0], s[kAxes - 1]).str(), detail::after_comma(activation),
-                     unless_default("stride", o.stride, 1), padding,
-                     unless_default("dilation", o.dilation, 1),
+  return fmt::format("{}({}, {}, {}{}{}{}{}{}{})", kName.text, kTransposed ? columns : rows,
+                     kTransposed ? rows : columns, Size2d(s[0], s[kAxes - 1]).str(),
+                     detail::after_comma(activation), unless_default("stride", o.stride, 1),
+                     padding, unless_default("dilation", o.dilation, 1),
                      unless_default("groups", o.groups, 1), bias.defined() ? "" : ", no bias");
 }
 
-template struct Convolution<conv2d, 2, ConvLayerOptions>;
-template struct Convolution<conv1d, 1, ConvLayerOptions>;
-template struct Convolution<conv_transpose2d, 2, ConvTransposeLayerOptions>;
-template struct Convolution<conv_transpose1d, 1, ConvTransposeLayerOptions>;
+template struct Convolution<"Conv2d", conv2d, 2, ConvLayerOptions>;
+template struct Convolution<"Conv1d", conv1d, 1, ConvLayerOptions>;
+template struct Convolution<"ConvTranspose2d", conv_transpose2d, 2, ConvTransposeLayerOptions>;
+template struct Convolution<"ConvTranspose1d", conv_transpose1d, 1, ConvTransposeLayerOptions>;
 
 }  // namespace ramp

@@ -2,8 +2,7 @@
 #pragma once
 
 #include "ramp/autograd/ops_conv.h"
-#include "ramp/layers/init.h"
-#include "ramp/layers/module.h"
+#include "ramp/layers/dense.h"
 
 namespace ramp {
 
@@ -30,14 +29,12 @@ struct ConvTransposeLayerOptions {
 /// kh kw c / groups. In a Sequential the activation behind it, and behind a Conv2d 2x2 max-pooling
 /// too, run in the same pass.
 /// Errors: a size below 1; groups that do not divide c and k; options and inputs as of the op.
-template <auto kOp, int kAxes, typename Options>
-struct Convolution final : Module {
+template <LayerName kName, auto kOp, int kAxes, typename Options>
+struct Convolution final : LinearLayer {
   static constexpr bool kTransposed = std::same_as<Options, ConvTransposeLayerOptions>;
   using Kernel = std::conditional_t<kAxes == 2, Size2d, int64_t>;
 
-  Parameter weight;  // [kh, kw, c / groups, k] or [kw, ..]; transposed [.., k / groups, c]
-  Parameter bias;    // [k]; undefined without
-  Activation activation;
+  // weight [kh, kw, c / groups, k] or [kw, ..], transposed [.., k / groups, c]; bias [k]
   Options options;
 
   Convolution(int64_t c, int64_t k, Kernel kernel, Activation f = Identity{}, Options o = {});
@@ -45,22 +42,19 @@ struct Convolution final : Module {
       : Convolution(c, k, kernel, Identity{}, o) {}
   Convolution(int64_t c, int64_t k, Activation,
               Options = {}) = delete;  // the kernel is missing: Conv2d(1, 32, 3, ReLU{})
-  Tensor forward(const Tensor& x) override { return forward_with(x, {}).y; }
   Fused forward_with(const Tensor& x, std::span<Module* const> next) override;
-  void start_before(const Activation& f) override {
-    if (activation.is_identity()) init::scale_by_gain(weight, f);
-  }
-  void fields(Fields& f) override { f.param("weight", weight).param("bias", bias); }
   std::string describe() const override;
 };
 
 /// Images [n, h, w, c] -> [n, oh, ow, k]; see conv2d().
-using Conv2d = Convolution<conv2d, 2, ConvLayerOptions>;
+using Conv2d = Convolution<"Conv2d", conv2d, 2, ConvLayerOptions>;
 /// Signals [n, w, c] -> [n, ow, k]; see conv1d().
-using Conv1d = Convolution<conv1d, 1, ConvLayerOptions>;
+using Conv1d = Convolution<"Conv1d", conv1d, 1, ConvLayerOptions>;
 /// Images [n, h, w, c] -> larger ones [n, oh, ow, k]; see conv_transpose2d().
-using ConvTranspose2d = Convolution<conv_transpose2d, 2, ConvTransposeLayerOptions>;
+using ConvTranspose2d =
+    Convolution<"ConvTranspose2d", conv_transpose2d, 2, ConvTransposeLayerOptions>;
 /// Signals [n, w, c] -> longer ones [n, ow, k]; see conv_transpose1d().
-using ConvTranspose1d = Convolution<conv_transpose1d, 1, ConvTransposeLayerOptions>;
+using ConvTranspose1d =
+    Convolution<"ConvTranspose1d", conv_transpose1d, 1, ConvTransposeLayerOptions>;
 
 }  // namespace ramp

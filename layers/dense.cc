@@ -6,7 +6,7 @@
 namespace ramp {
 
 Dense::Dense(int64_t in, int64_t out, Activation f, DenseOptions options)
-    : activation(std::move(f)) {
+    : LinearLayer(std::move(f)) {
   if (in < 1 || out < 1) fail("Dense: expected in and out of at least 1; got {} and {}.", in, out);
   weight.start(init::he_normal({in, out}, layer_rng(), activation));
   if (options.bias) bias = Tensor::zeros({out});

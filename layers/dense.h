@@ -7,27 +7,31 @@
 
 namespace ramp {
 
-struct DenseOptions {
-  bool bias = true;
-};
-
-/// y = f(x w + b): x [.., in] -> [.., out]. `Dense(784, 128, ReLU{})`. Starts with He-normal
-/// weights for the activation's gain and zero bias, drawn from layer_rng(). Without an activation
-/// the gain is 1 (LeCun), or that of the activation right behind it in a Sequential.
-/// Errors: in or out below 1; those of linear().
-struct Dense final : Module {
-  Parameter weight;  // [in, out]
-  Parameter bias;    // [out]; undefined without
+/// What Dense and the convolutions share: y = f(op(x, weight) + bias).
+struct LinearLayer : Module {
+  Parameter weight, bias;  // bias is undefined without
   Activation activation;
 
-  Dense(int64_t in, int64_t out, Activation f = Identity{}, DenseOptions options = {});
-  Dense(int64_t in, int64_t out, DenseOptions options) : Dense(in, out, Identity{}, options) {}
+  explicit LinearLayer(Activation f) : activation(std::move(f)) {}
   Tensor forward(const Tensor& x) override { return forward_with(x, {}).y; }
-  Fused forward_with(const Tensor& x, std::span<Module* const> next) override;
   void start_before(const Activation& f) override {
     if (activation.is_identity()) init::scale_by_gain(weight, f);
   }
   void fields(Fields& f) override { f.param("weight", weight).param("bias", bias); }
+};
+
+struct DenseOptions {
+  bool bias = true;
+};
+
+/// y = f(x w + b): x [.., in] -> [.., out], weight [in, out]. `Dense(784, 128, ReLU{})`. Starts
+/// with He-normal weights for the activation's gain and zero bias, drawn from layer_rng(). Without
+/// an activation the gain is 1 (LeCun), or that of the activation right behind it in a Sequential.
+/// Errors: in or out below 1; those of linear().
+struct Dense final : LinearLayer {
+  Dense(int64_t in, int64_t out, Activation f = Identity{}, DenseOptions options = {});
+  Dense(int64_t in, int64_t out, DenseOptions options) : Dense(in, out, Identity{}, options) {}
+  Fused forward_with(const Tensor& x, std::span<Module* const> next) override;
   std::string describe() const override;
 };
 

@@ -8,7 +8,7 @@ namespace ramp {
 
 /// dropout(x, p) in training, x in evaluation. The masks come from a Generator of its own. Errors:
 /// p outside [0, 1].
-template <Tensor (*kOp)(const Tensor&, double, Rng&)>
+template <LayerName kName, auto kOp>
 struct DropoutOf final : Module {
   double p;
   Generator rng;
@@ -18,13 +18,11 @@ struct DropoutOf final : Module {
   }
   Tensor forward(const Tensor& x) override { return training() ? kOp(x, p, rng) : x; }
   void fields(Fields& f) override { f.rng("rng", rng); }
-  std::string describe() const override {
-    return fmt::format("{}({})", kOp == &dropout ? "Dropout" : "Dropout2d", p);
-  }
+  std::string describe() const override { return fmt::format("{}({})", kName.text, p); }
 };
 /// Drops single values.
-using Dropout = DropoutOf<dropout>;
+using Dropout = DropoutOf<"Dropout", dropout>;
 /// Drops whole channels of each sample.
-using Dropout2d = DropoutOf<dropout2d>;
+using Dropout2d = DropoutOf<"Dropout2d", dropout2d>;
 
 }  // namespace ramp

@@ -13,28 +13,23 @@
 namespace ramp {
 namespace {
 
-// The forward pass of a summary(): what came out of each module and of the root, and which ones
-// are not known.
+struct Trace;
+thread_local Trace* tracing = nullptr;
+
+// The forward pass of a summary() while it lives: what came out of each module and of the root, and
+// which ones are not known.
 struct Trace {
   const ModuleBase* root;
   std::map<const ModuleBase*, std::string> shapes = {};
   std::vector<Tensor> y = {};
   std::unordered_set<const void*> known = {};  // modules and leaves that have names
   std::string unknown = {};
+  Trace* before = std::exchange(tracing, this);
+  ~Trace() { tracing = before; }
 };
 
-thread_local Trace* tracing = nullptr;
 thread_local bool evaluating = false;
 thread_local int depth = 0;
-
-std::string path_of(ModuleBase& root, const void* module) {
-  std::string found;
-  Fields f{.on_module = [&](const std::string& path, ModuleBase& m) {
-    if (&m == module && found.empty()) found = path;
-  }};
-  root.fields(f);
-  return found;
-}
 
 // Those of the kinds that are wanted, each once.
 std::vector<NamedTensor> tensors_of(ModuleBase& module, bool parameters, bool buffers) {
@@ -47,11 +42,6 @@ std::vector<NamedTensor> tensors_of(ModuleBase& module, bool parameters, bool bu
   }};
   module.fields(f);
   return list;
-}
-
-Tensor state_of(const Rng& rng) {
-  return Tensor::of<int64_t>(
-      {std::bit_cast<int64_t>(rng.seed()), std::bit_cast<int64_t>(rng.draw())});
 }
 
 // Tells the leaves that they have a name, and stand where they are: written only if that is news.
@@ -94,10 +84,12 @@ Fused Module::call(const Tensor& x, std::span<Module* const> next) {
 }
 
 void ModuleBase::add_path(Error& error) {
-  if (error.module) {
-    const std::string path = path_of(*this, error.module);
-    if (!path.empty()) error.prepend_path(path);
-  }
+  std::string found;
+  Fields f{.on_module = [&](const std::string& path, ModuleBase& m) {
+    if (&m == error.module && found.empty()) found = path;
+  }};
+  if (error.module) fields(f);
+  if (!found.empty()) error.prepend_path(found);
   error.module = this;
 }
 
@@ -124,7 +116,8 @@ int64_t ModuleBase::parameter_count() {
 std::vector<NamedTensor> ModuleBase::state() {
   std::vector<NamedTensor> list = tensors_of(*this, true, true);
   Fields f{.on_rng = [&](const std::string& path, Rng& rng) {
-    list.push_back({path, state_of(rng)});
+    list.push_back({path, Tensor::of<int64_t>({std::bit_cast<int64_t>(rng.seed()),
+                                               std::bit_cast<int64_t>(rng.draw())})});
   }};
   fields(f);
   return list;
@@ -291,10 +284,6 @@ std::string ModuleBase::summary_of(const std::function<void()>& f) {
                .on_module = [&](const std::string&, ModuleBase& m) { trace.known.insert(&m); }};
   fields(known);
   const EvalMode eval;
-  struct Restore {
-    Trace* before;
-    ~Restore() { tracing = before; }
-  } const restore{std::exchange(tracing, &trace)};
   f();
   const std::string unknown = trace.unknown + unknown_parameters(trace.y, trace.known);
   if (unknown.empty()) return table(*this, &trace.shapes);

@@ -97,12 +97,6 @@ void tensors_in(const Y& y, std::vector<Tensor>& all) {
     all.push_back(y.y);
   }
 }
-template <typename Y>
-std::vector<Tensor> tensors_in(const Y& y) {
-  std::vector<Tensor> all;
-  tensors_in(y, all);
-  return all;
-}
 
 }  // namespace detail
 
@@ -161,7 +155,10 @@ class ModuleBase {
     const detail::CallDepth depth(*this);
     try {
       auto y = f();
-      if (detail::traced()) trace(detail::tensors_in(y));
+      if (std::vector<Tensor> all; detail::traced()) {
+        detail::tensors_in(y, all);
+        trace(all);
+      }
       return y;
     } catch (Error& error) {
       add_path(error);

@@ -26,15 +26,14 @@ void begin_copy(const ModuleBase& original) {
   if (copying.modules.erase(&original)) return;  // a part of the one that is being copied
   copying = {};
   std::map<const void*, std::vector<const void*>> holders;
-  std::unordered_set<const void*> modules;
   Fields f{.on_tensor = [&](const std::string&, Tensor& t,
                             Fields::Kind) { holders[identity(t)].push_back(&t); },
-           .on_module = [&](const std::string&, ModuleBase& m) { modules.insert(&m); }};
+           .on_module = [&](const std::string&, ModuleBase& m) { copying.modules.insert(&m); }};
   const_cast<ModuleBase&>(original).fields(f);  // which only looks
   for (const auto& [tensor, at] : holders) {
     if (at.size() > 1) copying.tensors.insert(at.begin(), at.end());
   }
-  if (!copying.tensors.empty()) copying.modules = std::move(modules);
+  if (copying.tensors.empty()) copying = {};
 }
 
 void make_parameter(Tensor& t, bool trains) {

@@ -16,14 +16,11 @@ struct Pool final : Module {
 
   explicit Pool(Size kernel, Options o = {}) : kernel(kernel), options(o) {}
   Tensor forward(const Tensor& x) override { return kPool(x, kernel, options); }
-  /// 2 x 2 windows side by side: of MaxPool2d these run in one pass with a convolution before them.
-  bool is_halving() const {
-    const auto& o = options;
-    if constexpr (kMax && kImages) {
-      return kernel == 2 && (o.stride == 0 || o.stride == 2) && o.padding == 0 && o.dilation == 1 &&
-             !o.ceil_mode;
-    }
-    return false;
+  /// 2 x 2 windows side by side: these run in one pass with a convolution before them.
+  bool is_halving() const requires std::same_as<Options, MaxPool2dOptions> {
+    const Options& o = options;
+    return kernel == 2 && (o.stride == 0 || o.stride == 2) && o.padding == 0 && o.dilation == 1 &&
+           !o.ceil_mode;
   }
   /// "MaxPool2d(3, stride 2)": what is not the default.
   std::string describe() const override {
@@ -50,21 +47,18 @@ using MaxPool1d = Pool<max_pool1d, int64_t, MaxPool1dOptions>;
 using AvgPool1d = Pool<avg_pool1d, int64_t, AvgPool1dOptions>;
 
 /// To the given height and width, whatever the image's.
-template <auto kPool>
+template <LayerName kName, auto kPool>
 struct AdaptivePool2d final : Module {
   Size2d size;
 
   explicit AdaptivePool2d(Size2d s) : size(s) {}
   Tensor forward(const Tensor& x) override { return kPool(x, size); }
-  std::string describe() const override {
-    return fmt::format("Adaptive{}Pool2d({})", kPool == adaptive_max_pool2d ? "Max" : "Avg",
-                       size.str());
-  }
+  std::string describe() const override { return fmt::format("{}({})", kName.text, size.str()); }
 };
 /// See adaptive_avg_pool2d(). `AdaptiveAvgPool2d(7)`
-using AdaptiveAvgPool2d = AdaptivePool2d<adaptive_avg_pool2d>;
+using AdaptiveAvgPool2d = AdaptivePool2d<"AdaptiveAvgPool2d", adaptive_avg_pool2d>;
 /// See adaptive_max_pool2d().
-using AdaptiveMaxPool2d = AdaptivePool2d<adaptive_max_pool2d>;
+using AdaptiveMaxPool2d = AdaptivePool2d<"AdaptiveMaxPool2d", adaptive_max_pool2d>;
 
 /// [n, h, w, c] or [n, w, c] -> [n, c]; see global_avg_pool().
 using GlobalAvgPool = OpLayer<"GlobalAvgPool", global_avg_pool>;

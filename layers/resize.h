@@ -12,27 +12,27 @@ struct ResizeOptions {
 };
 
 /// What they share: pixels are repeated or blended by the ops they name.
-template <auto kNearest, auto kBilinear>
+template <LayerName kName, auto kNearest, auto kBilinear>
 struct Resampling final : Module {
-  static constexpr const char* kName = kNearest == upsample_nearest2d ? "Upsample" : "Resize";
   Size2d size;
   ResizeOptions options;
 
   explicit Resampling(Size2d s, ResizeOptions o = {}) : size(s), options(o) {
     if (o.align_corners && !o.bilinear)
-      fail("{}: align_corners is of blended pixels. Hint: .bilinear = true.", kName);
+      fail("{}: align_corners is of blended pixels. Hint: .bilinear = true.", kName.text);
   }
   Tensor forward(const Tensor& x) override {
     return options.bilinear ? kBilinear(x, size, {options.align_corners}) : kNearest(x, size);
   }
   std::string describe() const override {
-    return fmt::format("{}({}, {}{})", kName, size.str(), options.bilinear ? "bilinear" : "nearest",
+    return fmt::format("{}({}, {}{})", kName.text, size.str(),
+                       options.bilinear ? "bilinear" : "nearest",
                        options.align_corners ? ", align_corners" : "");
   }
 };
 /// [n, h, w, c] -> [n, h size.h, w size.w, c]: `Upsample(2, {.bilinear = true})`
-using Upsample = Resampling<upsample_nearest2d, upsample_bilinear2d>;
+using Upsample = Resampling<"Upsample", upsample_nearest2d, upsample_bilinear2d>;
 /// [n, h, w, c] -> [n, size.h, size.w, c]: `Resize({28, 28})`
-using Resize = Resampling<resize_nearest2d, resize_bilinear2d>;
+using Resize = Resampling<"Resize", resize_nearest2d, resize_bilinear2d>;
 
 }  // namespace ramp

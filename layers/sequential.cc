@@ -1,6 +1,7 @@
 #include "ramp/layers/sequential.h"
 
 #include <optional>
+#include <span>
 
 #include "ramp/autograd/node.h"
 #include "ramp/layers/dense.h"
@@ -45,21 +46,13 @@ std::string mistake(const Module& layer, const Tensor& x, const Shape& image) {
 
 }  // namespace
 
-Sequential::Sequential(const Sequential& other) : Module(other) {
-  for (const auto& slot : other.slots_) {
-    slots_.push_back(slot->copy());
-    layers_.push_back(&slots_.back()->module());
-  }
-}
-
 Sequential& Sequential::operator=(Sequential other) {
   Module::operator=(other);
   bool same = size() == other.size();
-  for (size_t i = 0; same && i < size(); ++i) same = slots_[i]->assign(*other.slots_[i]);
+  for (size_t i = 0; same && i < size(); ++i) same = slots_[i].assign((*this)[i], other[i]);
   if (same) return *this;
-  for (Module* layer : layers_) forget(*layer);
+  for (Module& layer : *this) forget(layer);
   slots_ = std::move(other.slots_);
-  layers_ = std::move(other.layers_);
   return *this;
 }
 
@@ -70,16 +63,14 @@ void Sequential::forget(Module& layer) {
 
 // Slot i is new.
 void Sequential::place(size_t i) {
-  layers_.resize(size());
-  layers_[i] = &slots_[i]->module();
   for (const size_t k : {i, i + 1}) {
     if (k == 0 || k >= size()) continue;
-    if (const auto f = scales_for(*layers_[k])) layers_[k - 1]->start_before(*f);
+    if (const auto f = scales_for((*this)[k])) (*this)[k - 1].start_before(*f);
   }
 }
 
 Sequential& Sequential::append(Sequential other) {
-  for (auto& slot : other.slots_) {
+  for (Slot& slot : other.slots_) {
     slots_.push_back(std::move(slot));
     place(size() - 1);
   }
@@ -90,17 +81,17 @@ Sequential Sequential::first(size_t k) const {
   if (k > size()) fail("Sequential: expected at most {} layers; got {}.", size(), k);
   Sequential copy = *this;
   copy.slots_.resize(k);
-  copy.layers_.resize(k);
   return copy;
 }
 
 Tensor Sequential::forward(const Tensor& x) {
-  const std::span<Module* const> layers = layers_;
+  std::vector<Module*> layers;
+  for (Module& layer : *this) layers.push_back(&layer);
   Tensor y = x;
   Shape image;
   for (size_t i = 0; i < layers.size();) {
     try {
-      Fused fused = layers[i]->call(y, layers.subspan(i + 1));
+      Fused fused = layers[i]->call(y, std::span(layers).subspan(i + 1));
       if (fused.y.rank() == 2 && y.rank() > 2) image = y.shape();
       y = std::move(fused.y);
       i += 1 + fused.took;

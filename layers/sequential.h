@@ -3,8 +3,8 @@
 
 #include <concepts>
 #include <memory>
-#include <span>
 #include <string>
+#include <typeinfo>
 #include <vector>
 
 #include "ramp/layers/activation.h"
@@ -23,6 +23,13 @@ concept SequentialLayer = std::derived_from<L, Module> || ActivationRule<L>;
 /// one pass as well; so do convolutions. With BatchNorm in between the gain stays 1: the norm takes
 /// the scale out.
 class Sequential : public Module {
+  // A layer, and what takes its type: a copy is one of the layer and not of its base.
+  struct Slot {
+    std::unique_ptr<Module> layer;
+    std::unique_ptr<Module> (*copy)(const Module& layer);
+    bool (*assign)(Module& layer, const Module& other);  // false: other is of another type
+  };
+
  public:
   template <typename... Layers>
   requires(sizeof...(Layers) > 0 &&
@@ -31,7 +38,9 @@ class Sequential : public Module {
     (add(std::forward<Layers>(layers)), ...);
   }
   Sequential() = default;
-  Sequential(const Sequential& other);
+  Sequential(const Sequential& other) : Module(other) {
+    for (const Slot& s : other.slots_) slots_.push_back({s.copy(*s.layer), s.copy, s.assign});
+  }
   Sequential(Sequential&&) = default;
   /// Layer by layer, as Parameter = Parameter, where the types are the same; else the layers are
   /// replaced.
@@ -60,7 +69,7 @@ class Sequential : public Module {
   /// Errors: no such layer.
   Module& operator[](size_t i) {
     if (i >= size()) fail("Sequential: expected an index below {}; got {}.", size(), i);
-    return *layers_[i];
+    return *slots_[i].layer;
   }
   template <typename M>
   M& get(size_t i) {
@@ -71,66 +80,53 @@ class Sequential : public Module {
   }
   /// `for (Module& layer : net)`.
   struct Iterator {
-    Module* const* at;
-    Module& operator*() const { return **at; }
+    const Slot* at;
+    Module& operator*() const { return *at->layer; }
     Iterator& operator++() { return ++at, *this; }
     bool operator==(const Iterator&) const = default;
   };
-  Iterator begin() const { return {layers_.data()}; }
-  Iterator end() const { return {layers_.data() + size()}; }
+  Iterator begin() const { return {slots_.data()}; }
+  Iterator end() const { return {slots_.data() + size()}; }
 
   Tensor forward(const Tensor& x) override;
   void start_before(const Activation& f) override {
-    if (size() > 0) layers_.back()->start_before(f);
+    if (size() > 0) slots_.back().layer->start_before(f);
   }
   void fields(Fields& f) override {
-    for (size_t i = 0; i < size(); ++i) f.child(std::to_string(i), *layers_[i]);
+    for (size_t i = 0; i < size(); ++i) f.child(std::to_string(i), *slots_[i].layer);
   }
   std::string describe() const override { return "Sequential"; }
 
  private:
-  // Keeps the layer's type, so that a copy is one of the layer and not of its base.
-  struct Slot {
-    virtual ~Slot() = default;
-    virtual Module& module() = 0;
-    virtual std::unique_ptr<Slot> copy() const = 0;
-    virtual bool assign(const Slot& other) = 0;  // false: it is of another type
-  };
-  template <typename M>
-  struct SlotOf final : Slot {
-    M layer;
-    explicit SlotOf(M m) : layer(std::move(m)) {}
-    Module& module() override { return layer; }
-    std::unique_ptr<Slot> copy() const override {
-      if constexpr (std::copy_constructible<M>) {
-        return std::make_unique<SlotOf>(layer);
-      } else {
-        fail("Sequential: the layer {} cannot be copied.", layer.describe());
-      }
-    }
-    bool assign(const Slot& other) override {
-      const auto* same = dynamic_cast<const SlotOf*>(&other);
-      if constexpr (std::is_copy_assignable_v<M>) {
-        if (same) layer = same->layer;
-        return same;
-      }
-      return false;
-    }
-  };
-
   template <typename L>
-  static std::unique_ptr<Slot> slot_of(L layer) {
+  static Slot slot_of(L layer) {
     if constexpr (ActivationRule<L>) {
       return slot_of(Activate(std::move(layer)));
     } else {
-      return std::make_unique<SlotOf<L>>(std::move(layer));
+      return {std::make_unique<L>(std::move(layer)), copy_of<L>, assign_to<L>};
     }
+  }
+  template <typename L>
+  static std::unique_ptr<Module> copy_of(const Module& layer) {
+    if constexpr (std::copy_constructible<L>) {
+      return std::make_unique<L>(static_cast<const L&>(layer));
+    } else {
+      fail("Sequential: the layer {} cannot be copied.", layer.describe());
+    }
+  }
+  template <typename L>
+  static bool assign_to(Module& layer, const Module& other) {
+    if constexpr (std::is_copy_assignable_v<L>) {
+      if (typeid(other) != typeid(L)) return false;
+      static_cast<L&>(layer) = static_cast<const L&>(other);
+      return true;
+    }
+    return false;
   }
   void place(size_t i);
   static void forget(Module& layer);
 
-  std::vector<std::unique_ptr<Slot>> slots_;
-  std::vector<Module*> layers_;  // those in the slots
+  std::vector<Slot> slots_;
 };
 
 }  // namespace ramp

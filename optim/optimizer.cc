@@ -28,7 +28,7 @@ Optimizer::Optimizer(const char* name, Parameters parameters, const Common& o)
       parameters_(std::move(parameters)),
       schedule_(o.schedule),
       allow_unused_(o.allow_unused),
-      updates_(parameters_.size()) {
+      steps_(Tensor::zeros({1 + static_cast<int64_t>(parameters_.size())}, i64)) {
   parameters_.check_leaves(name);
   set_lr(o.lr);
   detail::check_at_least(name_, "weight_decay", o.weight_decay);
@@ -73,9 +73,7 @@ std::vector<NamedTensor> Optimizer::state() {
     for (const State& s : states_)
       list.push_back({parameters_[i].name + "." + s.name, s.tensors[i]});
   }
-  std::vector<int64_t> steps{steps_};
-  steps.insert(steps.end(), updates_.begin(), updates_.end());
-  list.push_back({"steps", Tensor::of(steps)});
+  list.push_back({"steps", steps_});
   list.push_back({"lr", Tensor::scalar(lr_, f64)});
   return list;
 }
@@ -88,18 +86,16 @@ void Optimizer::load_state(const std::vector<NamedTensor>& state) {
   }
   const std::vector<NamedTensor> own = this->state();
   load_tensors("optimizer", own, state);
-  const int64_t* steps = own[own.size() - 2].tensor.data<int64_t>();
-  steps_ = steps[0];
-  std::copy_n(steps + 1, updates_.size(), updates_.begin());
   lr_ = own.back().tensor.item();
 }
 
 void Optimizer::step() {
   const NoGrad no_grad;
   parameters_.check_gradients(name_, allow_unused_);
-  factor_ = schedule_(static_cast<double>(steps_));
+  factor_ = schedule_(static_cast<double>(steps()));
   detail::check_at_least(name_, "the schedule", factor_);
   // All parameters are one row of chunks, so that threads share small ones too.
+  int64_t* updates_of = steps_.mutable_data<int64_t>() + 1;
   std::vector<int64_t> ends;
   std::vector<Update> updates(parameters_.size());
   int64_t chunks = 0;
@@ -108,12 +104,12 @@ void Optimizer::step() {
     if (w.grad().defined()) {  // else it is frozen, or unused
       mark_grad_used(w);
       w.bump_version();
-      updates[i] = update(i, static_cast<double>(++updates_[i]));
+      updates[i] = update(i, static_cast<double>(++updates_of[i]));
       chunks += ceil_div(w.numel(), kStreamGrain);
     }
     ends.push_back(chunks);
   }
-  ++steps_;
+  ++updates_of[-1];
   parallel_for(chunks, 1, [&](int64_t chunk, int64_t) {
     const FlushDenormals flush;
     const size_t i = std::upper_bound(ends.begin(), ends.end(), chunk) - ends.begin();

@@ -44,7 +44,7 @@ class Optimizer {
   double lr() const { return lr_; }
   /// Errors: negative or not finite.
   void set_lr(double lr);
-  int64_t steps() const { return steps_; }
+  int64_t steps() const { return steps_.data<int64_t>()[0]; }
 
   /// All that the next steps depend on besides parameters and options: "0.weight.m" and so on,
   /// "steps" (all steps, then those of each parameter) and "lr". The tensors share memory.
@@ -91,10 +91,9 @@ class Optimizer {
   Schedule schedule_;
   bool allow_unused_;
   std::vector<Setting> settings_;
-  std::vector<int64_t> updates_;  // how often each parameter was updated
   std::vector<State> states_;
   double lr_, factor_ = 1;
-  int64_t steps_ = 0;
+  Tensor steps_;  // how many there were, and then how often each parameter was updated
 };
 
 }  // namespace ramp
