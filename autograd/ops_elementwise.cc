@@ -217,7 +217,7 @@ Tensor abs(const Tensor& x) {
   return x.dtype() == i64 ? map<Maximum>(x, neg(x), "abs") : activate(x, the<Abs>());
 }
 Tensor clamp(const Tensor& x, double lo, double hi) {
-  const Clamp rule{lo, hi};
+  const Clamp rule{{lo, hi}};
   check_defined("clamp", "x", x);
   if (x.dtype() != i64) return activate(x, rule);
   rule.check();

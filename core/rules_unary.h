@@ -389,14 +389,10 @@ struct Erf {
 };
 
 /// y = min(max(x, lo), hi): hard_tanh by its other name, for any bounds. Errors: lo > hi.
-struct Clamp {
+struct Clamp : HardTanh {
   static constexpr const char* name = "clamp";
   static constexpr const char* formula = "y = min(max(x, lo), hi)";
-  double lo, hi;
-  void check() const { check_options(name, lo <= hi, "lo <= hi", {lo, hi}); }
-  auto f(auto x) const { return HardTanh{lo, hi}.f(x); }
-  auto derivative_from_y(auto y) const { return HardTanh{lo, hi}.derivative_from_y(y); }
-  std::vector<double> kinks() const { return {lo, hi}; }
+  void check() const { check_options(name, low <= high, "lo <= hi", {low, high}); }
 };
 
 struct Sin {

@@ -69,15 +69,14 @@ inline Strides broadcast_strides(const Shape& x, const Shape& y) {
 /// that broadcast to y are 0 or 1.
 template <int N>
 struct Walk {
-  int rank = 1;
+  int rank = 0;
   int64_t size[Shape::kMaxRank] = {1}, stride[Shape::kMaxRank][N] = {};
 
   Walk(const Shape& y, const std::array<Strides, N>& x) {
-    bool first = true;
     for (int axis = y.rank() - 1; axis >= 0; --axis) {
       if (y[axis] == 1) continue;
       int64_t here[N];
-      bool merges = !first;
+      bool merges = rank > 0;
       for (int k = 0; k < N; ++k) {
         here[k] = x[k][static_cast<size_t>(axis)];
         merges = merges && here[k] == stride[rank - 1][k] * size[rank - 1];
@@ -86,11 +85,11 @@ struct Walk {
         size[rank - 1] *= y[axis];
         continue;
       }
-      if (!first) ++rank;
-      first = false;
-      size[rank - 1] = y[axis];
-      for (int k = 0; k < N; ++k) stride[rank - 1][k] = here[k];
+      size[rank] = y[axis];
+      for (int k = 0; k < N; ++k) stride[rank][k] = here[k];
+      ++rank;
     }
+    rank = std::max(rank, 1);
   }
 
   /// Calls f(at, n, offset) for the runs of y's elements [at, at + n) that make up [begin, end);

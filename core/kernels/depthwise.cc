@@ -44,16 +44,13 @@ void depthwise_dw(int64_t n, int64_t channels, int64_t taps, const int64_t* offs
   }
 }
 
-template <typename T>
-void fill(Kernels<T>& k) {
-  k.depthwise = depthwise<T>;
-  k.depthwise_dw = depthwise_dw<T>;
-}
-
 }  // namespace
 
-namespace RAMP_ISA {
-void fill_depthwise(Kernels<float>& k) { fill(k); }
-void fill_depthwise(Kernels<double>& k) { fill(k); }
-}  // namespace RAMP_ISA
+void RAMP_ISA::fill_depthwise(KernelTable& table) {
+  table.fill([]<typename T>(Kernels<T>& k) {
+    k.depthwise = depthwise<T>;
+    k.depthwise_dw = depthwise_dw<T>;
+  });
+}
+
 }  // namespace ramp

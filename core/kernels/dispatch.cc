@@ -7,29 +7,6 @@
 
 namespace ramp {
 
-template <typename T>
-using Fill = void(Kernels<T>& k);
-
-// Each level's kernel files define these, for float and for double.
-#define RAMP_DECLARE_LEVEL(level)                                                                  \
-  namespace level {                                                                                \
-  Fill<float> fill_rules, fill_gemm, fill_depthwise, fill_winograd, fill_reduce, fill_softmax,     \
-      fill_pool, fill_norm, fill_optimizer;                                                        \
-  Fill<double> fill_rules, fill_gemm, fill_depthwise, fill_winograd, fill_reduce, fill_softmax,    \
-      fill_pool, fill_norm, fill_optimizer;                                                        \
-  template <typename T>                                                                            \
-  void fill(Kernels<T>& k) {                                                                       \
-    Fill<T>* const parts[] = {fill_rules,   fill_gemm, fill_depthwise, fill_winograd, fill_reduce, \
-                              fill_softmax, fill_pool, fill_norm,      fill_optimizer};            \
-    for (const auto part : parts) part(k);                                                         \
-  }                                                                                                \
-  }
-RAMP_DECLARE_LEVEL(base)
-#if defined(RAMP_X86_LEVELS)
-RAMP_DECLARE_LEVEL(v3)
-RAMP_DECLARE_LEVEL(v4)
-#endif
-
 const char* cpu_isa_level() {
 #if defined(RAMP_X86_LEVELS)
   __builtin_cpu_init();
@@ -57,16 +34,18 @@ const char* choose_level() {
   fail("RAMP_ISA: expected base, v3 or v4, and not above this CPU's {}; got \"{}\".", best, asked);
 }
 
-template <typename T>
-Kernels<T> choose() {
-  Kernels<T> k{};
+KernelTable choose() {
+  KernelTable table{};
+  const auto fill = [&](const auto& parts) {
+    for (const auto part : parts) part(table);
+  };
   const std::string_view level = isa_level();
-  if (level == "base") base::fill(k);
+  if (level == "base") fill(base::kParts);
 #if defined(RAMP_X86_LEVELS)
-  if (level == "v3") v3::fill(k);
-  if (level == "v4") v4::fill(k);
+  if (level == "v3") fill(v3::kParts);
+  if (level == "v4") fill(v4::kParts);
 #endif
-  return k;
+  return table;
 }
 
 }  // namespace
@@ -76,15 +55,9 @@ const char* isa_level() {
   return level;
 }
 
-template <>
-const Kernels<float>& kernels() {
-  static const Kernels<float> k = choose<float>();
-  return k;
-}
-template <>
-const Kernels<double>& kernels() {
-  static const Kernels<double> k = choose<double>();
-  return k;
+const KernelTable& kernel_table() {
+  static const KernelTable table = choose();
+  return table;
 }
 
 }  // namespace ramp

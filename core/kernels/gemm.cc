@@ -181,19 +181,16 @@ void transpose(int64_t rows, int64_t cols, const T* from, int64_t ld_from, T* to
       to[j * ld_to + i] = from[i * ld_from + j];
 }
 
-template <typename T>
-void fill(Kernels<T>& k) {
-  k.gemm_panel = gemm_panel<T>;
-  k.gemm_panel_width = (kVectorBytes == 64 ? 4 : 2) * kLanes<T>;
-  k.gemm_row = gemm_row<T>;
-  k.transpose = transpose<T>;
-  k.lanes = kLanes<T>;
-}
-
 }  // namespace
 
-namespace RAMP_ISA {
-void fill_gemm(Kernels<float>& k) { fill(k); }
-void fill_gemm(Kernels<double>& k) { fill(k); }
-}  // namespace RAMP_ISA
+void RAMP_ISA::fill_gemm(KernelTable& table) {
+  table.fill([]<typename T>(Kernels<T>& k) {
+    k.gemm_panel = gemm_panel<T>;
+    k.gemm_panel_width = (kVectorBytes == 64 ? 4 : 2) * kLanes<T>;
+    k.gemm_row = gemm_row<T>;
+    k.transpose = transpose<T>;
+    k.lanes = kLanes<T>;
+  });
+}
+
 }  // namespace ramp

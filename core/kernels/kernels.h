@@ -132,8 +132,34 @@ struct Kernels {
   void (*update[UpdateRules::size])(const void* rule, int64_t n, const T* g, T* w, T* const* s);
 };
 
+/// The kernels for both types.
+struct KernelTable : Kernels<float>, Kernels<double> {
+  void fill(auto f) {
+    f.template operator()<float>(*this);
+    f.template operator()<double>(*this);
+  }
+};
+
+// At each ISA level, each kernel file fills in its part.
+#define RAMP_DECLARE_LEVEL(level)                                                                  \
+  namespace level {                                                                                \
+  using Fill = void(KernelTable & table);                                                          \
+  Fill fill_rules, fill_gemm, fill_depthwise, fill_winograd, fill_reduce, fill_softmax, fill_pool, \
+      fill_norm, fill_optimizer;                                                                   \
+  constexpr Fill* kParts[] = {fill_rules,   fill_gemm, fill_depthwise, fill_winograd, fill_reduce, \
+                              fill_softmax, fill_pool, fill_norm,      fill_optimizer};            \
+  }
+RAMP_DECLARE_LEVEL(base)
+RAMP_DECLARE_LEVEL(v3)
+RAMP_DECLARE_LEVEL(v4)
+#undef RAMP_DECLARE_LEVEL
+
+/// Those of the level in use.
+const KernelTable& kernel_table();
 template <typename T>
-const Kernels<T>& kernels();
+const Kernels<T>& kernels() {
+  return kernel_table();
+}
 
 /// "base", "v3" (AVX2, FMA) or "v4" (AVX-512): the highest level this CPU runs.
 const char* cpu_isa_level();

@@ -179,20 +179,17 @@ void norm_rows_vjp(int64_t rows, int64_t n, const T* k, const T* scale, const T*
   }
 }
 
-template <typename T>
-void fill(Kernels<T>& k) {
-  k.norm_rows = norm_rows<T>;
-  k.norm_rows_vjp = norm_rows_vjp<T>;
-  k.affine_cols[0] = affine_of<T, false>;
-  k.affine_cols[1] = affine_of<T, true>;
-  k.moments_cols[0] = moments_of<T, false>;
-  k.moments_cols[1] = moments_of<T, true>;
-}
-
 }  // namespace
 
-namespace RAMP_ISA {
-void fill_norm(Kernels<float>& k) { fill(k); }
-void fill_norm(Kernels<double>& k) { fill(k); }
-}  // namespace RAMP_ISA
+void RAMP_ISA::fill_norm(KernelTable& table) {
+  table.fill([]<typename T>(Kernels<T>& k) {
+    k.norm_rows = norm_rows<T>;
+    k.norm_rows_vjp = norm_rows_vjp<T>;
+    k.affine_cols[0] = affine_of<T, false>;
+    k.affine_cols[1] = affine_of<T, true>;
+    k.moments_cols[0] = moments_of<T, false>;
+    k.moments_cols[1] = moments_of<T, true>;
+  });
+}
+
 }  // namespace ramp

@@ -27,16 +27,13 @@ void update(const void* rule, int64_t n, const T* g, T* w, T* const* states) {
       [=](T* p, Vec<T> v) { store_first(p, v, rest); });
 }
 
-template <typename T>
-void fill(Kernels<T>& k) {
-  UpdateRules::for_each(
-      [&]<typename Rule>() { k.update[UpdateRules::index<Rule>()] = update<T, Rule>; });
-}
-
 }  // namespace
 
-namespace RAMP_ISA {
-void fill_optimizer(Kernels<float>& k) { fill(k); }
-void fill_optimizer(Kernels<double>& k) { fill(k); }
-}  // namespace RAMP_ISA
+void RAMP_ISA::fill_optimizer(KernelTable& table) {
+  table.fill([]<typename T>(Kernels<T>& k) {
+    UpdateRules::for_each(
+        [&]<typename Rule>() { k.update[UpdateRules::index<Rule>()] = update<T, Rule>; });
+  });
+}
+
 }  // namespace ramp

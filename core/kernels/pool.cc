@@ -81,31 +81,28 @@ void max_unpool(int64_t out, int64_t channels, int64_t kh, int64_t kw, const T* 
   });
 }
 
-template <typename T>
-void fill(Kernels<T>& k) {
-  k.max_pool_row = [](int64_t out, int64_t c, int64_t kh, int64_t kw, const T* x, int64_t row,
-                      int64_t pixel, int64_t window, T* y, uint8_t* at) {
-    const auto f = kh == 2 && kw == 2 ? max_pool<T, 2> : max_pool<T, 0>;
-    f(out, c, kh, kw, x, row, pixel, window, y, at);
-  };
-  k.max_unpool_row = [](int64_t out, int64_t c, int64_t kh, int64_t kw, const T* dy,
-                        const uint8_t* at, T* dx, int64_t row, int64_t pixel, int64_t window,
-                        bool accumulate) {
-    if (!accumulate) {
-      const auto f = kh == 2 && kw == 2 ? max_unpool<T, 2> : max_unpool<T, 0>;
-      return f(out, c, kh, kw, dy, at, dx, row, pixel, window);
-    }
-    int64_t offset[256];
-    for (int64_t p = 0; p < kh * kw; ++p) offset[p] = p / kw * row + p % kw * pixel;
-    for (; out > 0; --out, dx += window)
-      for (int64_t i = 0; i < c; ++i) dx[i + offset[*at++]] += *dy++;
-  };
-}
-
 }  // namespace
 
-namespace RAMP_ISA {
-void fill_pool(Kernels<float>& k) { fill(k); }
-void fill_pool(Kernels<double>& k) { fill(k); }
-}  // namespace RAMP_ISA
+void RAMP_ISA::fill_pool(KernelTable& table) {
+  table.fill([]<typename T>(Kernels<T>& k) {
+    k.max_pool_row = [](int64_t out, int64_t c, int64_t kh, int64_t kw, const T* x, int64_t row,
+                        int64_t pixel, int64_t window, T* y, uint8_t* at) {
+      const auto f = kh == 2 && kw == 2 ? max_pool<T, 2> : max_pool<T, 0>;
+      f(out, c, kh, kw, x, row, pixel, window, y, at);
+    };
+    k.max_unpool_row = [](int64_t out, int64_t c, int64_t kh, int64_t kw, const T* dy,
+                          const uint8_t* at, T* dx, int64_t row, int64_t pixel, int64_t window,
+                          bool accumulate) {
+      if (!accumulate) {
+        const auto f = kh == 2 && kw == 2 ? max_unpool<T, 2> : max_unpool<T, 0>;
+        return f(out, c, kh, kw, dy, at, dx, row, pixel, window);
+      }
+      int64_t offset[256];
+      for (int64_t p = 0; p < kh * kw; ++p) offset[p] = p / kw * row + p % kw * pixel;
+      for (; out > 0; --out, dx += window)
+        for (int64_t i = 0; i < c; ++i) dx[i + offset[*at++]] += *dy++;
+    };
+  });
+}
+
 }  // namespace ramp

@@ -52,11 +52,7 @@ void sum_panel(int64_t rows, const T* x, int64_t ld, int64_t first, const T* abo
   for (int64_t j = 0; j < cols; ++j) y[j] = 0;
   for (int64_t i = 0; i < rows;) {
     const int64_t stop = rows - i < U * kBlock ? rows : i + U * kBlock;
-    Vec<T> a[U][NV];
-#pragma GCC unroll 8
-    for (int u = 0; u < U; ++u)
-#pragma GCC unroll 4
-      for (int v = 0; v < NV; ++v) a[u][v] = Vec<T>{};
+    Vec<T> a[U][NV] = {};
     const auto add = [&](Vec<T>(&to)[NV], const T* row) {
 #pragma GCC unroll 4
       for (int v = 0; v < NV; ++v) {
@@ -170,26 +166,23 @@ void arg_max_or_min_cols(int64_t rows, int64_t n, const T* x, int64_t ld, int64_
   if (j < n) arg_panel<T, kMax, 1, true>(rows, x + j, ld, n - j, index + j);
 }
 
-template <typename T>
-void fill(Kernels<T>& k) {
-  k.sum = [](int64_t n, const T* x) { return sum_of(n, x, [](auto v) { return v; }); };
-  k.sum_squares = [](int64_t n, const T* x, T about) {
-    return sum_of(n, x, [about](auto v) { return (v - about) * (v - about); });
-  };
-  k.sum_cols = [](int64_t rows, int64_t n, const T* x, int64_t ld, double* y) {
-    sum_cols_of<T, false>(rows, n, x, ld, nullptr, y);
-  };
-  k.sum_squares_cols = sum_cols_of<T, true>;
-  k.arg_max_or_min[0] = arg_max_or_min<T, false>;
-  k.arg_max_or_min[1] = arg_max_or_min<T, true>;
-  k.arg_max_or_min_cols[0] = arg_max_or_min_cols<T, false>;
-  k.arg_max_or_min_cols[1] = arg_max_or_min_cols<T, true>;
-}
-
 }  // namespace
 
-namespace RAMP_ISA {
-void fill_reduce(Kernels<float>& k) { fill(k); }
-void fill_reduce(Kernels<double>& k) { fill(k); }
-}  // namespace RAMP_ISA
+void RAMP_ISA::fill_reduce(KernelTable& table) {
+  table.fill([]<typename T>(Kernels<T>& k) {
+    k.sum = [](int64_t n, const T* x) { return sum_of(n, x, [](auto v) { return v; }); };
+    k.sum_squares = [](int64_t n, const T* x, T about) {
+      return sum_of(n, x, [about](auto v) { return (v - about) * (v - about); });
+    };
+    k.sum_cols = [](int64_t rows, int64_t n, const T* x, int64_t ld, double* y) {
+      sum_cols_of<T, false>(rows, n, x, ld, nullptr, y);
+    };
+    k.sum_squares_cols = sum_cols_of<T, true>;
+    k.arg_max_or_min[0] = arg_max_or_min<T, false>;
+    k.arg_max_or_min[1] = arg_max_or_min<T, true>;
+    k.arg_max_or_min_cols[0] = arg_max_or_min_cols<T, false>;
+    k.arg_max_or_min_cols[1] = arg_max_or_min_cols<T, true>;
+  });
+}
+
 }  // namespace ramp

@@ -5,50 +5,44 @@
 #include "ramp/core/kernels/math.h"
 
 namespace ramp {
-namespace {
 
-template <typename T>
-void fill(Kernels<T>& k) {
-  using V = Vec<T>;
-  using S = Stream<T>;
-  UnaryRules::for_each([&]<typename A>() {
-    constexpr int i = UnaryRules::index<A>();
-    k.unary[i] = [](const void* rule, int64_t n, const T* x, T* y) {
-      map([a = *static_cast<const A*>(rule)](V x) -> V { return a.f(x); }, n, y, S(x, 1));
-    };
-    k.unary_vjp[i] = [](const void* rule, int64_t n, const T* at, const T* dy, T* dx) {
-      const auto f = [a = *static_cast<const A*>(rule)](V at, V dy) {
-        return math::mul_or_zero(dy, V(derivative(a, at)));
+void RAMP_ISA::fill_rules(KernelTable& table) {
+  table.fill([]<typename T>(Kernels<T>& k) {
+    using V = Vec<T>;
+    using S = Stream<T>;
+    UnaryRules::for_each([&]<typename A>() {
+      constexpr int i = UnaryRules::index<A>();
+      k.unary[i] = [](const void* rule, int64_t n, const T* x, T* y) {
+        map([a = *static_cast<const A*>(rule)](V x) -> V { return a.f(x); }, n, y, S(x, 1));
       };
-      map(f, n, dx, S(at, 1), S(dy, 1));
-    };
-  });
-  BinaryRules::for_each([&]<typename A>() {
-    k.binary[BinaryRules::index<A>()] = [](int64_t n, const T* a, int64_t sa, const T* b,
-                                           int64_t sb, T* y) {
-      map([](V a, V b) -> V { return A::f(a, b); }, n, y, S(a, sa), S(b, sb));
-    };
-  });
+      k.unary_vjp[i] = [](const void* rule, int64_t n, const T* at, const T* dy, T* dx) {
+        const auto f = [a = *static_cast<const A*>(rule)](V at, V dy) {
+          return math::mul_or_zero(dy, V(derivative(a, at)));
+        };
+        map(f, n, dx, S(at, 1), S(dy, 1));
+      };
+    });
+    BinaryRules::for_each([&]<typename A>() {
+      k.binary[BinaryRules::index<A>()] = [](int64_t n, const T* a, int64_t sa, const T* b,
+                                             int64_t sb, T* y) {
+        map([](V a, V b) -> V { return A::f(a, b); }, n, y, S(a, sa), S(b, sb));
+      };
+    });
 
-  k.where = [](int64_t n, const T* c, int64_t sc, const T* a, int64_t sa, const T* b, int64_t sb,
-               T* y) {
-    map([](V c, V a, V b) { return c != V{} ? a : b; }, n, y, S(c, sc), S(a, sa), S(b, sb));
-  };
-  k.leak = [](int64_t n, const T* at, const T* s, int64_t ss, const T* v, T* y) {
-    const auto f = [](V at, V s, V v) {
-      return at < 0 ? s * v : at == 0 ? (s < 0 ? 0 : s * v) : v;
+    k.where = [](int64_t n, const T* c, int64_t sc, const T* a, int64_t sa, const T* b, int64_t sb,
+                 T* y) {
+      map([](V c, V a, V b) { return c != V{} ? a : b; }, n, y, S(c, sc), S(a, sa), S(b, sb));
     };
-    map(f, n, y, S(at, 1), S(s, ss), S(v, 1));
-  };
-  k.axpy = [](int64_t n, T f, const T* x, T* y) {
-    map([f](V x, V y) { return y + f * x; }, n, y, S(x, 1), S(y, 1));
-  };
+    k.leak = [](int64_t n, const T* at, const T* s, int64_t ss, const T* v, T* y) {
+      const auto f = [](V at, V s, V v) {
+        return at < 0 ? s * v : at == 0 ? (s < 0 ? 0 : s * v) : v;
+      };
+      map(f, n, y, S(at, 1), S(s, ss), S(v, 1));
+    };
+    k.axpy = [](int64_t n, T f, const T* x, T* y) {
+      map([f](V x, V y) { return y + f * x; }, n, y, S(x, 1), S(y, 1));
+    };
+  });
 }
 
-}  // namespace
-
-namespace RAMP_ISA {
-void fill_rules(Kernels<float>& k) { fill(k); }
-void fill_rules(Kernels<double>& k) { fill(k); }
-}  // namespace RAMP_ISA
 }  // namespace ramp

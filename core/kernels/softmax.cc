@@ -157,19 +157,16 @@ double cross_entropy(int64_t rows, int64_t n, const T* x, const int64_t* label, 
   return loss;
 }
 
-template <typename T>
-void fill(Kernels<T>& k) {
-  k.softmax = softmax<T>;
-  k.log_softmax = log_softmax<T>;
-  k.softmax_vjp = softmax_vjp<T>;
-  k.log_softmax_vjp = log_softmax_vjp<T>;
-  k.cross_entropy = cross_entropy<T>;
-}
-
 }  // namespace
 
-namespace RAMP_ISA {
-void fill_softmax(Kernels<float>& k) { fill(k); }
-void fill_softmax(Kernels<double>& k) { fill(k); }
-}  // namespace RAMP_ISA
+void RAMP_ISA::fill_softmax(KernelTable& table) {
+  table.fill([]<typename T>(Kernels<T>& k) {
+    k.softmax = softmax<T>;
+    k.log_softmax = log_softmax<T>;
+    k.softmax_vjp = softmax_vjp<T>;
+    k.log_softmax_vjp = log_softmax_vjp<T>;
+    k.cross_entropy = cross_entropy<T>;
+  });
+}
+
 }  // namespace ramp

@@ -71,12 +71,6 @@ inline void store_first(T* p, Vec<T> v, int64_t n) {
   store(lane, v);  // not memcpy: taking v's address would keep a sum in memory while it grows
   store_pieces<kLanes<T> / 2>(p, lane, n);
 }
-template <typename T>
-inline T sum_lanes(Vec<T> v) {
-  T s = 0;
-  for (int i = 0; i < kLanes<T>; ++i) s += v[i];
-  return s;
-}
 
 // v takes the place of m: more extreme, or the first NaN.
 template <bool kMax, typename V>

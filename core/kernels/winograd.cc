@@ -198,20 +198,17 @@ void output_vjp(int64_t rows, int64_t cols, int64_t k, const T* dy, T* dm, int64
   }
 }
 
-template <typename T>
-void fill(Kernels<T>& k) {
-  k.winograd_weights = weights<T>;
-  k.winograd_weights_vjp = weights_vjp<T>;
-  k.winograd_input = input<T>;
-  k.winograd_input_vjp = input_vjp<T>;
-  k.winograd_output = output<T>;
-  k.winograd_output_vjp = output_vjp<T>;
-}
-
 }  // namespace
 
-namespace RAMP_ISA {
-void fill_winograd(Kernels<float>& k) { fill(k); }
-void fill_winograd(Kernels<double>& k) { fill(k); }
-}  // namespace RAMP_ISA
+void RAMP_ISA::fill_winograd(KernelTable& table) {
+  table.fill([]<typename T>(Kernels<T>& k) {
+    k.winograd_weights = weights<T>;
+    k.winograd_weights_vjp = weights_vjp<T>;
+    k.winograd_input = input<T>;
+    k.winograd_input_vjp = input_vjp<T>;
+    k.winograd_output = output<T>;
+    k.winograd_output_vjp = output_vjp<T>;
+  });
+}
+
 }  // namespace ramp
