@@ -120,17 +120,19 @@ void input(int64_t h, int64_t w, int64_t c, int64_t row, int64_t col, int64_t ti
     const bool inside = row >= 0 && col >= 0 && row + 6 <= h && col + 6 <= w;
     for (int64_t i = 0; i < c; i += kLanes<T>) {
       const auto put = [&](int p, int q, Vec<T> y) { store(v + (p * 6 + q) * pitch + i, y); };
-      const T* from = x + (row * w + col) * c + i;
-      const auto get = [&](int p, int q) { return load(from + (p * w + q) * c); };
       if (inside) {
-        transform<T, 6, 6, input_1d<T>>(get, put);
+        const T* from = x + (row * w + col) * c + i;
+        transform<T, 6, 6, input_1d<T>>([&](int p, int q) { return load(from + (p * w + q) * c); },
+                                        put);
       } else {
-        transform<T, 6, 6, input_1d<T>>(
-            [&](int p, int q) {
-              const bool in = row + p >= 0 && row + p < h && col + q >= 0 && col + q < w;
-              return in ? get(p, q) : Vec<T>{};
-            },
-            put);
+        Vec<T> d[36];
+        for (int p = 0; p < 6; ++p)
+          for (int q = 0; q < 6; ++q) {
+            const int64_t y = row + p, z = col + q;
+            const bool in = y >= 0 && y < h && z >= 0 && z < w;
+            d[p * 6 + q] = in ? load(x + (y * w + z) * c + i) : Vec<T>{};
+          }
+        transform<T, 6, 6, input_1d<T>>([&](int p, int q) { return d[p * 6 + q]; }, put);
       }
     }
   }
