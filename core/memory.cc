@@ -184,36 +184,36 @@ ThreadCache::~ThreadCache() {
   return cache = &c;
 }
 
-// Large blocks are shared, and so are the small ones of a thread that is ending.
-bool is_shared(int c) { return c >= kSmallClasses || cache_ended; }
-
-// The way of a block that the thread has none of; kept out of allocate() to keep that short.
-[[gnu::noinline]] void* allocate_more(size_t n, int c) {
-  if (n > kMaxBytes) fail("memory: at most 2^62 bytes; got {}.", n);
-  const auto size = static_cast<int64_t>(size_of_class(c));
-  if (!is_shared(c)) {
-    ThreadCache* t = cache ? cache : make_cache();
-    void* p = t->refill(c);
-    t->count(size);
-    return p;
-  }
+// Large blocks, and the small ones of a thread that is ending (its cache is gone).
+void* allocate_shared(int c) {
   Heap& h = heap();
   const std::lock_guard lock(h.mutex);
   void* p = pop(h.free_blocks[c]);
   if (p == nullptr) p = from_system(size_of_class(c));
-  h.live += size;
+  h.live += static_cast<int64_t>(size_of_class(c));
   h.note_peak();
   return p;
 }
 
+void deallocate_shared(void* p, int c) noexcept {
+  Heap& h = heap();
+  const std::lock_guard lock(h.mutex);
+  push(h.free_blocks[c], p);
+  h.live -= static_cast<int64_t>(size_of_class(c));
+}
+
+// The way of a block that the thread has none of; kept out of allocate() to keep that short.
+[[gnu::noinline]] void* allocate_more(size_t n, int c) {
+  if (n > kMaxBytes) fail("memory: at most 2^62 bytes; got {}.", n);
+  if (c >= kSmallClasses || cache_ended) return allocate_shared(c);
+  ThreadCache* t = cache ? cache : make_cache();
+  void* p = t->refill(c);
+  t->count(static_cast<int64_t>(size_of_class(c)));
+  return p;
+}
+
 [[gnu::noinline]] void deallocate_more(void* p, int c) noexcept {
-  if (is_shared(c)) {
-    Heap& h = heap();
-    const std::lock_guard lock(h.mutex);
-    push(h.free_blocks[c], p);
-    h.live -= static_cast<int64_t>(size_of_class(c));
-    return;
-  }
+  if (c >= kSmallClasses || cache_ended) return deallocate_shared(p, c);
   ThreadCache* t = cache ? cache : make_cache();
   t->keep(c, p);
   if (t->live.load(std::memory_order_relaxed) < -kMaxImbalance) t->give_back();

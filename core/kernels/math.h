@@ -117,19 +117,6 @@ inline V each_lane(F f, V x, X... more) {
 }
 template <typename T>
 constexpr bool kIsFloat = sizeof(T) == 4;
-// y[i] = f(x[i]) or d(x[i])
-template <float (*f)(float), double (*d)(double), typename V>
-inline V each_lane(V x) {
-  V y;
-  for (int i = 0; i < kLanes<Lane<V>>; ++i) {
-    if constexpr (kIsFloat<Lane<V>>) {
-      y[i] = f(x[i]);
-    } else {
-      y[i] = d(x[i]);
-    }
-  }
-  return y;
-}
 
 }  // namespace
 
@@ -183,27 +170,33 @@ inline V abs(V x) {
 // Of the first four both compilers make one instruction (at base, of sqrt alone).
 template <typename V>
 inline V sqrt(V x) {
-  return each_lane<::sqrtf, ::sqrt>(x);
+  return each_lane(
+      [](auto a) { return kIsFloat<decltype(a)> ? __builtin_sqrtf(a) : __builtin_sqrt(a); }, x);
 }
 template <typename V>
 inline V floor(V x) {
-  return each_lane<::floorf, ::floor>(x);
+  return each_lane(
+      [](auto a) { return kIsFloat<decltype(a)> ? __builtin_floorf(a) : __builtin_floor(a); }, x);
 }
 template <typename V>
 inline V ceil(V x) {
-  return each_lane<::ceilf, ::ceil>(x);
+  return each_lane(
+      [](auto a) { return kIsFloat<decltype(a)> ? __builtin_ceilf(a) : __builtin_ceil(a); }, x);
 }
 template <typename V>
 inline V round(V x) {
-  return each_lane<::rintf, ::rint>(x);
+  return each_lane(
+      [](auto a) { return kIsFloat<decltype(a)> ? __builtin_rintf(a) : __builtin_rint(a); }, x);
 }
 template <typename V>
 inline V sin(V x) {
-  return each_lane<::sinf, ::sin>(x);
+  return each_lane(
+      [](auto a) { return kIsFloat<decltype(a)> ? __builtin_sinf(a) : __builtin_sin(a); }, x);
 }
 template <typename V>
 inline V cos(V x) {
-  return each_lane<::cosf, ::cos>(x);
+  return each_lane(
+      [](auto a) { return kIsFloat<decltype(a)> ? __builtin_cosf(a) : __builtin_cos(a); }, x);
 }
 template <typename V>
 inline V pow(V x, V p) {
