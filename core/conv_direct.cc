@@ -292,7 +292,9 @@ void DirectConv<T>::forward(const ConvSizes& s, const T* x, const T* w, const T*
   // A panel of biases may be read beyond their end.
   const ScratchMemory<T> bias(b ? s.k + f.panel() : 0);
   if (b) std::fill_n(std::copy_n(b, s.k, bias.get()), f.panel(), T(0));
-  const int64_t row_bytes = int64_t{sizeof(T)} * (s.ow * s.k + s.stride[0] * f.pitch);
+  // A step may be far larger than the image.
+  const int64_t step = std::min(s.stride[0], f.row_axis.padded);
+  const int64_t row_bytes = int64_t{sizeof(T)} * (s.ow * s.k + step * f.pitch);
   int64_t strip = std::max<int64_t>(4, kCacheBytes / (row_bytes + 1) / 4 * 4);
   if (s.n < 8) strip = std::min(strip, ceil_div(s.oh, 16) * 4);
   const int64_t strips = ceil_div(s.oh, strip);
