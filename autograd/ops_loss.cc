@@ -349,7 +349,7 @@ Tensor l1_loss(const Tensor& y, const Tensor& target, Reduction reduction) {
 }
 
 Tensor smooth_l1_loss(const Tensor& y, const Tensor& target, double beta, Reduction reduction) {
-  check_options("smooth_l1_loss", beta >= 0 && beta < INFINITY, "beta >= 0, finite", {beta});
+  check_options("smooth_l1_loss", is_at_least(beta), "beta >= 0, finite", {beta});
   if (beta == 0) return l1_loss(y, target, reduction);
   return huber("smooth_l1_loss", y, target, beta, reduction) / beta;
 }
@@ -368,7 +368,7 @@ Tensor hinge_embedding_loss(const Tensor& x, const Tensor& target, double margin
                             Reduction reduction) {
   const char* op = "hinge_embedding_loss";
   check_signs(op, "x", x, target);
-  check_options(op, margin >= 0 && margin < INFINITY, "margin >= 0, finite", {margin});
+  check_options(op, is_at_least(margin), "margin >= 0, finite", {margin});
   return reduce(where(target > 0, x, relu(margin - x)), reduction);
 }
 
@@ -377,7 +377,7 @@ Tensor margin_ranking_loss(const Tensor& a, const Tensor& b, const Tensor& targe
   const char* op = "margin_ranking_loss";
   check_pair(op, "a", a, "b", b);
   check_signs(op, "a", a, target);
-  check_options(op, margin >= 0 && margin < INFINITY, "margin >= 0, finite", {margin});
+  check_options(op, is_at_least(margin), "margin >= 0, finite", {margin});
   return reduce(relu(margin - target * (a - b)), reduction);
 }
 
@@ -402,7 +402,7 @@ Tensor triplet_margin_loss(const Tensor& anchor, const Tensor& positive, const T
   check_pair(op, "anchor", anchor, "positive", positive);
   check_pair(op, "anchor", anchor, "negative", negative);
   if (anchor.rank() == 0) fail("{}: expected anchor [.., features]; got a scalar.", op);
-  check_options(op, o.margin >= 0 && o.margin < INFINITY, "margin >= 0, finite", {o.margin});
+  check_options(op, is_at_least(o.margin), "margin >= 0, finite", {o.margin});
   check_options(op, o.eps > 0 && o.eps < INFINITY, "eps > 0, finite", {o.eps});
   check_options(op, o.p > 0 && o.p < INFINITY, "p > 0, finite", {o.p});
   const auto distance = [&](const Tensor& a, const Tensor& b) {
@@ -419,7 +419,7 @@ Tensor gaussian_nll_loss(const Tensor& y, const Tensor& target, const Tensor& va
   check_pair(op, "y", y, "target", target);
   check_broadcasts(op, "var", var, "y", y);
   check_range(op, "variances var of at least 0", var, 0, INFINITY, "exp() or softplus() of it");
-  check_options(op, o.eps >= 0 && o.eps < INFINITY, "eps >= 0, finite", {o.eps});
+  check_options(op, is_at_least(o.eps), "eps >= 0, finite", {o.eps});
   // max(var, eps), with the gradient of var also below: it can rise again.
   const Tensor v = where(var < o.eps, var - var.detach() + o.eps, var), d = y - target;
   const double constant = o.full ? std::log(2 * std::numbers::pi) : 0;
@@ -433,7 +433,7 @@ Tensor poisson_nll_loss(const Tensor& y, const Tensor& target, const PoissonNllO
   if (!o.log_input) {
     check_range(op, "rates y of at least 0", y, 0, INFINITY, ".log_input = true takes logarithms");
   }
-  check_options(op, o.eps >= 0 && o.eps < INFINITY, "eps >= 0, finite", {o.eps});
+  check_options(op, is_at_least(o.eps), "eps >= 0, finite", {o.eps});
   Tensor loss = o.log_input ? exp(y) - target * y : y - target * log(y + o.eps);
   if (o.full) {
     const Tensor t = maximum(target, scalar_like(1, target));

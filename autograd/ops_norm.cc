@@ -230,7 +230,7 @@ void check(const char* op, const Tensor& x, double eps,
            x.shape(), v.shape());
     }
   }
-  check_options(op, eps >= 0 && eps < INFINITY, "eps >= 0, finite", {eps});
+  check_options(op, is_at_least(eps), "eps >= 0, finite", {eps});
 }
 
 }  // namespace

@@ -128,6 +128,12 @@ inline bool is_finite(double option) { return std::fabs(option) <= 0x1.fffffep12
 /// And not 0 there: a divisor.
 inline bool is_usable(double option) { return is_finite(option) && std::fabs(option) >= 0x1p-126; }
 
+/// What most options are: at least so much, finite; in [0, 1).
+inline bool is_at_least(double option, double least = 0) {
+  return option >= least && std::isfinite(option);
+}
+inline bool is_fraction(double option) { return option >= 0 && option < 1; }
+
 template <typename... A>
 struct RuleList {
   static constexpr int size = sizeof...(A);

@@ -112,8 +112,8 @@ Tensor truncated_normal(const Shape& shape, Rng& rng, double mean, double std, d
 // Gram and Schmidt on normal numbers, in f64, the modified way: every vector loses its part along
 // v_i as soon as v_i is done. That makes R's diagonal positive, hence Q uniform.
 Tensor orthogonal(const Shape& shape, Rng& rng, double scale, DType dtype) {
+  if (!is_float(dtype)) fail("orthogonal: expected f32 or f64; got i64.");
   const int64_t rows = static_cast<int64_t>(fans_of("orthogonal", shape).in), cols = shape.last();
-  visit_float("orthogonal", dtype, [](auto) {});
   const int64_t n = std::min(rows, cols), length = std::max(rows, cols);
   Tensor q = rng.normal({n, length}, 0, 1, f64);
   double* v = q.mutable_data<double>();

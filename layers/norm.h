@@ -13,7 +13,8 @@ struct NormOptions {
   bool affine = true;  // has weight (starts as 1) and bias (0)
 };
 
-/// What they share. Errors: fewer than 1 channel; those of the ops.
+/// What they share. Errors: fewer than 1 channel; eps below 0 or not finite; momentum outside 0..1;
+/// those of the ops.
 struct Norm : Module {
   Parameter weight, bias;  // [channels]; undefined if not affine
   int64_t channels;
@@ -21,7 +22,10 @@ struct Norm : Module {
 
   Norm(int64_t channels, NormOptions options) : channels(channels), options(options) {
     if (channels < 1) fail("norm: expected at least 1 channel; got {}.", channels);
-    if (!options.affine) return;
+    const auto [momentum, eps, affine] = options;
+    check_options("norm", is_at_least(eps), "eps >= 0, finite", {eps});
+    check_options("norm", momentum >= 0 && momentum <= 1, "momentum in 0..1", {momentum});
+    if (!affine) return;
     weight = Tensor::ones({channels});
     bias = Tensor::zeros({channels});
   }

@@ -6,9 +6,10 @@ namespace ramp {
 
 Adagrad::Adagrad(Parameters parameters, AdagradOptions o)
     : Optimizer("Adagrad", std::move(parameters), o), options_(o) {
-  detail::check_at_least("Adagrad", "lr_decay", o.lr_decay);
-  detail::check_at_least("Adagrad", "initial_accumulator", o.initial_accumulator);
-  detail::check_at_least("Adagrad", "eps", o.eps);
+  check_options("Adagrad", is_at_least(o.lr_decay), "lr_decay >= 0, finite", {o.lr_decay});
+  check_options("Adagrad", is_at_least(o.initial_accumulator), "initial_accumulator >= 0, finite",
+                {o.initial_accumulator});
+  check_options("Adagrad", is_at_least(o.eps), "eps >= 0, finite", {o.eps});
   add_state("v", o.initial_accumulator);
 }
 
@@ -18,8 +19,8 @@ Update Adagrad::update(size_t i, double t) {
 
 Adadelta::Adadelta(Parameters parameters, AdadeltaOptions o)
     : Optimizer("Adadelta", std::move(parameters), o), options_(o) {
-  detail::check_fraction("Adadelta", "rho", o.rho);
-  detail::check_at_least("Adadelta", "eps", o.eps);
+  check_options("Adadelta", is_fraction(o.rho), "rho in [0, 1)", {o.rho});
+  check_options("Adadelta", is_at_least(o.eps), "eps >= 0, finite", {o.eps});
   add_state("v");
   add_state("z");
 }
@@ -30,9 +31,9 @@ Update Adadelta::update(size_t i, double) {
 
 RMSprop::RMSprop(Parameters parameters, RmspropOptions o)
     : Optimizer("RMSprop", std::move(parameters), o), options_(o) {
-  detail::check_fraction("RMSprop", "alpha", o.alpha);
-  detail::check_at_least("RMSprop", "eps", o.eps);
-  detail::check_at_least("RMSprop", "momentum", o.momentum);
+  check_options("RMSprop", is_fraction(o.alpha), "alpha in [0, 1)", {o.alpha});
+  check_options("RMSprop", is_at_least(o.eps), "eps >= 0, finite", {o.eps});
+  check_options("RMSprop", is_at_least(o.momentum), "momentum >= 0, finite", {o.momentum});
   add_state("v");
   if (o.centered) add_state("mean");
   if (o.momentum != 0) add_state("p");

@@ -15,10 +15,11 @@ Adam::Adam(const Variant& variant, Parameters parameters, AdamOptions o)
     fail("{}: amsgrad is an option of Adam and AdamW, momentum_decay of NAdam.", variant.name);
   }
   options_.decoupled |= variant.decoupled;
-  detail::check_fraction(variant.name, "beta1", o.beta1);
-  detail::check_fraction(variant.name, "beta2", o.beta2);
-  detail::check_at_least(variant.name, "eps", o.eps);
-  detail::check_at_least(variant.name, "momentum_decay", o.momentum_decay.value_or(0));
+  check_options(variant.name, is_fraction(o.beta1), "beta1 in [0, 1)", {o.beta1});
+  check_options(variant.name, is_fraction(o.beta2), "beta2 in [0, 1)", {o.beta2});
+  check_options(variant.name, is_at_least(o.eps), "eps >= 0, finite", {o.eps});
+  check_options(variant.name, is_at_least(o.momentum_decay.value_or(0)),
+                "momentum_decay >= 0, finite", {o.momentum_decay.value_or(0)});
   add_state("m");
   add_state("v");
   if (o.amsgrad) add_state("largest_v");

@@ -4,6 +4,7 @@
 
 #include "ramp/autograd/node.h"
 #include "ramp/autograd/ops_elementwise.h"
+#include "ramp/core/rules.h"
 
 namespace ramp {
 
@@ -53,7 +54,7 @@ EMA::EMA(ModuleBase& module, EmaOptions o)
     : WeightAverage(module, [o](double n) {
         return 1 - (o.warmup ? std::min(o.decay, (1 + n) / (10 + n)) : o.decay);
       }) {
-  detail::check_fraction("EMA", "decay", o.decay);
+  check_options("EMA", is_fraction(o.decay), "decay in [0, 1)", {o.decay});
 }
 
 }  // namespace ramp

@@ -31,18 +31,19 @@ Optimizer::Optimizer(const char* name, Parameters parameters, const Common& o)
       steps_(Tensor::zeros({1 + static_cast<int64_t>(parameters_.size())}, i64)) {
   parameters_.check_leaves(name);
   set_lr(o.lr);
-  detail::check_at_least(name_, "weight_decay", o.weight_decay);
+  check_options(name_, is_at_least(o.weight_decay), "weight_decay >= 0, finite", {o.weight_decay});
   for (const NamedTensor& p : parameters_) settings_.push_back({1, p.decays ? o.weight_decay : 0});
   for (const ParameterGroup& group : o.groups) apply(group);
 }
 
 void Optimizer::apply(const ParameterGroup& group) {
   if (group.lr) {
-    detail::check_at_least(name_, "a group's lr", *group.lr);
+    check_options(name_, is_at_least(*group.lr), "a group's lr >= 0, finite", {*group.lr});
     if (lr_ == 0) fail("{}: with a group's lr the other lr must be above 0; got 0.", name_);
   }
   if (group.weight_decay)
-    detail::check_at_least(name_, "a group's weight_decay", *group.weight_decay);
+    check_options(name_, is_at_least(*group.weight_decay), "a group's weight_decay >= 0, finite",
+                  {*group.weight_decay});
   bool any = false;
   for (size_t i = 0; i < parameters_.size(); ++i) {
     if (!matches(group.pattern.c_str(), parameters_[i].name.c_str())) continue;
@@ -56,7 +57,7 @@ void Optimizer::apply(const ParameterGroup& group) {
 }
 
 void Optimizer::set_lr(double lr) {
-  detail::check_at_least(name_, "lr", lr);
+  check_options(name_, is_at_least(lr), "lr >= 0, finite", {lr});
   lr_ = lr;
 }
 
@@ -82,7 +83,7 @@ void Optimizer::load_state(const std::vector<NamedTensor>& state) {
   for (const NamedTensor& t : state) {
     if (t.name != "lr" && t.name != "steps") continue;
     for (const double v : t.tensor.values())
-      detail::check_at_least(name_, ("a saved " + t.name).c_str(), v);
+      check_options(name_, is_at_least(v), ("saved " + t.name + " >= 0, finite").c_str(), {v});
   }
   const std::vector<NamedTensor> own = this->state();
   load_tensors("optimizer", own, state);
@@ -93,7 +94,7 @@ void Optimizer::step() {
   const NoGrad no_grad;
   parameters_.check_gradients(name_, allow_unused_);
   factor_ = schedule_(static_cast<double>(steps()));
-  detail::check_at_least(name_, "the schedule", factor_);
+  check_options(name_, is_at_least(factor_), "the schedule >= 0, finite", {factor_});
   // All parameters are one row of chunks, so that threads share small ones too.
   int64_t* updates_of = steps_.mutable_data<int64_t>() + 1;
   std::vector<int64_t> ends;

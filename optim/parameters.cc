@@ -1,22 +1,11 @@
 #include "ramp/optim/parameters.h"
 
-#include <cmath>
 #include <map>
 #include <unordered_set>
 
 #include "ramp/autograd/node.h"
 
 namespace ramp {
-
-void detail::check_at_least(const char* owner, const char* what, double value, double least) {
-  if (!(value >= least) || !std::isfinite(value)) {
-    fail("{}: {} must be a finite number of at least {}; got {}.", owner, what, least, value);
-  }
-}
-
-void detail::check_fraction(const char* owner, const char* what, double value) {
-  if (!(value >= 0 && value < 1)) fail("{}: {} must be in [0, 1); got {}.", owner, what, value);
-}
 
 Parameters::Parameters(const std::vector<NamedTensor>& list) {
   std::unordered_set<const void*> seen;

@@ -8,13 +8,6 @@
 #include "ramp/layers/module.h"
 
 namespace ramp {
-namespace detail {
-
-/// Errors: an option of `owner` that is less or not finite; that is not in [0, 1).
-void check_at_least(const char* owner, const char* what, double value, double least = 0);
-void check_fraction(const char* owner, const char* what, double value);
-
-}  // namespace detail
 
 /// Handles to leaves with their names, each leaf once, under its first name. Frozen ones are among
 /// them, and are left alone while they are frozen. All of these are Parameters:

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <numbers>
 
+#include "ramp/core/rules.h"
+
 namespace ramp {
 namespace {
 
@@ -38,14 +40,15 @@ Schedule operator*(Schedule a, Schedule b) {
 
 Schedule step_decay(double every, double gamma) {
   check_steps("step_decay", every);
-  detail::check_at_least("step_decay", "gamma", gamma);
+  check_options("step_decay", is_at_least(gamma), "gamma >= 0, finite", {gamma});
   return [=](double t) { return std::pow(gamma, std::floor(t / every + kSlack)); };
 }
 
 Schedule multistep_decay(std::vector<double> milestones, double gamma) {
-  detail::check_at_least("multistep_decay", "gamma", gamma);
+  check_options("multistep_decay", is_at_least(gamma), "gamma >= 0, finite", {gamma});
   for (size_t i = 0; i < milestones.size(); ++i) {
-    detail::check_at_least("multistep_decay", "a milestone", milestones[i]);
+    check_options("multistep_decay", is_at_least(milestones[i]), "milestones >= 0, finite",
+                  {milestones[i]});
     if (i == 0 || milestones[i] >= milestones[i - 1]) continue;
     fail("multistep_decay: the milestones must rise; got {} after {}.", milestones[i],
          milestones[i - 1]);
@@ -57,32 +60,32 @@ Schedule multistep_decay(std::vector<double> milestones, double gamma) {
 }
 
 Schedule exponential_decay(double gamma) {
-  detail::check_at_least("exponential_decay", "gamma", gamma);
+  check_options("exponential_decay", is_at_least(gamma), "gamma >= 0, finite", {gamma});
   return [=](double t) { return std::pow(gamma, t); };
 }
 
 Schedule polynomial_decay(double steps, double power) {
   check_steps("polynomial_decay", steps);
-  detail::check_at_least("polynomial_decay", "the power", power);
+  check_options("polynomial_decay", is_at_least(power), "the power >= 0, finite", {power});
   return [=](double t) { return std::pow(line(1, 0, t / steps), power); };
 }
 
 Schedule warmup(double steps, double start) {
   check_steps("warmup", steps);
-  detail::check_at_least("warmup", "the start", start);
+  check_options("warmup", is_at_least(start), "the start >= 0, finite", {start});
   return [=](double t) { return line(start, 1, t / steps); };
 }
 
 Schedule cosine_decay(double steps, double end) {
   check_steps("cosine_decay", steps);
-  detail::check_at_least("cosine_decay", "the end", end);
+  check_options("cosine_decay", is_at_least(end), "the end >= 0, finite", {end});
   return [=](double t) { return half_cosine(1, end, t / steps); };
 }
 
 Schedule cosine_restarts(double steps, double growth, double end) {
   check_steps("cosine_restarts", steps);
-  detail::check_at_least("cosine_restarts", "growth", growth, 1);
-  detail::check_at_least("cosine_restarts", "the end", end);
+  check_options("cosine_restarts", is_at_least(growth, 1), "growth >= 1, finite", {growth});
+  check_options("cosine_restarts", is_at_least(end), "the end >= 0, finite", {end});
   return [=](double t) {
     double length = steps;
     for (; growth > 1 && reached(t, length); length *= growth) t -= length;
@@ -93,11 +96,10 @@ Schedule cosine_restarts(double steps, double growth, double end) {
 
 Schedule one_cycle(double steps, OneCycleOptions o) {
   check_steps("one_cycle", steps);
-  detail::check_at_least("one_cycle", "the start", o.start);
-  detail::check_at_least("one_cycle", "the end", o.end);
-  if (!(o.warmup_fraction >= 0 && o.warmup_fraction <= 1)) {
-    fail("one_cycle: warmup_fraction must be in [0, 1]; got {}.", o.warmup_fraction);
-  }
+  check_options("one_cycle", is_at_least(o.start), "the start >= 0, finite", {o.start});
+  check_options("one_cycle", is_at_least(o.end), "the end >= 0, finite", {o.end});
+  check_options("one_cycle", o.warmup_fraction >= 0 && o.warmup_fraction <= 1,
+                "warmup_fraction in [0, 1]", {o.warmup_fraction});
   return [=](double t) {
     const auto way = o.linear ? line : half_cosine;
     const double top = o.warmup_fraction * steps - 1, last = steps - 1;
@@ -109,13 +111,12 @@ Schedule one_cycle(double steps, OneCycleOptions o) {
 
 ReduceOnPlateau::ReduceOnPlateau(PlateauOptions o)
     : options_(o), state_{o.maximize ? -HUGE_VAL : HUGE_VAL, 1, 0, 0} {
-  if (!(o.factor >= 0 && o.factor < 1) || !(o.min_factor >= 0 && o.min_factor <= 1)) {
-    fail("ReduceOnPlateau: factor must be in [0, 1) and min_factor in [0, 1]; got {} and {}.",
-         o.factor, o.min_factor);
-  }
-  detail::check_at_least("ReduceOnPlateau", "patience", o.patience);
-  detail::check_at_least("ReduceOnPlateau", "cooldown", o.cooldown);
-  detail::check_at_least("ReduceOnPlateau", "threshold", o.threshold);
+  check_options("ReduceOnPlateau", is_fraction(o.factor) && o.min_factor >= 0 && o.min_factor <= 1,
+                "factor in [0, 1) and min_factor in [0, 1]", {o.factor, o.min_factor});
+  check_options("ReduceOnPlateau", o.patience >= 0 && o.cooldown >= 0, "patience, cooldown >= 0",
+                {1. * o.patience, 1. * o.cooldown});
+  check_options("ReduceOnPlateau", is_at_least(o.threshold), "threshold >= 0, finite",
+                {o.threshold});
 }
 
 double ReduceOnPlateau::operator()(double measure) {

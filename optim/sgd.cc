@@ -6,8 +6,8 @@ namespace ramp {
 
 SGD::SGD(Parameters parameters, SgdOptions o)
     : Optimizer("SGD", std::move(parameters), o), options_(o) {
-  detail::check_at_least("SGD", "momentum", o.momentum);
-  detail::check_at_least("SGD", "dampening", o.dampening);
+  check_options("SGD", is_at_least(o.momentum), "momentum >= 0, finite", {o.momentum});
+  check_options("SGD", is_at_least(o.dampening), "dampening >= 0, finite", {o.dampening});
   if (o.nesterov && (o.momentum == 0 || o.dampening != 0)) {
     fail("SGD: Nesterov needs momentum above 0 and no dampening; got momentum {} and dampening {}.",
          o.momentum, o.dampening);
@@ -28,8 +28,8 @@ Update SGD::update(size_t i, double t) {
 
 Lion::Lion(Parameters parameters, LionOptions o)
     : Optimizer("Lion", std::move(parameters), o), options_(o) {
-  detail::check_fraction("Lion", "beta1", o.beta1);
-  detail::check_fraction("Lion", "beta2", o.beta2);
+  check_options("Lion", is_fraction(o.beta1), "beta1 in [0, 1)", {o.beta1});
+  check_options("Lion", is_fraction(o.beta2), "beta2 in [0, 1)", {o.beta2});
   add_state("m");
 }
 

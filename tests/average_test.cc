@@ -125,6 +125,6 @@ TEST_CASE("averages: the state is loaded, and a user's mistakes") {
   Dense larger(3, 2);
   SWA third(larger);
   CHECK_THROWS_AS(third.load_state(one.state()), Error);
-  CHECK_THROWS_WITH_AS(EMA(a, {.decay = 1}), "EMA: decay must be in [0, 1); got 1.", Error);
+  CHECK_THROWS_WITH_AS(EMA(a, {.decay = 1}), "EMA: expected decay in [0, 1); got 1.", Error);
   CHECK_THROWS_AS(EMA(a, {.decay = NAN}), Error);
 }

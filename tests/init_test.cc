@@ -281,7 +281,8 @@ TEST_CASE("orthogonal: w'w or ww' is 1, for any shape") {
   CHECK(init::orthogonal({0, 3}, rng).numel() == 0);
   CHECK(init::orthogonal({3, 0}, rng).numel() == 0);
   CHECK_THROWS_AS(init::orthogonal({3}, rng), Error);
-  CHECK_THROWS_AS(init::orthogonal({3, 3}, rng, 1, i64), Error);
+  CHECK_THROWS_WITH_AS(init::orthogonal({3, 3}, rng, 1, i64),
+                       "orthogonal: expected f32 or f64; got i64.", Error);
 }
 
 TEST_CASE("identity is PyTorch's eye_ and dirac_, and hands its input on") {

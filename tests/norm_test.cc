@@ -488,10 +488,16 @@ TEST_CASE("errors") {
     CHECK(message([&] { batch_norm(x, {}, {}, mean, var, {.eps = bad}); }) == "batch_norm" + got);
     CHECK(message([&] { layer_norm(x, {}, {}, {.eps = bad}); }) == "layer_norm" + got);
     CHECK(message([&] { group_norm(x, 1, {}, {}, bad); }) == "group_norm" + got);
+    // A layer says it when it is made.
+    CHECK(message([&] { BatchNorm(4, {.eps = bad}); }) == "norm" + got);
+    CHECK(message([&] { LayerNorm(4, {.eps = bad}); }) == "norm" + got);
+    CHECK(message([&] { GroupNorm(2, 4, {.eps = bad}); }) == "norm" + got);
   }
   for (const double bad : {-0.1, 1.1, double(NAN)}) {
     CHECK(message([&] { batch_norm(x, {}, {}, mean, var, {.momentum = bad}); }) ==
           fmt::format("batch_norm: expected momentum in 0..1; got {}.", bad));
+    CHECK(message([&] { BatchNorm(4, ReLU{}, {.momentum = bad}); }) ==
+          fmt::format("norm: expected momentum in 0..1; got {}.", bad));
   }
   CHECK(message([] { BatchNorm(0); }) == "norm: expected at least 1 channel; got 0.");
   Sequential net{BatchNorm2d(16), GroupNorm(3, 16)};

@@ -179,7 +179,7 @@ TEST_CASE("a user's mistakes") {
     CHECK(message([&] { one_cycle(wrong); }) == text("one_cycle"));
   }
   CHECK(message([&] { step_decay(1, nan); }) ==
-        "step_decay: gamma must be a finite number of at least 0; got nan.");
+        "step_decay: expected gamma >= 0, finite; got nan.");
   for (const double wrong : {-0.5, nan, inf}) {
     CHECK_THROWS_AS(step_decay(1, wrong), Error);
     CHECK_THROWS_AS(exponential_decay(wrong), Error);
@@ -199,15 +199,15 @@ TEST_CASE("a user's mistakes") {
     CHECK_THROWS_AS(ReduceOnPlateau({.min_factor = wrong}), Error);
   }
   CHECK(message([&] { cosine_restarts(1, 0.5); }) ==
-        "cosine_restarts: growth must be a finite number of at least 1; got 0.5.");
+        "cosine_restarts: expected growth >= 1, finite; got 0.5.");
   CHECK(message([&] { one_cycle(1, {.warmup_fraction = 1.5}); }) ==
-        "one_cycle: warmup_fraction must be in [0, 1]; got 1.5.");
+        "one_cycle: expected warmup_fraction in [0, 1]; got 1.5.");
   CHECK(message([&] {
           multistep_decay({3, 1});
         }) == "multistep_decay: the milestones must rise; got 1 after 3.");
   CHECK(message([&] { ReduceOnPlateau({.factor = 1}); }) ==
-        "ReduceOnPlateau: factor must be in [0, 1) and min_factor in [0, 1]; got 1 and 0.");
+        "ReduceOnPlateau: expected factor in [0, 1) and min_factor in [0, 1]; got 1 and 0.");
   CHECK(message([&] { ReduceOnPlateau({.patience = -1}); }) ==
-        "ReduceOnPlateau: patience must be a finite number of at least 0; got -1.");
+        "ReduceOnPlateau: expected patience, cooldown >= 0; got -1 and 0.");
   CHECK_THROWS_AS(ReduceOnPlateau({.cooldown = -1}), Error);
 }
