@@ -16,12 +16,11 @@ namespace {
 struct Trace;
 thread_local Trace* tracing = nullptr;
 
-// The forward pass of a summary() while it lives: what came out of each module and of the root, and
-// which ones are not known.
+// The forward pass of a summary() while it lives: what came out of each module, and which ones are
+// not known.
 struct Trace {
   const ModuleBase* root;
   std::map<const ModuleBase*, std::string> shapes = {};
-  std::vector<Tensor> y = {};
   std::unordered_set<const void*> known = {};  // modules and leaves that have names
   std::string unknown = {};
   Trace* before = std::exchange(tracing, this);
@@ -35,12 +34,11 @@ thread_local int depth = 0;
 std::vector<NamedTensor> tensors_of(ModuleBase& module, bool parameters, bool buffers) {
   std::vector<NamedTensor> list;
   std::unordered_set<const void*> seen;
-  Fields f{.on_tensor = [&](const std::string& path, Tensor& t, Fields::Kind kind) {
-    if (!(kind == Fields::Kind::buffer ? buffers : parameters)) return;
-    if (t.numel() > 0 && !seen.insert(detail::identity(t)).second) return;
-    list.push_back({path, t, kind == Fields::Kind::parameter});
-  }};
-  module.fields(f);
+  for (const Field& f : Fields(module)) {
+    if (!f.tensor || !(f.trained ? parameters : buffers)) continue;
+    if (f.tensor->numel() > 0 && !seen.insert(detail::identity(*f.tensor)).second) continue;
+    list.push_back({f.path, *f.tensor, f.decays});
+  }
   return list;
 }
 
@@ -70,9 +68,11 @@ detail::CallDepth::CallDepth(ModuleBase& module) {
 detail::CallDepth::~CallDepth() { --depth; }
 bool detail::traced() { return tracing != nullptr; }
 
+Fields::Fields(ModuleBase& module) { module.fields(*this); }
+
 Fields& Fields::child(const std::string& name, ModuleBase& module) {
   const std::string outer = prefix;
-  if (on_module) on_module(prefix + name, module);
+  push_back({.path = prefix + name, .module = &module});
   prefix += name + ".";
   module.fields(*this);
   prefix = outer;
@@ -84,12 +84,11 @@ Fused Module::call(const Tensor& x, std::span<Module* const> next) {
 }
 
 void ModuleBase::add_path(Error& error) {
-  std::string found;
-  Fields f{.on_module = [&](const std::string& path, ModuleBase& m) {
-    if (&m == error.module && found.empty()) found = path;
-  }};
-  if (error.module) fields(f);
-  if (!found.empty()) error.prepend_path(found);
+  if (error.module) {
+    const Fields all(*this);
+    const auto found = std::ranges::find(all, error.module, &Field::module);
+    if (found != all.end()) error.prepend_path(found->path);
+  }
   error.module = this;
 }
 
@@ -115,11 +114,8 @@ int64_t ModuleBase::parameter_count() {
 
 std::vector<NamedTensor> ModuleBase::state() {
   std::vector<NamedTensor> list = tensors_of(*this, true, true);
-  Fields f{.on_rng = [&](const std::string& path, Rng& rng) {
-    list.push_back({path, Tensor::of<int64_t>({std::bit_cast<int64_t>(rng.seed()),
-                                               std::bit_cast<int64_t>(rng.draw())})});
-  }};
-  fields(f);
+  for (const auto& [path, tensor, rng, module, trained, decays] : Fields(*this))
+    if (rng) list.push_back({path, Tensor::of<uint64_t>({rng->seed(), rng->draw()})});
   return list;
 }
 
@@ -127,12 +123,11 @@ std::vector<std::string> ModuleBase::load_state(const std::vector<NamedTensor>& 
                                                 LoadStateOptions options) {
   const std::vector<NamedTensor> own = state();
   const std::vector<std::string> left = load_tensors("model", own, given, options);
-  Fields f{.on_rng = [&](const std::string& path, Rng& rng) {
-    const auto is_it = [&](const NamedTensor& t) { return t.name == path; };
-    const int64_t* s = std::find_if(own.begin(), own.end(), is_it)->tensor.data<int64_t>();
-    rng = Rng(std::bit_cast<uint64_t>(s[0]), std::bit_cast<uint64_t>(s[1]));
-  }};
-  fields(f);
+  for (const Field& f : Fields(*this)) {
+    if (!f.rng) continue;
+    const int64_t* s = std::ranges::find(own, f.path, &NamedTensor::name)->tensor.data<int64_t>();
+    *f.rng = Rng(static_cast<uint64_t>(s[0]), static_cast<uint64_t>(s[1]));
+  }
   return left;
 }
 
@@ -146,16 +141,15 @@ std::vector<std::string> load_tensors(const char* holder, const std::vector<Name
   for (const NamedTensor& own : list) {
     const auto found = given.extract(own.name);
     const Tensor value = found ? found.mapped() : Tensor();
-    const auto differs = [&](const auto& ours, const auto& theirs) {
-      left.push_back(fmt::format("\"{}\" is {} in the {} and {} in the state", own.name, ours,
-                                 holder, theirs));
+    const bool same_shape = value.shape() == own.tensor.shape();
+    const auto text = [&](const Tensor& t) {
+      return same_shape ? std::string(name_of(t.dtype())) : t.shape().str();
     };
     if (!value.defined()) {
       left.push_back(fmt::format("\"{}\" {} is missing", own.name, own.tensor.shape()));
-    } else if (value.shape() != own.tensor.shape()) {
-      differs(own.tensor.shape(), value.shape());
-    } else if (is_float(value.dtype()) != is_float(own.tensor.dtype())) {
-      differs(own.tensor.dtype(), value.dtype());
+    } else if (!same_shape || is_float(value.dtype()) != is_float(own.tensor.dtype())) {
+      left.push_back(fmt::format("\"{}\" is {} in the {} and {} in the state", own.name,
+                                 text(own.tensor), holder, text(value)));
     } else {
       copies.emplace_back(own.tensor, value);
     }
@@ -174,8 +168,8 @@ std::vector<std::string> load_tensors(const char* holder, const std::vector<Name
 
 ModuleBase& ModuleBase::train(bool on) {
   training_ = on;
-  Fields f{.on_module = [on](const std::string&, ModuleBase& m) { m.training_ = on; }};
-  fields(f);
+  for (const Field& f : Fields(*this))
+    if (f.module) f.module->training_ = on;
   return *this;
 }
 bool ModuleBase::training() const { return training_ && !evaluating; }
@@ -186,29 +180,26 @@ ModuleBase& ModuleBase::to(DType dtype) {
   if (!is_float(dtype)) fail("to: a model is f32 or f64; got {}.", dtype);
   // Before and after; what was before stays alive, or its address would be another tensor's.
   std::map<const void*, std::pair<Tensor, Tensor>> replaced;
-  Fields f{.on_tensor = [&](const std::string&, Tensor& t, Fields::Kind kind) {
-    if (!is_float(t.dtype()) || t.dtype() == dtype) return;
-    auto& [before, after] = replaced[detail::identity(t)];
+  for (const Field& f : Fields(*this)) {
+    if (!f.tensor || !is_float(f.tensor->dtype()) || f.tensor->dtype() == dtype) continue;
+    auto& [before, after] = replaced[detail::identity(*f.tensor)];
     if (!before.defined()) {
-      before = t;
-      after = t.detach().to(dtype);
-      if (kind != Fields::Kind::buffer) {
+      before = *f.tensor;
+      after = before.detach().to(dtype);
+      if (f.trained) {
         detail::make_parameter(after, before.requires_grad());
         mark_replaced(before);
         mark_named(after);
       }
     }
-    t = after;
-  }};
-  fields(f);
+    *f.tensor = after;
+  }
   return *this;
 }
 
 ModuleBase& ModuleBase::freeze(bool on) {
-  Fields f{.on_tensor = [on](const std::string&, Tensor& t, Fields::Kind kind) {
-    if (kind != Fields::Kind::buffer) t.requires_grad_(!on);
-  }};
-  fields(f);
+  for (const Field& f : Fields(*this))
+    if (f.trained) f.tensor->requires_grad_(!on);
   return *this;
 }
 
@@ -218,14 +209,14 @@ void ModuleBase::zero_grad() {
 
 namespace {
 
-std::string table(ModuleBase& model, const std::map<const ModuleBase*, std::string>* shapes) {
+std::string table(ModuleBase& model, const std::map<const ModuleBase*, std::string>& shapes = {}) {
   std::vector<std::array<std::string, 4>> rows{{"path", "layer", "output", "parameters"}};
   const auto add = [&](const std::string& path, ModuleBase& m) {
-    rows.push_back({path, m.describe(), shapes && shapes->contains(&m) ? shapes->at(&m) : "",
+    rows.push_back({path, m.describe(), shapes.contains(&m) ? shapes.at(&m) : "",
                     std::to_string(m.parameter_count())});
   };
-  Fields f{.on_module = add};
-  model.fields(f);
+  for (const Field& f : Fields(model))
+    if (f.module) add(f.path, *f.module);
   add("", model);
   std::array<size_t, 3> width{};
   for (const auto& row : rows) {
@@ -234,7 +225,7 @@ std::string table(ModuleBase& model, const std::map<const ModuleBase*, std::stri
   std::string text;
   for (const auto& [path, what, shape, parameters] : rows) {
     text += fmt::format("{:<{}}  {:<{}}  ", path, width[0], what, width[1]);
-    if (shapes) text += fmt::format("{:<{}}  ", shape, width[2]);
+    if (!shapes.empty()) text += fmt::format("{:<{}}  ", shape, width[2]);
     text += fmt::format("{:>12}\n", parameters);
   }
   return text;
@@ -243,7 +234,7 @@ std::string table(ModuleBase& model, const std::map<const ModuleBase*, std::stri
 // The shapes of the leaves that y depends on and that are not known: parameters, or Tensors that
 // should be.
 std::string unknown_parameters(const std::vector<Tensor>& y,
-                               std::unordered_set<const void*> known) {
+                               std::unordered_set<const void*>& known) {
   std::string text;
   std::vector<const Node*> stack;
   const auto push = [&](const Node* node) {
@@ -266,7 +257,7 @@ void ModuleBase::trace(const std::vector<Tensor>& y) {
   std::string& shapes = tracing->shapes[this];
   shapes.clear();
   for (const Tensor& t : y) shapes += (shapes.empty() ? "" : ", ") + t.shape().str();
-  if (this == tracing->root) tracing->y = y;
+  if (this == tracing->root) tracing->unknown += unknown_parameters(y, tracing->known);
   if (!tracing->known.insert(this).second) return;
   tracing->unknown += "; " + describe();
   for (const NamedTensor& p : tensors_of(*this, true, false)) {
@@ -274,21 +265,18 @@ void ModuleBase::trace(const std::vector<Tensor>& y) {
   }
 }
 
-std::string ModuleBase::summary() { return table(*this, nullptr); }
+std::string ModuleBase::summary() { return table(*this); }
 
 std::string ModuleBase::summary_of(const std::function<void()>& f) {
   Trace trace{this};
   trace.known.insert(this);
-  Fields known{.on_tensor = [&](const std::string&, Tensor& t,
-                                Fields::Kind) { trace.known.insert(detail::identity(t)); },
-               .on_module = [&](const std::string&, ModuleBase& m) { trace.known.insert(&m); }};
-  fields(known);
+  for (const Field& f : Fields(*this))
+    trace.known.insert(f.tensor ? detail::identity(*f.tensor) : f.module);
   const EvalMode eval;
   f();
-  const std::string unknown = trace.unknown + unknown_parameters(trace.y, trace.known);
-  if (unknown.empty()) return table(*this, &trace.shapes);
-  return table(*this, &trace.shapes) +
-         fmt::format("in no fields(), so never trained or saved: {}\n", unknown.substr(2));
+  std::string text = table(*this, trace.shapes);
+  if (trace.unknown.empty()) return text;
+  return text + "in no fields(), so never trained or saved: " + trace.unknown.substr(2) + "\n";
 }
 
 std::string Module::summary(const Shape& input) {

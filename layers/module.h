@@ -1,4 +1,4 @@
-// A module names its tensors and children in one place; all else is a visitor over it.
+// A module names its tensors and children in one place; all else is a loop over them.
 //
 // A module is a value: a copy has numbers of its own. Threads may share one as long as none of them
 // trains or changes it: forward passes under NoGrad and EvalMode write nothing that is shared.
@@ -20,20 +20,29 @@ namespace ramp {
 
 class Activation;
 
-/// The visitor that a module's fields() is called with.
-struct Fields {
-  enum class Kind { parameter, undecayed, buffer };
+/// One thing that a module or a child of it holds.
+struct Field {
+  std::string path;  // "body.0.weight"
+  // One of these:
+  Tensor* tensor = nullptr;
+  Rng* rng = nullptr;
+  ModuleBase* module = nullptr;
+  bool trained = false, decays = false;  // of a tensor
+};
+
+/// What a module holds, in order: fields() adds to this list.
+struct Fields : std::vector<Field> {
+  Fields() = default;
+  explicit Fields(ModuleBase& module);
 
   /// A tensor that is trained; weight decay leaves it alone unless it `decays`.
   Fields& param(const std::string& name, Parameter& p, bool decays = true) {
-    if (p.defined() && on_tensor) {
-      on_tensor(prefix + name, p, decays ? Kind::parameter : Kind::undecayed);
-    }
+    if (p.defined()) push_back({prefix + name, &p, nullptr, nullptr, true, decays});
     return *this;
   }
   /// A tensor that is only carried along (running statistics).
   Fields& buffer(const std::string& name, Buffer& b) {
-    if (b.defined() && on_tensor) on_tensor(prefix + name, b, Kind::buffer);
+    if (b.defined()) push_back({prefix + name, &b});
     return *this;
   }
   // The copy of a module would share a Tensor with it: make the member a Parameter or a Buffer.
@@ -41,15 +50,13 @@ struct Fields {
   Fields& buffer(const std::string& name, Tensor&) = delete;              // declare a Buffer
   /// A generator, which is saved as i64 [2]: a resumed run draws what it would have drawn.
   Fields& rng(const std::string& name, Rng& rng) {
-    if (on_rng) on_rng(prefix + name, rng);
+    push_back({.path = prefix + name, .rng = &rng});
     return *this;
   }
+  /// Another module, and after it what it holds.
   Fields& child(const std::string& name, ModuleBase& module);
 
-  std::function<void(const std::string& path, Tensor& tensor, Kind kind)> on_tensor = {};
-  std::function<void(const std::string& path, Rng& rng)> on_rng = {};
-  std::function<void(const std::string& path, ModuleBase& module)> on_module = {};
-  std::string prefix = {};  // of the child that is visited: "body.0."
+  std::string prefix;  // of the child that is visited: "body.0."
 };
 
 struct NamedTensor {

@@ -26,10 +26,10 @@ void begin_copy(const ModuleBase& original) {
   if (copying.modules.erase(&original)) return;  // a part of the one that is being copied
   copying = {};
   std::map<const void*, std::vector<const void*>> holders;
-  Fields f{.on_tensor = [&](const std::string&, Tensor& t,
-                            Fields::Kind) { holders[identity(t)].push_back(&t); },
-           .on_module = [&](const std::string&, ModuleBase& m) { copying.modules.insert(&m); }};
-  const_cast<ModuleBase&>(original).fields(f);  // which only looks
+  for (const Field& f : Fields(const_cast<ModuleBase&>(original))) {  // which only looks
+    if (f.tensor) holders[identity(*f.tensor)].push_back(f.tensor);
+    if (f.module) copying.modules.insert(f.module);
+  }
   for (const auto& [tensor, at] : holders) {
     if (at.size() > 1) copying.tensors.insert(at.begin(), at.end());
   }
