@@ -19,14 +19,8 @@ struct AdagradOptions {
 /// v += g^2,  w -= lr / (1 + (t - 1) lr_decay) g / (sqrt(v) + eps).
 /// Errors: a negative or not finite option.
 /// Source: Duchi, Hazan and Singer (2011), the diagonal form.
-class Adagrad final : public Optimizer {
- public:
+struct Adagrad final : Optimizer {
   explicit Adagrad(Parameters parameters, AdagradOptions options = {});
-
- private:
-  Update update(size_t parameter, double t) override;
-
-  AdagradOptions options_;
 };
 
 struct AdadeltaOptions {
@@ -42,14 +36,8 @@ struct AdadeltaOptions {
 /// v = rho v + (1 - rho) g^2,  y = g sqrt(z + eps) / sqrt(v + eps),  z = rho z + (1 - rho) y^2,
 /// w -= lr y. Errors: a negative or not finite option; a rho outside [0, 1).
 /// Source: Zeiler (2012), algorithm 1.
-class Adadelta final : public Optimizer {
- public:
+struct Adadelta final : Optimizer {
   explicit Adadelta(Parameters parameters, AdadeltaOptions options = {});
-
- private:
-  Update update(size_t parameter, double t) override;
-
-  AdadeltaOptions options_;
 };
 
 struct RmspropOptions {
@@ -67,14 +55,8 @@ struct RmspropOptions {
 /// v = alpha v + (1 - alpha) g^2,  y = g / (sqrt(v) + eps),  w -= lr y; with momentum
 /// p = momentum p + y, w -= lr p. Errors: a negative or not finite option; an alpha outside [0, 1).
 /// Source: Tieleman and Hinton (2012), lecture 6.5.
-class RMSprop final : public Optimizer {
- public:
+struct RMSprop final : Optimizer {
   explicit RMSprop(Parameters parameters, RmspropOptions options = {});
-
- private:
-  Update update(size_t parameter, double t) override;
-
-  RmspropOptions options_;
 };
 
 }  // namespace ramp

@@ -23,42 +23,48 @@ Adam::Adam(const Variant& variant, Parameters parameters, AdamOptions o)
   add_state("m");
   add_state("v");
   if (o.amsgrad) add_state("largest_v");
+  rule_ = [this](const Step& s) {
+    const AdamUpdate adam{constants(s, s.lr / bias1(s.t)), 1 / std::sqrt(bias2(s.t))};
+    return options_.amsgrad ? Update(AmsgradUpdate{adam}) : adam;
+  };
 }
 
-AdamConstants Adam::constants(size_t i, double step_lr) const {
-  return {.lr = step_lr,
-          .l2 = options_.decoupled ? 0 : decay(i),
-          .keep = options_.decoupled ? 1 - lr(i) * decay(i) : 1,
-          .beta1 = options_.beta1,
-          .beta2 = options_.beta2,
-          .eps = options_.eps};
+AdamConstants Adam::constants(const Step& s, double step_lr) const {
+  const AdamOptions& o = options_;
+  const double l2 = o.decoupled ? 0 : s.decay, keep = o.decoupled ? 1 - s.lr * s.decay : 1;
+  return {step_lr, l2, keep, o.beta1, o.beta2, o.eps};
 }
 
-Update Adam::update(size_t i, double t) {
-  const AdamUpdate adam{constants(i, lr(i) / bias1(t)), 1 / std::sqrt(bias2(t))};
-  return options_.amsgrad ? Update(AmsgradUpdate{adam}) : adam;
+Adamax::Adamax(Parameters parameters, AdamOptions o)
+    : Adam({.name = "Adamax", .lr = 2e-3}, std::move(parameters), o) {
+  rule_ = [this](const Step& s) { return AdamaxUpdate{constants(s, s.lr / bias1(s.t))}; };
 }
 
-Update Adamax::update(size_t i, double t) { return AdamaxUpdate{constants(i, lr(i) / bias1(t))}; }
-
-Update NAdam::update(size_t i, double t) {
-  const double decay = options_.momentum_decay.value_or(4e-3);
-  const auto mu = [&](double t) { return options_.beta1 * (1 - 0.5 * std::pow(0.96, t * decay)); };
-  const auto at = static_cast<size_t>(t);
-  while (products_.size() <= at + 1) {
-    products_.push_back(products_.back() * mu(static_cast<double>(products_.size())));
-  }
-  const double lr_m = lr(i) * (mu(t + 1) / (1 - products_[at + 1])),
-               lr_d = lr(i) * (1 - mu(t)) / (1 - products_[at]);
-  return NAdamUpdate{{constants(i, lr_m), 1 / std::sqrt(bias2(t))}, lr_d};
+NAdam::NAdam(Parameters parameters, AdamOptions o)
+    : Adam({.name = "NAdam", .lr = 2e-3, .has_momentum_decay = true}, std::move(parameters), o) {
+  // P_t, which depends on t alone.
+  rule_ = [this, p = std::vector<double>{1}](const Step& s) mutable {
+    const double decay = options_.momentum_decay.value_or(4e-3);
+    const auto mu = [&](double t) {
+      return options_.beta1 * (1 - 0.5 * std::pow(0.96, t * decay));
+    };
+    const auto t = static_cast<size_t>(s.t);
+    while (p.size() <= t + 1) p.push_back(p.back() * mu(static_cast<double>(p.size())));
+    const double lr_m = s.lr * (mu(s.t + 1) / (1 - p[t + 1])),
+                 lr_d = s.lr * (1 - mu(s.t)) / (1 - p[t]);
+    return NAdamUpdate{{constants(s, lr_m), 1 / std::sqrt(bias2(s.t))}, lr_d};
+  };
 }
 
-Update RAdam::update(size_t i, double t) {
-  const double b2 = bias2(t), r = 2 / (1 - options_.beta2) - 1, s = r - 2 * t * (1 - b2) / b2;
-  const bool rectified = s > 5;
-  double step_lr = lr(i) / bias1(t);
-  if (rectified) step_lr *= std::sqrt(b2 * (s - 4) * (s - 2) * r / ((r - 4) * (r - 2) * s));
-  return RAdamUpdate{constants(i, step_lr), rectified};
+RAdam::RAdam(Parameters parameters, AdamOptions o)
+    : Adam({.name = "RAdam"}, std::move(parameters), o) {
+  rule_ = [this](const Step& step) {
+    const double b2 = bias2(step.t), r = 2 / (1 - options_.beta2) - 1,
+                 s = r - 2 * step.t * (1 - b2) / b2;
+    double lr = step.lr / bias1(step.t);
+    if (s > 5) lr *= std::sqrt(b2 * (s - 4) * (s - 2) * r / ((r - 4) * (r - 2) * s));
+    return RAdamUpdate{constants(step, lr), s > 5};
+  };
 }
 
 }  // namespace ramp

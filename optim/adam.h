@@ -28,8 +28,7 @@ struct AdamOptions {
 /// Errors: an lr, eps or decay that is negative or not finite; a beta outside [0, 1); an option
 /// that another one of the kin has.
 /// Source: Kingma and Ba (2015), algorithm 1; Reddi et al. (2018), algorithm 2 (amsgrad).
-class Adam : public Optimizer {
- public:
+struct Adam : Optimizer {
   explicit Adam(Parameters parameters, AdamOptions options = {})
       : Adam({.name = "Adam", .has_amsgrad = true}, std::move(parameters), options) {}
 
@@ -41,8 +40,7 @@ class Adam : public Optimizer {
     bool decoupled = false, has_amsgrad = false, has_momentum_decay = false;
   };
   Adam(const Variant& variant, Parameters parameters, AdamOptions options);
-  Update update(size_t parameter, double t) override;
-  AdamConstants constants(size_t parameter, double step_lr) const;
+  AdamConstants constants(const Step& s, double step_lr) const;
   /// 1 - beta^t: m and v start at 0, and are too small by this factor.
   double bias1(double t) const { return 1 - std::pow(options_.beta1, t); }
   double bias2(double t) const { return 1 - std::pow(options_.beta2, t); }
@@ -52,8 +50,7 @@ class Adam : public Optimizer {
 
 /// Adam with w = (1 - lr decay) w - .. instead of g + decay w. Errors: those of Adam.
 /// Source: Loshchilov and Hutter (2019), algorithm 2 with lr in the decay.
-class AdamW final : public Adam {
- public:
+struct AdamW final : Adam {
   explicit AdamW(Parameters parameters, AdamOptions o = {})
       : Adam({.name = "AdamW", .weight_decay = 1e-2, .decoupled = true, .has_amsgrad = true},
              std::move(parameters), o) {}
@@ -61,27 +58,15 @@ class AdamW final : public Adam {
 
 /// m as Adam's,  u = max(b2 u, |g| + eps),  w -= lr / (1 - b1^t) m / u. Errors: those of Adam.
 /// Source: Kingma and Ba (2015), algorithm 2; eps is PyTorch's.
-class Adamax final : public Adam {
- public:
-  explicit Adamax(Parameters parameters, AdamOptions o = {})
-      : Adam({.name = "Adamax", .lr = 2e-3}, std::move(parameters), o) {}
-
- protected:
-  Update update(size_t parameter, double t) override;
+struct Adamax final : Adam {
+  explicit Adamax(Parameters parameters, AdamOptions options = {});
 };
 
 /// Adam that looks ahead: with mu_t = b1 (1 - 0.96^(t momentum_decay) / 2) and P_t = mu_1 .. mu_t
 /// w -= lr (mu_(t+1) m / (1 - P_(t+1)) + (1 - mu_t) g / (1 - P_t)) / (sqrt(v / (1 - b2^t)) + eps).
 /// Errors: those of Adam. Source: Dozat (2016), algorithm 2.
-class NAdam final : public Adam {
- public:
-  explicit NAdam(Parameters parameters, AdamOptions o = {})
-      : Adam({.name = "NAdam", .lr = 2e-3, .has_momentum_decay = true}, std::move(parameters), o) {}
-
- private:
-  Update update(size_t parameter, double t) override;
-
-  std::vector<double> products_{1};  // P_t, which depends on t alone
+struct NAdam final : Adam {
+  explicit NAdam(Parameters parameters, AdamOptions options = {});
 };
 
 /// Adam that trusts v only where enough steps stand behind it: with r = 2 / (1 - b2) - 1 and
@@ -89,13 +74,8 @@ class NAdam final : public Adam {
 /// w -= lr m / (1 - b1^t) sqrt((1 - b2^t) (s - 4) (s - 2) r / ((r - 4) (r - 2) s)) / (sqrt(v) +
 /// eps), else w -= lr m / (1 - b1^t). Errors: those of Adam.
 /// Source: Liu et al. (2020), algorithm 2; eps is PyTorch's.
-class RAdam final : public Adam {
- public:
-  explicit RAdam(Parameters parameters, AdamOptions o = {})
-      : Adam({.name = "RAdam"}, std::move(parameters), o) {}
-
- protected:
-  Update update(size_t parameter, double t) override;
+struct RAdam final : Adam {
+  explicit RAdam(Parameters parameters, AdamOptions options = {});
 };
 
 }  // namespace ramp

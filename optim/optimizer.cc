@@ -93,8 +93,8 @@ void Optimizer::load_state(const std::vector<NamedTensor>& state) {
 void Optimizer::step() {
   const NoGrad no_grad;
   parameters_.check_gradients(name_, allow_unused_);
-  factor_ = schedule_(static_cast<double>(steps()));
-  check_options(name_, is_at_least(factor_), "the schedule >= 0, finite", {factor_});
+  const double factor = schedule_(static_cast<double>(steps()));
+  check_options(name_, is_at_least(factor), "the schedule >= 0, finite", {factor});
   // All parameters are one row of chunks, so that threads share small ones too.
   int64_t* updates_of = steps_.mutable_data<int64_t>() + 1;
   std::vector<int64_t> ends;
@@ -105,7 +105,8 @@ void Optimizer::step() {
     if (w.grad().defined()) {  // else it is frozen, or unused
       mark_grad_used(w);
       w.bump_version();
-      updates[i] = update(i, static_cast<double>(++updates_of[i]));
+      const auto [lr_factor, decay] = settings_[i];
+      updates[i] = rule_({static_cast<double>(++updates_of[i]), lr_ * factor * lr_factor, decay});
       chunks += ceil_div(w.numel(), kStreamGrain);
     }
     ends.push_back(chunks);

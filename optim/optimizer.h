@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -68,13 +69,15 @@ class Optimizer {
       : Optimizer(name, std::move(parameters),
                   Common{o.lr, o.weight_decay, o.groups, o.schedule, o.allow_unused}) {}
 
-  /// The rule and its constants for a parameter's step t, from 1.
-  virtual Update update(size_t parameter, double t) = 0;
   /// One more state tensor for each parameter, in the order of the kernel.
   void add_state(const char* name, double start = 0);
-  /// Of this step: the schedule and the group are in it.
-  double lr(size_t parameter) const { return lr_ * factor_ * settings_[parameter].lr_factor; }
-  double decay(size_t parameter) const { return settings_[parameter].decay; }
+
+  /// One parameter's step t, from 1; the schedule and the group are in lr and decay.
+  struct Step {
+    double t, lr, decay;
+  };
+  /// What makes it an optimizer: the rule of a step, with its constants.
+  std::function<Update(const Step& s)> rule_;
 
  private:
   struct Setting {
@@ -92,7 +95,7 @@ class Optimizer {
   bool allow_unused_;
   std::vector<Setting> settings_;
   std::vector<State> states_;
-  double lr_, factor_ = 1;
+  double lr_;
   Tensor steps_;  // how many there were, and then how often each parameter was updated
 };
 

@@ -4,8 +4,7 @@
 
 namespace ramp {
 
-SGD::SGD(Parameters parameters, SgdOptions o)
-    : Optimizer("SGD", std::move(parameters), o), options_(o) {
+SGD::SGD(Parameters parameters, SgdOptions o) : Optimizer("SGD", std::move(parameters), o) {
   check_options("SGD", is_at_least(o.momentum), "momentum >= 0, finite", {o.momentum});
   check_options("SGD", is_at_least(o.dampening), "dampening >= 0, finite", {o.dampening});
   if (o.nesterov && (o.momentum == 0 || o.dampening != 0)) {
@@ -13,29 +12,17 @@ SGD::SGD(Parameters parameters, SgdOptions o)
          o.momentum, o.dampening);
   }
   if (o.momentum != 0) add_state("velocity");
+  rule_ = [o](const Step& s) -> Update {
+    if (o.momentum == 0) return SgdUpdate{s.lr, s.decay};
+    return MomentumUpdate{s.lr, s.decay, o.momentum, o.dampening, o.nesterov, s.t == 1};
+  };
 }
 
-Update SGD::update(size_t i, double t) {
-  const SgdOptions& o = options_;
-  if (o.momentum == 0) return SgdUpdate{lr(i), decay(i)};
-  return MomentumUpdate{.lr = lr(i),
-                        .l2 = decay(i),
-                        .momentum = o.momentum,
-                        .dampening = o.dampening,
-                        .nesterov = o.nesterov,
-                        .first = t == 1};
-}
-
-Lion::Lion(Parameters parameters, LionOptions o)
-    : Optimizer("Lion", std::move(parameters), o), options_(o) {
+Lion::Lion(Parameters parameters, LionOptions o) : Optimizer("Lion", std::move(parameters), o) {
   check_options("Lion", is_fraction(o.beta1), "beta1 in [0, 1)", {o.beta1});
   check_options("Lion", is_fraction(o.beta2), "beta2 in [0, 1)", {o.beta2});
   add_state("m");
-}
-
-Update Lion::update(size_t i, double) {
-  return LionUpdate{
-      .lr = lr(i), .keep = 1 - lr(i) * decay(i), .beta1 = options_.beta1, .beta2 = options_.beta2};
+  rule_ = [o](const Step& s) { return LionUpdate{s.lr, 1 - s.lr * s.decay, o.beta1, o.beta2}; };
 }
 
 }  // namespace ramp

@@ -20,14 +20,8 @@ struct SgdOptions {
 /// w -= lr (g + momentum v).
 /// Errors: a negative or not finite option; Nesterov without momentum or with dampening.
 /// Source: Sutskever et al. (2013), in the form in which lr stands outside the velocity.
-class SGD final : public Optimizer {
- public:
+struct SGD final : Optimizer {
   explicit SGD(Parameters parameters, SgdOptions options = {});
-
- private:
-  Update update(size_t parameter, double t) override;
-
-  SgdOptions options_;
 };
 
 struct LionOptions {
@@ -42,14 +36,8 @@ struct LionOptions {
 /// w = (1 - lr decay) w - lr sign(b1 m + (1 - b1) g),  m = b2 m + (1 - b2) g; sign(0) = 0.
 /// Errors: an lr or decay that is negative or not finite; a beta outside [0, 1).
 /// Source: Chen et al. (2023), algorithm 2.
-class Lion final : public Optimizer {
- public:
+struct Lion final : Optimizer {
   explicit Lion(Parameters parameters, LionOptions options = {});
-
- private:
-  Update update(size_t parameter, double t) override;
-
-  LionOptions options_;
 };
 
 }  // namespace ramp
