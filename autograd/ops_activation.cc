@@ -9,6 +9,7 @@ namespace ramp {
 
 Tensor activate(const Tensor& x, const Activation& f) {
   check_defined(f.name(), "x", x);
+  if (f.parameter().defined()) return prelu(x, f.parameter());
   const auto value = [&f](int64_t n, const auto* x, auto* y) { f.f_block(n, x, y); };
   Tensor y = map_chunks(f.name(), kStreamGrain, value, x);
   const auto at = f.needs_x() ? Saved(x, "x") : Saved(y, "y");

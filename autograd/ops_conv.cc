@@ -141,7 +141,7 @@ Tensor convolution(const char* op, const ConvSizes& s, const Tensor& x, const Te
                    const Tensor& b, const Activation& f, bool pools) {
   const int64_t row = s.ow * s.k, halves = pools ? 2 : 1;
   Tensor y = Tensor::empty(shape_of(x.rank(), s.n, s.oh / halves, s.ow / halves, s.k), x.dtype());
-  FusedActivation fused(f, y, should_record({x, w, b}));
+  FusedActivation fused(f, y, should_record({x, w, b, f.parameter()}));
   // A byte for each value of y: which of the four it is.
   const Ref<Storage> indices =
       pools ? Storage::make(static_cast<size_t>(y.numel())) : Ref<Storage>();
@@ -165,15 +165,16 @@ Tensor convolution(const char* op, const ConvSizes& s, const Tensor& x, const Te
   });
 
   return record(
-      op, std::move(y), {x, w, b},
+      op, std::move(y), {x, w, b, f.parameter()},
       [op, s, row, pools, indices, x = Saved(x, "x"), w = Saved(w, "w"),
-       at = Saved(fused.at(), "y"), f](const Tensor& dy, Wants want) {
+       at = Saved(fused.at(), "y"), f = Activation(f, {})](const Tensor& dy, Wants want) {
         const Tensor &xs = x.get(), &ws = w.get();
         const DType t = dy.dtype();
-        std::array<Tensor, 3> dx;
+        std::array<Tensor, 4> dx;
         if (want[0]) dx[0] = Tensor::empty(xs.shape(), t);
         if (want[1]) dx[1] = Tensor::empty(ws.shape(), t);
         if (want[2]) dx[2] = Tensor::empty({s.k}, t);
+        if (want[3]) dx[3] = dy * minimum(at.get(), scalar_like(0, dy));
         visit_float(op, t, [&]<typename T>(T) {
           const T* g = dy.data<T>();
           const T* value = f.is_identity() ? g : at.get().data<T>();  // of g it reads none

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "ramp/autograd/ops_activation.h"
+#include "ramp/autograd/ops_elementwise.h"
 #include "ramp/autograd/ops_reduce.h"
 #include "ramp/autograd/record.h"
 #include "ramp/core/kernels/kernels.h"
@@ -137,7 +138,7 @@ Tensor linear(const Tensor& x, const Tensor& w, const Tensor& b, const Activatio
   shape[shape.rank() - 1] = out;
   const int64_t rows = shape.without(shape.rank() - 1).numel();
   Tensor y = Tensor::empty(shape, x.dtype());
-  FusedActivation fused(activation, y, should_record({x, w, b}));
+  FusedActivation fused(activation, y, should_record({x, w, b, activation.parameter()}));
 
   visit_float("linear", x.dtype(), [&]<typename T>(T) {
     T *sums = fused.z().mutable_data<T>(), *values = y.mutable_data<T>();
@@ -154,16 +155,17 @@ Tensor linear(const Tensor& x, const Tensor& w, const Tensor& b, const Activatio
     gemm(Trans::none, rows, out, in, x.data<T>(), w.data<T>(), sums, false, &epilogue);
   });
 
-  return record("linear", std::move(y), {x, w, b},
-                [x = Saved(x, "x"), w = Saved(w, "w"), at = Saved(fused.at(), "y"), f = activation](
-                    const Tensor& dy, Wants want) {
+  return record("linear", std::move(y), {x, w, b, activation.parameter()},
+                [x = Saved(x, "x"), w = Saved(w, "w"), at = Saved(fused.at(), "y"),
+                 f = Activation(activation, {})](const Tensor& dy, Wants want) {
                   const Tensor dz = as_matrix(activation_vjp(f, at.get(), dy));
-                  std::array<Tensor, 3> dx;
+                  std::array<Tensor, 4> dx;
                   if (want[0]) {
                     dx[0] = product(dz, w.get(), Trans::b).view(x.get().shape());
                   }
                   if (want[1]) dx[1] = product(as_matrix(x.get()), dz, Trans::a);
                   if (want[2]) dx[2] = sum(dz, 0);
+                  if (want[3]) dx[3] = dy * minimum(at.get(), scalar_like(0, dy));
                   return dx;
                 });
 }

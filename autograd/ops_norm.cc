@@ -169,8 +169,8 @@ Tensor normalize(const char* op, const Tensor& x, const Layout& l, const Tensor&
       if (!f.is_identity()) f.f_block(rows * l.n, to + at, to + at);
     });
   });
-  auto vjp = [=, x = Saved(x, "x")](const Tensor& dy, Wants want) {
-    std::array<Tensor, 3> dx;
+  auto vjp = [=, x = Saved(x, "x"), f = Activation(f, {})](const Tensor& dy, Wants want) {
+    std::array<Tensor, 4> dx;
     visit_float(op, t, [&]<typename T>(T) {
       const Kernels<T>& kernel = kernels<T>();
       const T *from = x.get().template data<T>(), *g = dy.data<T>();
@@ -179,14 +179,16 @@ Tensor normalize(const char* op, const Tensor& x, const Layout& l, const Tensor&
       Tensor dz_then_dx = want[0] || !dz_is_dy ? Tensor::empty(dy.shape(), t) : Tensor();
       T* to = dz_then_dx.defined() ? dz_then_dx.mutable_data<T>() : nullptr;
       const T* dz = dz_is_dy ? g : to;
+      Tensor whole = want[3] ? Tensor::empty(dy.shape(), t) : Tensor();
+      T* zs = want[3] ? whole.mutable_data<T>() : nullptr;
       const auto [sum_dz,
                   moment] = l.sums([&](int64_t sample, int64_t at, int64_t rows, double* part) {
         const T* constants = k.data<T>() + sample * 3 * l.n;
         if (!dz_is_dy) {
           Tensor again = Tensor::empty({rows * l.n}, t);
-          T* z = again.mutable_data<T>();
+          T* z = zs ? zs + at : again.mutable_data<T>();
           kernel.affine_cols[0](rows, l.n, constants, from + at, nullptr, z);
-          if (!f.needs_x()) f.f_block(rows * l.n, z, z);
+          if (!f.needs_x() && !zs) f.f_block(rows * l.n, z, z);
           f.vjp_block(rows * l.n, z, g + at, to + at);
         }
         kernel.moments_cols[1](rows, l.n, h.data<T>() + sample * 2 * l.n, from + at, dz + at, part);
@@ -194,6 +196,7 @@ Tensor normalize(const char* op, const Tensor& x, const Layout& l, const Tensor&
       const Tensor sum_dz_xhat = moment - rest * invstd * sum_dz;
       if (want[1]) dx[1] = sum(sum_dz_xhat, {0}).to(t).view({l.groups * l.width});
       if (want[2]) dx[2] = sum(sum_dz, {0}).to(t).view({l.groups * l.width});
+      if (want[3]) dx[3] = dy * minimum(whole, scalar_like(0, dy));
       if (!want[0]) return;
       const double inverse_n = fixed ? 0 : 1 / l.together();  // fixed: no terms with means
       const auto mean_of = [&](const Tensor& s) { return l.sum_channels(s) * inverse_n; };
@@ -207,7 +210,7 @@ Tensor normalize(const char* op, const Tensor& x, const Layout& l, const Tensor&
     });
     return dx;
   };
-  return record(op, std::move(y), {x, gamma, beta}, std::move(vjp));
+  return record(op, std::move(y), {x, gamma, beta, f.parameter()}, std::move(vjp));
 }
 
 // gamma and its kin are of the last axes of x, one for batch and group norm.

@@ -13,9 +13,7 @@ namespace {
 std::optional<Activation> scales_for(const Module& layer) {
   if (const auto* a = dynamic_cast<const Activate*>(&layer)) return a->activation;
   if (const auto* p = dynamic_cast<const PReLU*>(&layer)) return LeakyReLU{p->slope.values()[0]};
-  if (const auto* r = dynamic_cast<const RReLU*>(&layer)) {
-    return LeakyReLU{(r->lower + r->upper) / 2};
-  }
+  if (const auto* r = dynamic_cast<const RReLU*>(&layer)) return r->mean();
   return {};
 }
 

@@ -12,6 +12,7 @@
 #include "ramp/autograd/ops_conv.h"
 #include "ramp/autograd/ops_elementwise.h"
 #include "ramp/autograd/ops_linear.h"
+#include "ramp/autograd/ops_norm.h"
 #include "ramp/autograd/ops_reduce.h"
 #include "ramp/core/random.h"
 #include "ramp/layers/activation.h"
@@ -592,6 +593,38 @@ TEST_CASE("fused in linear, conv2d and batch norm they are what they are behind 
     same([&] { return conv2d(image, k, c, {.padding = 1}, f); },
          [&] { return activate(conv2d(image, k, c, {.padding = 1}), f); }, {image, k, c});
   }
+}
+
+TEST_CASE("prelu in linear, conv2d and batch norm: the gradients, that of the slope among them") {
+  const int64_t before = live_nodes();
+  const auto by = [](const Tensor& slope) { return Activation(LeakyReLU{slope.item()}, slope); };
+  Rng rng(8);
+  const auto normal = [&](const Shape& shape) { return rng.normal(shape, 0, 1, f64); };
+  for (const double s : {0.25, 1.5}) {
+    const Tensor slope = Tensor::of<double>({s});
+    CHECK(gradcheck([&](const auto& in) { return linear(in[0], in[1], in[2], by(in[3])); },
+                    {normal({5, 3}), normal({3, 4}), normal({4}), slope}) == "");
+    CHECK(
+        gradcheck(
+            [&](const auto& in) { return conv2d(in[0], in[1], in[2], {.padding = 1}, by(in[3])); },
+            {normal({2, 4, 4, 2}), normal({3, 3, 2, 3}), normal({3}), slope}) == "");
+    CHECK(gradcheck(
+              [&](const auto& in) {
+                return conv_transpose2d(in[0], in[1], in[2], {.stride = 2}, by(in[3]));
+              },
+              {normal({1, 3, 3, 2}), normal({2, 2, 3, 2}), normal({3}), slope}) == "");
+    for (const bool training : {true, false}) {
+      CHECK(gradcheck(
+                [&](const auto& in) {
+                  Tensor mean = Tensor::zeros({4}, f64), var = Tensor::ones({4}, f64);
+                  return batch_norm(in[0], in[1], in[2], mean, var, {.training = training},
+                                    by(in[3]));
+                },
+                {normal({7, 4}), normal({4}), normal({4}), slope}) == "");
+    }
+  }
+  CHECK(std::string(by(Tensor::of<float>({0.5})).name()) == "prelu");
+  CHECK(live_nodes() == before);
 }
 
 TEST_CASE("prelu, rrelu, crelu, glu: by hand") {

@@ -4,6 +4,7 @@
 
 #include "message.h"
 #include "ramp/autograd/backward.h"
+#include "ramp/autograd/node.h"
 #include "ramp/autograd/ops_elementwise.h"
 #include "ramp/autograd/ops_reduce.h"
 #include "ramp/layers/conv.h"
@@ -12,6 +13,7 @@
 #include "ramp/layers/norm.h"
 #include "ramp/layers/pool.h"
 #include "ramp/layers/reshape.h"
+#include "threads.h"
 
 using namespace ramp;
 
@@ -47,6 +49,8 @@ Values first_weights(Layers... layers) {
 static_assert(std::constructible_from<BatchNorm, int, ReLU, NormOptions>);
 static_assert(std::constructible_from<BatchNorm, int, NormOptions>);
 static_assert(!std::constructible_from<BatchNorm, int, const char*>);
+static_assert(!std::constructible_from<Dense, int, int, PReLU>);
+static_assert(!std::constructible_from<BatchNorm, int, PReLU>);
 
 TEST_CASE("access and its errors") {
   Sequential net{Dense(3, 4, ReLU{}), ReLU{}, Dense(4, 2)};
@@ -169,6 +173,76 @@ TEST_CASE("a layer of its own behind it, or in it: an activation starts the same
   const Values fused = gradients(Sequential{Dense(20, 10, ReLU{})});
   seed_layers(7);
   CHECK(gradients(Sequential{Dense(20, 10), ReLU{}}) == fused);
+}
+
+TEST_CASE("PReLU and RReLU run in the op of the layer before them, to the same bits") {
+  const auto same = [](Sequential net, const Tensor& x, const char* fused) {
+    std::vector<Values> runs[2];
+    for (const bool apart : {false, true}) {
+      for (Tensor p : net.parameters()) p.zero_grad();
+      const Tensor y = apart ? net[1](net[0](x)) : net(x);
+      if (!apart) {
+        const char* name = node_of(y)->activation;
+        CHECK(std::string(name ? name : "") == fused);
+      }
+      backward(sum(y * y));
+      runs[apart].push_back(y.values());
+      for (const Tensor& p : net.parameters()) {
+        if (p.requires_grad()) runs[apart].push_back(p.grad().values());
+      }
+      const NoGrad no_grad;
+      runs[apart].push_back((apart ? net[1](net[0](x)) : net(x)).values());
+    }
+    CHECK(runs[0] == runs[1]);
+  };
+  const Tensor image = Rng(2).normal({4, 6, 6, 3});
+  const auto all = [&](auto activation, const char* name) {
+    INFO(activation.describe());
+    const bool eval = !activation.training();
+    const auto with = [&](auto layer, const Tensor& x, const char* fused) {
+      Sequential net{layer, activation};
+      if (eval) net.eval();
+      same(net, x, fused);
+      net.to(f64);
+      same(net, x.to(f64), fused);
+      net[0].freeze();
+      if (net[1].parameter_count() > 0) same(net, x.to(f64), fused);
+    };
+    with(Dense(3, 8), image, name);
+    with(Conv2d(3, 8, 3, {.padding = 1}), image, name);
+    with(Conv1d(3, 8, 3), image.view({24, 6, 3}), name);
+    if (!eval) with(BatchNorm(3), image, "");  // it does not say
+  };
+  seed_layers(1);
+  for (const double slope : {0.25, 2.0}) all(PReLU(1, slope), "prelu");
+  for (const double slope : {0., -0.5}) all(PReLU(1, slope), "");
+  RReLU random(0.1, 0.3);
+  random.eval();
+  all(random, "leaky_relu");
+  Sequential of_nan{Dense(3, 8), PReLU{}};
+  of_nan.get<PReLU>(1).slope = Tensor::full({1}, NAN);
+  CHECK(std::isnan(sum(of_nan(image)).item()));
+  // One for each channel; behind an adjoint; in training: as they are by themselves.
+  same(Sequential{Dense(3, 8), PReLU(8, 0.1)}, image, "");
+  same(Sequential{Conv2d(3, 8, 3), PReLU(8, 0.1)}, image, "");
+  same(Sequential{ConvTranspose2d(3, 8, 3), PReLU(1, 0.1)}, image, "prelu");
+  Sequential pooled{Conv2d(3, 8, 3), PReLU{}, MaxPool2d(2)};
+  CHECK(pooled(image).values() == pooled[2](pooled[1](pooled[0](image))).values());
+  CHECK(node_of(Sequential{Dense(3, 8), RReLU{}}(image))->op == std::string("mul"));
+  for (const bool conv : {false, true}) {
+    Sequential net = conv ? Sequential{Conv2d(3, 8, 3), PReLU{}} : Sequential{Dense(3, 8), PReLU{}};
+    check_equal_bits([&] {
+      for (Tensor p : net.parameters()) p.zero_grad();
+      backward(sum(net(image)));
+      return net.parameters().back().grad();
+    });
+  }
+  Sequential normed{BatchNorm(3), PReLU{}};
+  check_equal_bits([&] {
+    for (Tensor p : normed.parameters()) p.zero_grad();
+    backward(sum(normed(image)));
+    return normed.parameters().back().grad();
+  });
 }
 
 TEST_CASE("what stands in front of a Dense that does not fit is named") {
