@@ -22,15 +22,13 @@ void detail::check_conv_options(const char* op, int rank, const ConvTransposeOpt
         "stride {}, dilation {}, padding {}, groups {}.",
         op, text(o.stride), text(o.dilation), text(o.padding), o.groups);
   }
-  const auto fits = [](int64_t extra, int64_t stride, int64_t dilation) {
-    return extra >= 0 && extra < std::max(stride, dilation);
-  };
-  if (!fits(o.output_padding.h, o.stride.h, o.dilation.h) ||
-      !fits(o.output_padding.w, o.stride.w, o.dilation.w)) {
+  const Size2d extra = o.output_padding;
+  if (std::min(extra.h, extra.w) < 0 || extra.h >= std::max(o.stride.h, o.dilation.h) ||
+      extra.w >= std::max(o.stride.w, o.dilation.w)) {
     fail(
         "{}: expected an output_padding of at least 0 and below the stride or the dilation; got "
         "{}.",
-        op, text(o.output_padding));
+        op, text(extra));
   }
   for (const Size2d size : {o.stride, o.dilation, o.padding})
     for (const int64_t n : {size.h, size.w}) CheckedSize(op, n);
@@ -79,21 +77,14 @@ ConvSizes check_conv(const char* op, int rank, const Tensor& x, const Tensor& w,
                            image ? "{0, 2, 3, 1}" : "{0, 2, 1}")
              : fmt::format("w is {}; groups divide c and k", weights));
   }
-  const int64_t kh = image ? ws[0] : 1, kw = ws[rank - 3];
-  if (std::min(kh, kw) < 1) fail("{}: a kernel has at least 1 weight; got w {}.", op, ws);
-  return {.n = xs[0],
-          .h = image ? xs[1] : 1,
-          .w = xs[rank - 2],
-          .c = xs.last(),
-          .kh = kh,
-          .kw = kw,
-          .k = transposed ? (CheckedSize(op, groups) * ws[rank - 2]).value() : ws.last(),
-          .oh = 0,
-          .ow = 0,
-          .stride = {stride.h, stride.w},
-          .dilation = {dilation.h, dilation.w},
-          .pad_before = {padding.h, padding.w},
-          .groups = groups};
+  // As of an image of height 1.
+  const Shape xi = image ? xs : xs.with(1, 1), wi = image ? ws : ws.with(0, 1);
+  if (std::min(wi[0], wi[1]) < 1) fail("{}: a kernel has at least 1 weight; got w {}.", op, ws);
+  const int64_t k = transposed ? (CheckedSize(op, groups) * wi[2]).value() : wi[3];
+  const std::array strides{stride.h, stride.w}, dilations{dilation.h, dilation.w},
+      pads{padding.h, padding.w};
+  // n, h, w, c; kh, kw, k; oh, ow, which are not yet known
+  return {xi[0], xi[1], xi[2], xi[3], wi[0], wi[1], k, 0, 0, strides, dilations, pads, groups};
 }
 
 // Errors where so many values cannot be.

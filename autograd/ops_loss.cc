@@ -75,16 +75,14 @@ std::string_view made_by(const Tensor& x) {
   return !node ? "" : node->activation ? node->activation : node->op;
 }
 // The mistake of taking a softmax or sigmoid twice trains slowly, or not at all, and says nothing.
-void check_logits(const char* op, const Tensor& logits, std::initializer_list<const char*> made,
-                  const char* instead) {
+void check_logits(const char* op, const Tensor& logits,
+                  std::initializer_list<std::string_view> wrong, const char* instead) {
   const std::string_view maker = made_by(logits);
-  for (const char* name : made) {
-    if (maker != name) continue;
-    fail(
-        "{0}: expected logits; got the result of {1}(), which {0} would apply once more. Hint: "
-        "leave {1}() out, or {2}; if it is meant, multiply by 1.",
-        op, name, instead);
-  }
+  if (std::ranges::find(wrong, maker) == wrong.end()) return;
+  fail(
+      "{0}: expected logits; got the result of {1}(), which {0} would apply once more. Hint: leave "
+      "{1}() out, or {2}; if it is meant, multiply by 1.",
+      op, maker, instead);
 }
 
 // The losses f(y, t) of all elements, reduced; d(y, t) are their derivatives by y and by t.
@@ -154,9 +152,8 @@ void check_classes(const char* op, const char* name, const Tensor& x, const Tens
     fail("{}: expected class_weights {} [{}], one for each class; got {} {}.", op, x.dtype(),
          classes, w.dtype(), w.shape());
   }
-  if (!(o.label_smoothing >= 0 && o.label_smoothing <= 1)) {
-    fail("{}: expected label_smoothing in 0..1; got {}.", op, o.label_smoothing);
-  }
+  const double s = o.label_smoothing;
+  check_options(op, s >= 0 && s <= 1, "label_smoothing in 0..1", {s});
   if (target.dtype() != i64) return;
   const int64_t* label = target.data<int64_t>();
   for (int64_t i = 0; i < target.numel(); ++i) {
@@ -450,11 +447,6 @@ Tensor kl_div(const Tensor& log_p, const Tensor& target, const KlDivOptions& o) 
   if (o.log_target) {
     check_range("kl_div", "targets log q, at most 0", target, -INFINITY, kLogRounding,
                 ".log_target = false takes q");
-  } else {
-    check_range("kl_div", "targets q of at least 0", target, 0, INFINITY,
-                ".log_target = true takes log q");
-  }
-  if (o.log_target) {
     return elementwise_loss(
         "kl_div", "log_p", log_p, target, o.reduction,
         [](auto x, auto t) { return q_times(std::exp(t), t - x, x); },
@@ -462,6 +454,8 @@ Tensor kl_div(const Tensor& log_p, const Tensor& target, const KlDivOptions& o) 
           return std::array{-std::exp(t), q_times(std::exp(t), t - x + 1, x)};
         });
   }
+  check_range("kl_div", "targets q of at least 0", target, 0, INFINITY,
+              ".log_target = true takes log q");
   return elementwise_loss(
       "kl_div", "log_p", log_p, target, o.reduction,
       [](auto x, auto q) { return q_times(q, std::log(q) - x, x); },

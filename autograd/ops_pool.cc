@@ -9,6 +9,7 @@
 #include "ramp/autograd/record.h"
 #include "ramp/core/kernels/kernels.h"
 #include "ramp/core/parallel.h"
+#include "ramp/core/rules.h"
 
 namespace ramp {
 namespace {
@@ -159,10 +160,9 @@ Tensor max_pool(const char* op, int rank, const Tensor& given, Size2d k, MaxPool
 
 Tensor avg_pool(const char* op, int rank, const Tensor& x, Size2d kernel, AvgPool2dOptions o) {
   const Size2d out = windows(op, rank, x, kernel, o);
-  if (o.divisor_override < 0) {
-    fail("{}: expected a divisor_override of at least 1, or 0 for a window's pixels; got {}.", op,
-         o.divisor_override);
-  }
+  check_options(op, o.divisor_override >= 0,
+                "a divisor_override of at least 1, or 0 for a window's pixels",
+                {static_cast<double>(o.divisor_override)});
   const auto blend = [=](int axis, int64_t i, int64_t n, int64_t) {
     const auto [k, s, p] = axis == 1 ? std::array{kernel.h, o.stride.h, o.padding.h}
                                      : std::array{kernel.w, o.stride.w, o.padding.w};

@@ -8,14 +8,8 @@
 #include "ramp/layers/pool.h"
 
 namespace ramp {
-namespace {
 
-// ", stride 2": what is not the default.
-std::string unless_default(const char* what, Size2d size, int64_t usual) {
-  return size == Size2d(usual) ? "" : fmt::format(", {} {}", what, size.str());
-}
-
-}  // namespace
+using detail::unless_usual;
 
 template <LayerName kName, auto kOp, int kAxes, typename Options>
 Convolution<kName, kOp, kAxes, Options>::Convolution(int64_t c, int64_t k, Kernel kernel,
@@ -64,16 +58,16 @@ std::string Convolution<kName, kOp, kAxes, Options>::describe() const {
   const int64_t rows = s[kAxes] * o.groups, columns = s[kAxes + 1];
   std::string padding;
   if constexpr (kTransposed) {
-    padding = unless_default("padding", o.padding, 0) +
-              unless_default("output_padding", o.output_padding, 0);
+    padding =
+        unless_usual("padding", o.padding, 0) + unless_usual("output_padding", o.output_padding, 0);
   } else {
-    padding = o.padding.same ? ", padding same" : unless_default("padding", o.padding.size, 0);
+    padding = o.padding.same ? ", padding same" : unless_usual("padding", o.padding.size, 0);
   }
   return fmt::format("{}({}, {}, {}{}{}{}{}{}{})", kName.text, kTransposed ? columns : rows,
                      kTransposed ? rows : columns, Size2d(s[0], s[kAxes - 1]).str(),
-                     detail::after_comma(activation), unless_default("stride", o.stride, 1),
-                     padding, unless_default("dilation", o.dilation, 1),
-                     unless_default("groups", o.groups, 1), bias.defined() ? "" : ", no bias");
+                     detail::after_comma(activation), unless_usual("stride", o.stride, 1), padding,
+                     unless_usual("dilation", o.dilation, 1), unless_usual("groups", o.groups, 1),
+                     bias.defined() ? "" : ", no bias");
 }
 
 template struct Convolution<"Conv2d", conv2d, 2, ConvLayerOptions>;

@@ -25,8 +25,7 @@ Fans fans_of(const char* op, const Shape& shape) {
     fail("{}: expected a weight shape of rank 2 or more, [.., in, out]; got {}.", op, shape);
   }
   const int r = shape.rank();
-  double field = 1;
-  for (int i = 0; i < r - 2; ++i) field *= static_cast<double>(shape[i]);
+  const auto field = static_cast<double>(shape.without(r - 1).without(r - 2).numel());
   return {field * static_cast<double>(shape[r - 2]), field * static_cast<double>(shape[r - 1])};
 }
 

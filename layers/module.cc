@@ -13,20 +13,6 @@
 namespace ramp {
 namespace {
 
-struct Trace;
-thread_local Trace* tracing = nullptr;
-
-// The forward pass of a summary() while it lives: what came out of each module, and which ones are
-// not known.
-struct Trace {
-  const ModuleBase* root;
-  std::map<const ModuleBase*, std::string> shapes = {};
-  std::unordered_set<const void*> known = {};  // modules and leaves that have names
-  std::string unknown = {};
-  Trace* before = std::exchange(tracing, this);
-  ~Trace() { tracing = before; }
-};
-
 thread_local bool evaluating = false;
 thread_local int depth = 0;
 
@@ -66,7 +52,7 @@ detail::CallDepth::CallDepth(ModuleBase& module) {
   ++depth;
 }
 detail::CallDepth::~CallDepth() { --depth; }
-bool detail::traced() { return tracing != nullptr; }
+thread_local constinit detail::Watch detail::watch = nullptr;
 
 Fields::Fields(ModuleBase& module) { module.fields(*this); }
 
@@ -80,7 +66,7 @@ Fields& Fields::child(const std::string& name, ModuleBase& module) {
 }
 
 Fused Module::call(const Tensor& x, std::span<Module* const> next) {
-  return run([&] { return tracing ? Fused{forward(x)} : forward_with(x, next); });
+  return run([&] { return detail::watch ? Fused{forward(x)} : forward_with(x, next); });
 }
 
 void ModuleBase::add_path(Error& error) {
@@ -253,30 +239,35 @@ std::string unknown_parameters(const std::vector<Tensor>& y,
 
 }  // namespace
 
-void ModuleBase::trace(const std::vector<Tensor>& y) {
-  std::string& shapes = tracing->shapes[this];
-  shapes.clear();
-  for (const Tensor& t : y) shapes += (shapes.empty() ? "" : ", ") + t.shape().str();
-  if (this == tracing->root) tracing->unknown += unknown_parameters(y, tracing->known);
-  if (!tracing->known.insert(this).second) return;
-  tracing->unknown += "; " + describe();
-  for (const NamedTensor& p : tensors_of(*this, true, false)) {
-    tracing->known.insert(detail::identity(p.tensor));
-  }
-}
-
 std::string ModuleBase::summary() { return table(*this); }
 
 std::string ModuleBase::summary_of(const std::function<void()>& f) {
-  Trace trace{this};
-  trace.known.insert(this);
+  std::map<const ModuleBase*, std::string> shapes;
+  std::unordered_set<const void*> known{this};  // modules and leaves that have names
+  std::string unknown;
   for (const Field& f : Fields(*this))
-    trace.known.insert(f.tensor ? detail::identity(*f.tensor) : f.module);
-  const EvalMode eval;
-  f();
-  std::string text = table(*this, trace.shapes);
-  if (trace.unknown.empty()) return text;
-  return text + "in no fields(), so never trained or saved: " + trace.unknown.substr(2) + "\n";
+    known.insert(f.tensor ? detail::identity(*f.tensor) : f.module);
+  const std::function watch = [&](ModuleBase& module, const std::vector<Tensor>& y) {
+    std::vector<std::string> all;
+    for (const Tensor& t : y) all.push_back(t.shape().str());
+    shapes[&module] = fmt::format("{}", fmt::join(all, ", "));
+    if (&module == this) unknown += unknown_parameters(y, known);
+    if (!known.insert(&module).second) return;
+    unknown += "; " + module.describe();
+    for (const NamedTensor& p : tensors_of(module, true, false))
+      known.insert(detail::identity(p.tensor));
+  };
+  {
+    struct Watching {
+      detail::Watch before;
+      ~Watching() { detail::watch = before; }
+    } const watching{std::exchange(detail::watch, &watch)};
+    const EvalMode eval;
+    f();
+  }
+  std::string text = table(*this, shapes);
+  if (unknown.empty()) return text;
+  return text + "in no fields(), so never trained or saved: " + unknown.substr(2) + "\n";
 }
 
 std::string Module::summary(const Shape& input) {

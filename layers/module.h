@@ -88,8 +88,9 @@ struct CallDepth {
   ~CallDepth();
 };
 
-/// True while summary() runs a forward pass on this thread.
-bool traced();
+/// What is told the results of all modules on this thread: summary(), while it runs.
+using Watch = const std::function<void(ModuleBase& module, const std::vector<Tensor>& y)>*;
+extern thread_local constinit Watch watch;
 
 /// The tensors in what a forward() returns: one, or a pair, tuple, array, vector .. of them.
 template <typename Y>
@@ -162,9 +163,9 @@ class ModuleBase {
     const detail::CallDepth depth(*this);
     try {
       auto y = f();
-      if (std::vector<Tensor> all; detail::traced()) {
+      if (std::vector<Tensor> all; detail::watch) {
         detail::tensors_in(y, all);
-        trace(all);
+        (*detail::watch)(*this, all);
       }
       return y;
     } catch (Error& error) {
@@ -178,7 +179,6 @@ class ModuleBase {
 
  private:
   friend struct detail::CallDepth;
-  void trace(const std::vector<Tensor>& y);
   void add_path(Error& error);
 
   bool training_ = true;
@@ -212,6 +212,13 @@ class Module : public ModuleBase {
   /// With the shape of what comes out of each layer, and what takes part but is in no fields().
   std::string summary(const Shape& input);
 };
+
+namespace detail {
+/// ", stride 2" for describe(); nothing where it is the usual value.
+inline std::string unless_usual(const char* what, Size2d value, int64_t usual) {
+  return value == Size2d(usual) ? "" : fmt::format(", {} {}", what, value.str());
+}
+}  // namespace detail
 
 /// The name of a layer that is a template.
 template <size_t n>

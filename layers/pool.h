@@ -24,16 +24,13 @@ struct Pool final : Module {
   }
   /// "MaxPool2d(3, stride 2)": what is not the default.
   std::string describe() const override {
-    std::string text = Size2d(kernel).str();
-    const auto add = [&](const char* what, Size2d value, int64_t usual) {
-      if (value != Size2d(usual)) text += fmt::format(", {} {}", what, value.str());
-    };
-    add("stride", options.stride, 0);
-    add("padding", options.padding, 0);
-    if constexpr (kMax) add("dilation", options.dilation, 1);
+    using detail::unless_usual;
+    std::string text = Size2d(kernel).str() + unless_usual("stride", options.stride, 0) +
+                       unless_usual("padding", options.padding, 0);
+    if constexpr (kMax) text += unless_usual("dilation", options.dilation, 1);
     if (options.ceil_mode) text += ", ceil";
     if constexpr (!kMax) text += options.count_include_pad ? "" : ", without padding";
-    if constexpr (!kMax && kImages) add("divisor", options.divisor_override, 0);
+    if constexpr (!kMax && kImages) text += unless_usual("divisor", options.divisor_override, 0);
     return fmt::format("{}Pool{}d({})", kMax ? "Max" : "Avg", kImages ? 2 : 1, text);
   }
 };

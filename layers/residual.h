@@ -20,8 +20,7 @@ struct Residual final : Module {
     if (y.shape() == x.shape()) return x + y;
     fail(
         "Residual: x and body(x) must have the same shape; got {} and {}. Hint: stride 1 and "
-        "padding "
-        "that keeps the size; as many channels out as in.",
+        "padding that keeps the size; as many channels out as in.",
         x.shape(), y.shape());
   }
   void fields(Fields& f) override { f.child("body", body); }

@@ -117,9 +117,8 @@ class Sequential : public Module {
   template <typename L>
   static bool assign_to(Module& layer, const Module& other) {
     if constexpr (std::is_copy_assignable_v<L>) {
-      if (typeid(other) != typeid(L)) return false;
-      static_cast<L&>(layer) = static_cast<const L&>(other);
-      return true;
+      if (typeid(other) == typeid(L))
+        return static_cast<L&>(layer) = static_cast<const L&>(other), true;
     }
     return false;
   }

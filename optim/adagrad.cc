@@ -5,7 +5,7 @@
 namespace ramp {
 
 Adagrad::Adagrad(Parameters parameters, AdagradOptions o)
-    : Optimizer("Adagrad", std::move(parameters), o) {
+    : Optimizer("Adagrad", std::move(parameters), o.lr, o.weight_decay, o) {
   check_options("Adagrad", is_at_least(o.lr_decay), "lr_decay >= 0, finite", {o.lr_decay});
   check_options("Adagrad", is_at_least(o.initial_accumulator), "initial_accumulator >= 0, finite",
                 {o.initial_accumulator});
@@ -17,7 +17,7 @@ Adagrad::Adagrad(Parameters parameters, AdagradOptions o)
 }
 
 Adadelta::Adadelta(Parameters parameters, AdadeltaOptions o)
-    : Optimizer("Adadelta", std::move(parameters), o) {
+    : Optimizer("Adadelta", std::move(parameters), o.lr, o.weight_decay, o) {
   check_options("Adadelta", is_fraction(o.rho), "rho in [0, 1)", {o.rho});
   check_options("Adadelta", is_at_least(o.eps), "eps >= 0, finite", {o.eps});
   add_state("v");
@@ -26,7 +26,7 @@ Adadelta::Adadelta(Parameters parameters, AdadeltaOptions o)
 }
 
 RMSprop::RMSprop(Parameters parameters, RmspropOptions o)
-    : Optimizer("RMSprop", std::move(parameters), o) {
+    : Optimizer("RMSprop", std::move(parameters), o.lr, o.weight_decay, o) {
   check_options("RMSprop", is_fraction(o.alpha), "alpha in [0, 1)", {o.alpha});
   check_options("RMSprop", is_at_least(o.eps), "eps >= 0, finite", {o.eps});
   check_options("RMSprop", is_at_least(o.momentum), "momentum >= 0, finite", {o.momentum});

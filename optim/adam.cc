@@ -7,9 +7,8 @@
 namespace ramp {
 
 Adam::Adam(const Variant& variant, Parameters parameters, AdamOptions o)
-    : Optimizer(variant.name, std::move(parameters),
-                Common{o.lr.value_or(variant.lr), o.weight_decay.value_or(variant.weight_decay),
-                       o.groups, o.schedule, o.allow_unused}),
+    : Optimizer(variant.name, std::move(parameters), o.lr.value_or(variant.lr),
+                o.weight_decay.value_or(variant.weight_decay), o),
       options_(o) {
   if ((o.amsgrad && !variant.has_amsgrad) || (o.momentum_decay && !variant.has_momentum_decay)) {
     fail("{}: amsgrad is an option of Adam and AdamW, momentum_decay of NAdam.", variant.name);

@@ -43,9 +43,9 @@ std::vector<NamedTensor> WeightAverage::state() {
 
 void WeightAverage::load_state(const std::vector<NamedTensor>& state) {
   for (const NamedTensor& t : state) {
-    if (t.name == "updates" && t.tensor.values() < std::vector<double>{0}) {
-      fail("WeightAverage: saved updates must be at least 0; got {}.", t.tensor.values()[0]);
-    }
+    if (t.name != "updates") continue;
+    for (const double n : t.tensor.values())
+      check_options("WeightAverage", n >= 0, "saved updates >= 0", {n});
   }
   load_tensors("average", this->state(), state);
 }

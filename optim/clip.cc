@@ -1,18 +1,16 @@
 #include "ramp/optim/clip.h"
 
 #include <cmath>
+#include <numeric>
 
 #include "ramp/autograd/node.h"
 #include "ramp/autograd/ops_elementwise.h"
 #include "ramp/core/kernels/kernels.h"
 #include "ramp/core/parallel.h"
+#include "ramp/core/rules.h"
 
 namespace ramp {
 namespace {
-
-void check_limit(const char* op, const char* what, double value) {
-  if (!(value >= 0)) fail("{}: {} must be a number of at least 0; got {}.", op, what, value);
-}
 
 // f(parameter, its gradient), for each that has one; the gradient is its own to write to.
 template <typename F>
@@ -40,9 +38,7 @@ double sum_squares(const Tensor& g) {
       for (int64_t i = begin; i < end; ++i) part += static_cast<double>(all[i]) * all[i];
     });
   });
-  double sum = 0;
-  for (const double part : parts) sum += part;
-  return sum;
+  return std::accumulate(parts.begin(), parts.end(), 0.);
 }
 
 // |x| of each unit, in f64: of the columns, or of all of a tensor of one axis.
@@ -67,13 +63,13 @@ void limit_units(Tensor& x, const Tensor& norms, const Tensor& limit) {
 }  // namespace
 
 void clip_grad_value(const Parameters& parameters, double limit) {
-  check_limit("clip_grad_value", "the limit", limit);
+  check_options("clip_grad_value", limit >= 0, "limit >= 0", {limit});
   each_gradient("clip_grad_value", parameters,
                 [&](const NamedTensor&, Tensor& g) { g.copy_(clamp(g, -limit, limit)); });
 }
 
 double clip_grad_norm(const Parameters& parameters, double limit, bool allow_non_finite) {
-  check_limit("clip_grad_norm", "the limit", limit);
+  check_options("clip_grad_norm", limit >= 0, "limit >= 0", {limit});
   double sum = 0;
   each_gradient("clip_grad_norm", parameters, [&](const NamedTensor& p, Tensor& g) {
     const double part = sum_squares(g);
@@ -94,15 +90,14 @@ double clip_grad_norm(const Parameters& parameters, double limit, bool allow_non
 }
 
 void adaptive_clip_grad(const Parameters& parameters, double factor, double eps) {
-  check_limit("adaptive_clip_grad", "the factor", factor);
-  check_limit("adaptive_clip_grad", "eps", eps);
+  check_options("adaptive_clip_grad", factor >= 0 && eps >= 0, "factor, eps >= 0", {factor, eps});
   each_gradient("adaptive_clip_grad", parameters, [&](const NamedTensor& p, Tensor& g) {
     limit_units(g, unit_norms(g), factor * maximum(unit_norms(p.tensor), Tensor::scalar(eps, f64)));
   });
 }
 
 void max_norm(const Parameters& parameters, double limit) {
-  check_limit("max_norm", "the limit", limit);
+  check_options("max_norm", limit >= 0, "limit >= 0", {limit});
   parameters.check_current("max_norm");
   const NoGrad no_grad;
   for (const NamedTensor& p : parameters) {

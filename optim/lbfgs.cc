@@ -27,14 +27,14 @@ double largest(const Tensor& x) {
 }
 
 bool is_finite(const Tensor& x) {
-  const std::vector<double> v = x.values();
-  return std::all_of(v.begin(), v.end(), [](double n) { return std::isfinite(n); });
+  return std::ranges::all_of(x.values(), [](double v) { return std::isfinite(v); });
 }
 
-// All numbers in one row, f64.
-Tensor joined(const std::vector<Tensor>& tensors) {
+// What `of` gives for each parameter, all in one row, f64.
+Tensor joined(const Parameters& parameters, Tensor (*of)(const Tensor& w)) {
   std::vector<Tensor> rows;
-  for (const Tensor& t : tensors) rows.push_back(t.detach().to(f64).view({t.numel()}));
+  for (const NamedTensor& p : parameters)
+    rows.push_back(of(p.tensor).to(f64).view({p.tensor.numel()}));
   return concat(rows);
 }
 
@@ -74,14 +74,12 @@ LBFGS::LBFGS(Parameters parameters, LbfgsOptions o)
 }
 
 void LBFGS::put(const Tensor& w) {
-  const double* from = w.data<double>();
-  for (NamedTensor& p : parameters_) {
-    const int64_t n = p.tensor.numel();
-    if (p.tensor.requires_grad()) {
-      visit_float("LBFGS", p.tensor.dtype(),
-                  [&]<typename T>(T) { std::copy_n(from, n, p.tensor.mutable_data<T>()); });
-    }
-    from += n;
+  int64_t begin = 0;
+  for (const NamedTensor& p : parameters_) {
+    Tensor to = p.tensor.detach();
+    const Tensor from = w.rows(begin, begin + to.numel());
+    if (p.tensor.requires_grad()) to.copy_(from.to(to.dtype()).view(to.shape()));
+    begin += to.numel();
   }
 }
 
@@ -91,12 +89,9 @@ LBFGS::Place LBFGS::evaluate(const std::function<Tensor()>& loss, const Tensor& 
   parameters_.zero_grad();
   const Tensor l = loss();
   backward(l);
-  std::vector<Tensor> gradients;
-  for (const NamedTensor& p : parameters_) {
-    const Tensor& g = p.tensor.grad();
-    gradients.push_back(g.defined() ? g : Tensor::zeros(p.tensor.shape()));
-  }
-  Place place{t, l.item(), 0, joined(gradients)};
+  Place place{t, l.item(), 0, joined(parameters_, [](const Tensor& w) {
+                return w.grad().defined() ? w.grad().detach() : Tensor::zeros(w.shape());
+              })};
   place.slope = dot(place.gradient, direction_);
   if (!std::isfinite(place.loss) || !is_finite(place.gradient)) place.loss = kTooFar;
   return place;
@@ -115,11 +110,7 @@ LBFGS::Place LBFGS::search(const std::function<Tensor()>& loss, const Tensor& w,
   Place low = start, high = evaluate(loss, w, t);
   double wall = HUGE_VAL;  // from here on it is too far
   int tries = 0;
-  for (;; ++tries) {
-    if (tries >= most) {
-      low = start;
-      break;
-    }
+  for (; tries < most; ++tries) {
     if (high.loss == kTooFar) {
       wall = high.t;
       high = evaluate(loss, w, (low.t + wall) / 2);
@@ -134,6 +125,7 @@ LBFGS::Place LBFGS::search(const std::function<Tensor()>& loss, const Tensor& w,
     low = std::exchange(high, evaluate(loss, w, next));
   }
 
+  if (tries >= most) low = start;
   const double size = largest(direction_);
   bool near_end = false;
   for (;; ++tries) {
@@ -148,13 +140,10 @@ LBFGS::Place LBFGS::search(const std::function<Tensor()>& loss, const Tensor& w,
     if (stuck) next = right - next < next - left ? right - margin : left + margin;
     near_end = is_near && !stuck;
     const Place place = evaluate(loss, w, next);
-    if (too_high(place) || place.loss >= low.loss) {
-      high = place;
-      continue;
-    }
-    if (flat(place)) return place;
-    if (place.slope * (high.t - low.t) >= 0) high = low;
-    low = place;
+    const bool lower = !too_high(place) && place.loss < low.loss;
+    if (lower && flat(place)) return place;
+    if (lower && place.slope * (high.t - low.t) >= 0) high = low;
+    (lower ? low : high) = place;
   }
 }
 
@@ -198,13 +187,9 @@ double LBFGS::step(const std::function<Tensor()>& loss) {
   int64_t* counts = counts_.mutable_data<int64_t>();
   double* scales = scales_.mutable_data<double>();
   counts[3] = 0;
-  std::vector<Tensor> weights;
+  Tensor w = joined(parameters_, [](const Tensor& w) { return w.detach(); });
   std::vector<bool> frozen;
-  for (const NamedTensor& p : parameters_) {
-    weights.push_back(p.tensor);
-    frozen.push_back(!p.tensor.requires_grad());
-  }
-  Tensor w = joined(weights);
+  for (const NamedTensor& p : parameters_) frozen.push_back(!p.tensor.requires_grad());
   if (!frozen_.empty() && frozen != frozen_) {
     counts[0] = counts[2] = 0;
     scales[1] = 1;

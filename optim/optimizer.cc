@@ -23,33 +23,34 @@ bool matches(const char* pattern, const char* text) {
 
 }  // namespace
 
-Optimizer::Optimizer(const char* name, Parameters parameters, const Common& o)
+Optimizer::Optimizer(const char* name, Parameters parameters, double lr, double weight_decay,
+                     const std::vector<ParameterGroup>& groups, Schedule schedule,
+                     bool allow_unused)
     : name_(name),
       parameters_(std::move(parameters)),
-      schedule_(o.schedule),
-      allow_unused_(o.allow_unused),
+      schedule_(std::move(schedule)),
+      allow_unused_(allow_unused),
       steps_(Tensor::zeros({1 + static_cast<int64_t>(parameters_.size())}, i64)) {
   parameters_.check_leaves(name);
-  set_lr(o.lr);
-  check_options(name_, is_at_least(o.weight_decay), "weight_decay >= 0, finite", {o.weight_decay});
-  for (const NamedTensor& p : parameters_) settings_.push_back({1, p.decays ? o.weight_decay : 0});
-  for (const ParameterGroup& group : o.groups) apply(group);
+  set_lr(lr);
+  check_options(name_, is_at_least(weight_decay), "weight_decay >= 0, finite", {weight_decay});
+  for (const NamedTensor& p : parameters_) own_.push_back({1, p.decays ? weight_decay : 0});
+  for (const ParameterGroup& group : groups) apply(group);
 }
 
 void Optimizer::apply(const ParameterGroup& group) {
-  if (group.lr) {
-    check_options(name_, is_at_least(*group.lr), "a group's lr >= 0, finite", {*group.lr});
-    if (lr_ == 0) fail("{}: with a group's lr the other lr must be above 0; got 0.", name_);
+  const double lr = group.lr.value_or(0), decay = group.weight_decay.value_or(0);
+  check_options(name_, is_at_least(lr), "a group's lr >= 0, finite", {lr});
+  check_options(name_, is_at_least(decay), "a group's weight_decay >= 0, finite", {decay});
+  if (group.lr && lr_ == 0) {
+    fail("{}: with a group's lr the other lr must be above 0; got 0.", name_);
   }
-  if (group.weight_decay)
-    check_options(name_, is_at_least(*group.weight_decay), "a group's weight_decay >= 0, finite",
-                  {*group.weight_decay});
   bool any = false;
   for (size_t i = 0; i < parameters_.size(); ++i) {
     if (!matches(group.pattern.c_str(), parameters_[i].name.c_str())) continue;
     any = true;
-    if (group.lr) settings_[i].lr_factor = *group.lr / lr_;
-    if (group.weight_decay) settings_[i].decay = *group.weight_decay;
+    if (group.lr) own_[i].lr_factor = lr / lr_;
+    if (group.weight_decay) own_[i].decay = decay;
   }
   if (any) return;
   fail("{}: the pattern of a group must match a parameter's name; got \"{}\" and {}.", name_,
@@ -62,18 +63,15 @@ void Optimizer::set_lr(double lr) {
 }
 
 void Optimizer::add_state(const char* name, double start) {
-  states_.push_back({name, {}});
-  for (const NamedTensor& p : parameters_) {
-    states_.back().tensors.push_back(Tensor::full(p.tensor.shape(), start, p.tensor.dtype()));
+  for (size_t i = 0; i < own_.size(); ++i) {
+    const auto& [parameter, w, decays] = parameters_[i];
+    own_[i].states.push_back({parameter + "." + name, Tensor::full(w.shape(), start, w.dtype())});
   }
 }
 
 std::vector<NamedTensor> Optimizer::state() {
   std::vector<NamedTensor> list;
-  for (size_t i = 0; i < parameters_.size(); ++i) {
-    for (const State& s : states_)
-      list.push_back({parameters_[i].name + "." + s.name, s.tensors[i]});
-  }
+  for (const OfParameter& p : own_) list.insert(list.end(), p.states.begin(), p.states.end());
   list.push_back({"steps", steps_});
   list.push_back({"lr", Tensor::scalar(lr_, f64)});
   return list;
@@ -105,8 +103,8 @@ void Optimizer::step() {
     if (w.grad().defined()) {  // else it is frozen, or unused
       mark_grad_used(w);
       w.bump_version();
-      const auto [lr_factor, decay] = settings_[i];
-      updates[i] = rule_({static_cast<double>(++updates_of[i]), lr_ * factor * lr_factor, decay});
+      const double lr = lr_ * factor * own_[i].lr_factor;
+      updates[i] = rule_({static_cast<double>(++updates_of[i]), lr, own_[i].decay});
       chunks += ceil_div(w.numel(), kStreamGrain);
     }
     ends.push_back(chunks);
@@ -119,9 +117,8 @@ void Optimizer::step() {
     Tensor& w = parameters_[i].tensor;
     visit_float(name_, w.dtype(), [&]<typename T>(T) {
       T* s[3] = {};
-      for (size_t j = 0; j < states_.size(); ++j) {
-        s[j] = states_[j].tensors[i].mutable_data<T>() + begin;
-      }
+      std::vector<NamedTensor>& states = own_[i].states;
+      for (size_t j = 0; j < states.size(); ++j) s[j] = states[j].tensor.mutable_data<T>() + begin;
       const auto address = [](const auto& rule) -> const void* { return &rule; };
       kernels<T>().update[updates[i].index()](
           std::visit(address, updates[i]), std::min(kStreamGrain, w.numel() - begin),

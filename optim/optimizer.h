@@ -55,19 +55,15 @@ class Optimizer {
   void load_state(const std::vector<NamedTensor>& state);
 
  protected:
-  struct Common {
-    double lr, weight_decay;
-    const std::vector<ParameterGroup>& groups;
-    Schedule schedule;
-    bool allow_unused;
-  };
   /// Errors: Parameters::check_leaves(); an lr or decay that is negative or not finite; a group
   /// that matches no parameter.
-  Optimizer(const char* name, Parameters parameters, const Common& options);
+  Optimizer(const char* name, Parameters parameters, double lr, double weight_decay,
+            const std::vector<ParameterGroup>& groups, Schedule schedule, bool allow_unused);
   template <typename Options>
-  Optimizer(const char* name, Parameters parameters, const Options& o)
-      : Optimizer(name, std::move(parameters),
-                  Common{o.lr, o.weight_decay, o.groups, o.schedule, o.allow_unused}) {}
+  Optimizer(const char* name, Parameters parameters, double lr, double weight_decay,
+            const Options& o)
+      : Optimizer(name, std::move(parameters), lr, weight_decay, o.groups, o.schedule,
+                  o.allow_unused) {}
 
   /// One more state tensor for each parameter, in the order of the kernel.
   void add_state(const char* name, double start = 0);
@@ -80,12 +76,9 @@ class Optimizer {
   std::function<Update(const Step& s)> rule_;
 
  private:
-  struct Setting {
+  struct OfParameter {
     double lr_factor, decay;
-  };
-  struct State {
-    const char* name;
-    std::vector<Tensor> tensors;  // one for each parameter
+    std::vector<NamedTensor> states = {};
   };
   void apply(const ParameterGroup& group);
 
@@ -93,8 +86,7 @@ class Optimizer {
   Parameters parameters_;
   Schedule schedule_;
   bool allow_unused_;
-  std::vector<Setting> settings_;
-  std::vector<State> states_;
+  std::vector<OfParameter> own_;  // what each parameter has
   double lr_;
   Tensor steps_;  // how many there were, and then how often each parameter was updated
 };

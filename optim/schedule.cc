@@ -14,9 +14,8 @@ constexpr double kSlack = 1e-9;
 bool reached(double t, double end) { return t >= end - kSlack * std::max(1., end); }
 
 void check_steps(const char* name, double steps) {
-  if (!(steps > 0) || !std::isfinite(steps)) {
-    fail("{}: expected a finite number of steps above 0; got {}.", name, steps);
-  }
+  check_options(name, steps > 0 && std::isfinite(steps), "a finite number of steps above 0",
+                {steps});
 }
 
 // From a at t = 0 to b at t = 1, and that behind it.
@@ -46,16 +45,15 @@ Schedule step_decay(double every, double gamma) {
 
 Schedule multistep_decay(std::vector<double> milestones, double gamma) {
   check_options("multistep_decay", is_at_least(gamma), "gamma >= 0, finite", {gamma});
-  for (size_t i = 0; i < milestones.size(); ++i) {
-    check_options("multistep_decay", is_at_least(milestones[i]), "milestones >= 0, finite",
-                  {milestones[i]});
-    if (i == 0 || milestones[i] >= milestones[i - 1]) continue;
-    fail("multistep_decay: the milestones must rise; got {} after {}.", milestones[i],
-         milestones[i - 1]);
+  for (const double m : milestones)
+    check_options("multistep_decay", is_at_least(m), "milestones >= 0, finite", {m});
+  const auto at = std::ranges::is_sorted_until(milestones);
+  if (at != milestones.end()) {
+    fail("multistep_decay: the milestones must rise; got {} after {}.", at[0], at[-1]);
   }
   return [=](double t) {
-    const auto is_reached = [t](double milestone) { return reached(t, milestone); };
-    return std::pow(gamma, std::count_if(milestones.begin(), milestones.end(), is_reached));
+    return std::pow(gamma,
+                    std::ranges::count_if(milestones, [t](double m) { return reached(t, m); }));
   };
 }
 
@@ -147,8 +145,7 @@ void ReduceOnPlateau::load_state(const std::vector<NamedTensor>& state) {
       !(v[3] >= 0 && v[3] <= options_.cooldown)) {
     fail(
         "ReduceOnPlateau: the state must be a number, a factor in [0, 1], and counts in [0, {}] "
-        "and "
-        "[0, {}]; got {}, {}, {} and {}.",
+        "and [0, {}]; got {}, {}, {} and {}.",
         options_.patience, options_.cooldown, v[0], v[1], v[2], v[3]);
   }
   std::copy(v.begin(), v.end(), state_.begin());

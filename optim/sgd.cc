@@ -4,7 +4,8 @@
 
 namespace ramp {
 
-SGD::SGD(Parameters parameters, SgdOptions o) : Optimizer("SGD", std::move(parameters), o) {
+SGD::SGD(Parameters parameters, SgdOptions o)
+    : Optimizer("SGD", std::move(parameters), o.lr, o.weight_decay, o) {
   check_options("SGD", is_at_least(o.momentum), "momentum >= 0, finite", {o.momentum});
   check_options("SGD", is_at_least(o.dampening), "dampening >= 0, finite", {o.dampening});
   if (o.nesterov && (o.momentum == 0 || o.dampening != 0)) {
@@ -18,7 +19,8 @@ SGD::SGD(Parameters parameters, SgdOptions o) : Optimizer("SGD", std::move(param
   };
 }
 
-Lion::Lion(Parameters parameters, LionOptions o) : Optimizer("Lion", std::move(parameters), o) {
+Lion::Lion(Parameters parameters, LionOptions o)
+    : Optimizer("Lion", std::move(parameters), o.lr, o.weight_decay, o) {
   check_options("Lion", is_fraction(o.beta1), "beta1 in [0, 1)", {o.beta1});
   check_options("Lion", is_fraction(o.beta2), "beta2 in [0, 1)", {o.beta2});
   add_state("m");

@@ -121,7 +121,7 @@ TEST_CASE("averages: the state is loaded, and a user's mistakes") {
   std::vector<NamedTensor> state = one.state();
   state.back().tensor = Tensor::full({1}, -1, i64);
   CHECK_THROWS_WITH_AS(other.load_state(state),
-                       "WeightAverage: saved updates must be at least 0; got -1.", Error);
+                       "WeightAverage: expected saved updates >= 0; got -1.", Error);
   Dense larger(3, 2);
   SWA third(larger);
   CHECK_THROWS_AS(third.load_state(one.state()), Error);

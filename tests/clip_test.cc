@@ -168,13 +168,15 @@ TEST_CASE("equal bits for 1 and 2 threads") {
 TEST_CASE("a user's mistakes") {
   const std::vector<NamedTensor> p;
   for (const double wrong : {-0.5, static_cast<double>(NAN)}) {
-    const auto text = [&](const char* what) {
-      return fmt::format("{} must be a number of at least 0; got {}.", what, wrong);
+    const auto text = [&](const char* op) {
+      return fmt::format("{}: expected limit >= 0; got {}.", op, wrong);
     };
-    CHECK(message([&] { clip_grad_value(p, wrong); }) == text("clip_grad_value: the limit"));
-    CHECK(message([&] { clip_grad_norm(p, wrong); }) == text("clip_grad_norm: the limit"));
-    CHECK(message([&] { adaptive_clip_grad(p, wrong); }) == text("adaptive_clip_grad: the factor"));
-    CHECK(message([&] { adaptive_clip_grad(p, 1, wrong); }) == text("adaptive_clip_grad: eps"));
-    CHECK(message([&] { max_norm(p, wrong); }) == text("max_norm: the limit"));
+    CHECK(message([&] { clip_grad_value(p, wrong); }) == text("clip_grad_value"));
+    CHECK(message([&] { clip_grad_norm(p, wrong); }) == text("clip_grad_norm"));
+    CHECK(message([&] { max_norm(p, wrong); }) == text("max_norm"));
+    CHECK(message([&] { adaptive_clip_grad(p, wrong, 1); }) ==
+          fmt::format("adaptive_clip_grad: expected factor, eps >= 0; got {} and 1.", wrong));
+    CHECK(message([&] { adaptive_clip_grad(p, 1, wrong); }) ==
+          fmt::format("adaptive_clip_grad: expected factor, eps >= 0; got 1 and {}.", wrong));
   }
 }
