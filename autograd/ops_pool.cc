@@ -1,7 +1,7 @@
 #include "ramp/autograd/ops_pool.h"
 
 #include <algorithm>
-#include <limits>
+#include <cmath>
 
 #include "ramp/autograd/ops_reduce.h"
 #include "ramp/autograd/ops_resize.h"
@@ -152,9 +152,8 @@ Tensor max_pool(const char* op, int rank, const Tensor& given, Size2d k, MaxPool
   };
   const int64_t below = after(x.dim(1), out.h, k.h, s.h, p.h, d.h),
                 right = after(x.dim(2), out.w, k.w, s.w, p.w, d.w);
-  constexpr double kInf = std::numeric_limits<double>::infinity();
   const bool pads = p.h + p.w + below + right > 0;
-  const Tensor all = pads ? pad(x, {{0, 0}, {p.h, below}, {p.w, right}, {0, 0}}, -kInf) : x;
+  const Tensor all = pads ? pad(x, {{0, 0}, {p.h, below}, {p.w, right}, {0, 0}}, -INFINITY) : x;
   return as_given(rank, max_pool_padded(op, all, out, k, s, d));
 }
 

@@ -24,12 +24,7 @@ Convolution<kName, kOp, kAxes, Options>::Convolution(int64_t c, int64_t k, Kerne
     fail("{}: expected groups that divide the channels; got {} groups for {} and {} channels.",
          kName.text, o.groups, c, k);
   }
-  if constexpr (kTransposed) {
-    detail::check_conv_options(kName.text, kAxes + 2, o);
-  } else {
-    detail::check_conv_options(kName.text, kAxes + 2,
-                               {o.stride, o.padding.size, 0, o.dilation, o.groups});
-  }
+  detail::check_conv_options(kName.text, kAxes + 2, o);
   const auto shape = [&](int64_t rows, int64_t columns) {
     return kAxes == 2 ? Shape{size.h, size.w, rows, columns} : Shape{size.w, rows, columns};
   };

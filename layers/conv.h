@@ -14,6 +14,9 @@ struct ConvLayerOptions {
   int64_t groups = 1;
   bool bias = true;
   operator ConvOptions() const { return {stride, padding, dilation, groups}; }  // NOLINT
+  // What both directions have, to be checked.
+  // NOLINTNEXTLINE
+  operator ConvTransposeOptions() const { return {stride, padding.size, 0, dilation, groups}; }
 };
 struct ConvTransposeLayerOptions {
   Size2d stride = 1, padding = 0, output_padding = 0, dilation = 1;

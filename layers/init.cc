@@ -97,12 +97,10 @@ Tensor truncated_normal(const Shape& shape, Rng& rng, double mean, double std, d
   }
   Tensor y = Tensor::empty(shape, dtype);
   visit_float("truncated_normal", dtype, [&]<typename T>(T) {
-    T* out = y.mutable_data<T>();
-    for (int64_t n = y.numel(), kept = 0; kept < n;) {
-      const Tensor draw = rng.normal({n - kept}, mean, std, dtype);
-      for (const T *v = draw.data<T>(), *end = v + draw.numel(); v < end; ++v) {
-        if (low <= *v && *v <= high) out[kept++] = *v;
-      }
+    for (T *out = y.mutable_data<T>(), *end = out + y.numel(); out < end;) {
+      const Tensor draw = rng.normal({end - out}, mean, std, dtype);
+      const T* v = draw.data<T>();
+      out = std::copy_if(v, v + draw.numel(), out, [=](T x) { return low <= x && x <= high; });
     }
   });
   return y;
@@ -129,14 +127,14 @@ Tensor orthogonal(const Shape& shape, Rng& rng, double scale, DType dtype) {
     double* a = v + i * length;
     const double norm = std::sqrt(dot(a, a));
     for (int64_t k = 0; k < length; ++k) a[k] /= norm;
-    parallel_for(n - i - 1, std::max<int64_t>(1, kStreamGrain / length),
-                 [&](int64_t j, int64_t end) {
-                   for (; j < end; ++j) {
-                     double* b = a + (j + 1) * length;
-                     const double along = dot(a, b);
-                     for (int64_t k = 0; k < length; ++k) b[k] -= along * a[k];
-                   }
-                 });
+    const auto take_out = [&](int64_t j, int64_t end) {
+      for (; j < end; ++j) {
+        double* b = a + (j + 1) * length;
+        const double along = dot(a, b);
+        for (int64_t k = 0; k < length; ++k) b[k] -= along * a[k];
+      }
+    };
+    parallel_for(n - i - 1, std::max<int64_t>(1, kStreamGrain / length), take_out);
   }
   const Tensor w = rows < cols ? q : transpose(q);
   return (w * scale).to(dtype).view(shape);

@@ -59,13 +59,12 @@ template <bool kTrained>
 Held<kTrained>::Held(const Held& other) : Tensor() {
   if (!other.defined()) return;
   const bool tied = copying.tensors.erase(&other) > 0;
-  Tensor copy = tied ? copying.copies[identity(other)] : Tensor();
+  Tensor own, &copy = tied ? copying.copies[identity(other)] : own;
   if (!copy.defined()) {
     copy = other.detach().clone();
     if (kTrained) make_parameter(copy, other.requires_grad());
   }
-  if (tied) copying.copies[identity(other)] = copy;
-  Tensor::operator=(std::move(copy));
+  Tensor::operator=(copy);
   if (tied && copying.tensors.empty()) copying = {};
   if (other.at_start()) start_ = version();
 }

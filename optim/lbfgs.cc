@@ -69,8 +69,6 @@ LBFGS::LBFGS(Parameters parameters, LbfgsOptions o)
   s_ = Tensor::zeros({o.history, n}, f64);
   gradient_ = Tensor::zeros({n}, f64);
   direction_ = Tensor::zeros({n}, f64);
-  counts_ = Tensor::zeros({4}, i64);
-  scales_ = Tensor::of<double>({0, 1});
 }
 
 void LBFGS::put(const Tensor& w) {

@@ -57,7 +57,7 @@ class LBFGS {
   // In f64: the pairs y = difference of gradients, s = of weights, as a ring; the last gradient; d.
   Tensor y_, s_, gradient_, direction_;
   // {pairs held, place of the next, iterations done, evaluations in this call}; {t, y s / y y}.
-  Tensor counts_, scales_;
+  Tensor counts_ = Tensor::zeros({4}, i64), scales_ = Tensor::of<double>({0, 1});
 };
 
 }  // namespace ramp
