@@ -48,21 +48,18 @@ Fused Convolution<kName, kOp, kAxes, Options>::forward_with(const Tensor& x,
 
 template <LayerName kName, auto kOp, int kAxes, typename Options>
 std::string Convolution<kName, kOp, kAxes, Options>::describe() const {
-  const Options& o = options;
+  const ConvTransposeOptions o = options;
   const Shape& s = weight.shape();
-  const int64_t rows = s[kAxes] * o.groups, columns = s[kAxes + 1];
-  std::string padding;
-  if constexpr (kTransposed) {
-    padding =
-        unless_usual("padding", o.padding, 0) + unless_usual("output_padding", o.output_padding, 0);
-  } else {
-    padding = o.padding.same ? ", padding same" : unless_usual("padding", o.padding.size, 0);
-  }
-  return fmt::format("{}({}, {}, {}{}{}{}{}{}{})", kName.text, kTransposed ? columns : rows,
-                     kTransposed ? rows : columns, Size2d(s[0], s[kAxes - 1]).str(),
-                     detail::after_comma(activation), unless_usual("stride", o.stride, 1), padding,
-                     unless_usual("dilation", o.dilation, 1), unless_usual("groups", o.groups, 1),
-                     bias.defined() ? "" : ", no bias");
+  int64_t c = s[kAxes] * o.groups, k = s[kAxes + 1];
+  if (kTransposed) std::swap(c, k);
+  std::string same;
+  if constexpr (!kTransposed) same = options.padding.same ? ", padding same" : "";
+  return fmt::format(
+      "{}({}, {}, {}{}{}{}{}{}{}{}{})", kName.text, c, k, Size2d(s[0], s[kAxes - 1]).str(),
+      detail::after_comma(activation), unless_usual("stride", o.stride, 1), same,
+      unless_usual("padding", o.padding, 0), unless_usual("output_padding", o.output_padding, 0),
+      unless_usual("dilation", o.dilation, 1), unless_usual("groups", o.groups, 1),
+      bias.defined() ? "" : ", no bias");
 }
 
 template struct Convolution<"Conv2d", conv2d, 2, ConvLayerOptions>;

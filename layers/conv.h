@@ -14,8 +14,7 @@ struct ConvLayerOptions {
   int64_t groups = 1;
   bool bias = true;
   operator ConvOptions() const { return {stride, padding, dilation, groups}; }  // NOLINT
-  // What both directions have, to be checked.
-  // NOLINTNEXTLINE
+  // What both directions have. NOLINTNEXTLINE
   operator ConvTransposeOptions() const { return {stride, padding.size, 0, dilation, groups}; }
 };
 struct ConvTransposeLayerOptions {

@@ -11,14 +11,9 @@ namespace ramp {
 namespace {
 
 bool matches(const char* pattern, const char* text) {
-  for (; *pattern != '*'; ++pattern, ++text) {
-    if (*pattern == 0 || *text == 0) return *pattern == *text;
-    if (*pattern != '?' && *pattern != *text) return false;
-  }
-  for (; !matches(pattern + 1, text); ++text) {
-    if (*text == 0) return false;
-  }
-  return true;
+  if (*pattern == '*') return matches(pattern + 1, text) || (*text && matches(pattern, text + 1));
+  if (*pattern == 0 || *text == 0) return *pattern == *text;
+  return (*pattern == '?' || *pattern == *text) && matches(pattern + 1, text + 1);
 }
 
 }  // namespace
