@@ -77,14 +77,13 @@ ConvSizes check_conv(const char* op, int rank, const Tensor& x, const Tensor& w,
                            image ? "{0, 2, 3, 1}" : "{0, 2, 1}")
              : fmt::format("w is {}; groups divide c and k", weights));
   }
-  // As of an image of height 1.
-  const Shape xi = image ? xs : xs.with(1, 1), wi = image ? ws : ws.with(0, 1);
-  if (std::min(wi[0], wi[1]) < 1) fail("{}: a kernel has at least 1 weight; got w {}.", op, ws);
-  const int64_t k = transposed ? (CheckedSize(op, groups) * wi[2]).value() : wi[3];
+  const int64_t h = image ? xs[1] : 1, kh = image ? ws[0] : 1, kw = ws[rank - 3];
+  if (std::min(kh, kw) < 1) fail("{}: a kernel has at least 1 weight; got w {}.", op, ws);
+  const int64_t k = transposed ? (CheckedSize(op, groups) * ws[rank - 2]).value() : ws.last();
   const std::array strides{stride.h, stride.w}, dilations{dilation.h, dilation.w},
       pads{padding.h, padding.w};
   // n, h, w, c; kh, kw, k; oh, ow, which are not yet known
-  return {xi[0], xi[1], xi[2], xi[3], wi[0], wi[1], k, 0, 0, strides, dilations, pads, groups};
+  return {xs[0], h, xs[rank - 2], xs.last(), kh, kw, k, 0, 0, strides, dilations, pads, groups};
 }
 
 // Errors where so many values cannot be.

@@ -20,10 +20,10 @@ thread_local int depth = 0;
 std::vector<NamedTensor> tensors_of(ModuleBase& module, bool parameters, bool buffers) {
   std::vector<NamedTensor> list;
   std::unordered_set<const void*> seen;
-  for (const Field& f : Fields(module)) {
+  for (Field& f : Fields(module)) {
     if (!f.tensor || !(f.trained ? parameters : buffers)) continue;
     if (f.tensor->numel() > 0 && !seen.insert(detail::identity(*f.tensor)).second) continue;
-    list.push_back({f.path, *f.tensor, f.decays});
+    list.push_back({std::move(f.path), *f.tensor, f.decays});
   }
   return list;
 }
@@ -54,7 +54,10 @@ detail::CallDepth::CallDepth(ModuleBase& module) {
 detail::CallDepth::~CallDepth() { --depth; }
 thread_local constinit detail::Watch detail::watch = nullptr;
 
-Fields::Fields(ModuleBase& module) { module.fields(*this); }
+Fields::Fields(ModuleBase& module) {
+  reserve(16);
+  module.fields(*this);
+}
 
 Fields& Fields::child(const std::string& name, ModuleBase& module) {
   const std::string outer = prefix;
@@ -190,7 +193,8 @@ ModuleBase& ModuleBase::freeze(bool on) {
 }
 
 void ModuleBase::zero_grad() {
-  for (NamedTensor& p : tensors_of(*this, true, false)) p.tensor.zero_grad();
+  for (const Field& f : Fields(*this))
+    if (f.trained) f.tensor->zero_grad();
 }
 
 namespace {
