@@ -249,8 +249,8 @@ std::string ModuleBase::summary_of(const std::function<void()>& f) {
   std::map<const ModuleBase*, std::string> shapes;
   std::unordered_set<const void*> known{this};  // modules and leaves that have names
   std::string unknown;
-  for (const Field& f : Fields(*this))
-    known.insert(f.tensor ? detail::identity(*f.tensor) : f.module);
+  for (const Field& own : Fields(*this))
+    known.insert(own.tensor ? detail::identity(*own.tensor) : own.module);
   const std::function watch = [&](ModuleBase& module, const std::vector<Tensor>& y) {
     std::vector<std::string> all;
     for (const Tensor& t : y) all.push_back(t.shape().str());
