@@ -103,24 +103,21 @@ class Sequential : public Module {
     if constexpr (ActivationRule<L>) {
       return slot_of(Activate(std::move(layer)));
     } else {
-      return {std::make_unique<L>(std::move(layer)), copy_of<L>, assign_to<L>};
+      const auto copy = [](const Module& layer) -> std::unique_ptr<Module> {
+        if constexpr (std::copy_constructible<L>) {
+          return std::make_unique<L>(static_cast<const L&>(layer));
+        }
+        fail("Sequential: the layer {} cannot be copied.", layer.describe());
+      };
+      const auto assign = [](Module& layer, const Module& other) {
+        const bool same = std::is_copy_assignable_v<L> && typeid(other) == typeid(L);
+        if constexpr (std::is_copy_assignable_v<L>) {
+          if (same) static_cast<L&>(layer) = static_cast<const L&>(other);
+        }
+        return same;
+      };
+      return {std::make_unique<L>(std::move(layer)), copy, assign};
     }
-  }
-  template <typename L>
-  static std::unique_ptr<Module> copy_of(const Module& layer) {
-    if constexpr (std::copy_constructible<L>) {
-      return std::make_unique<L>(static_cast<const L&>(layer));
-    } else {
-      fail("Sequential: the layer {} cannot be copied.", layer.describe());
-    }
-  }
-  template <typename L>
-  static bool assign_to(Module& layer, const Module& other) {
-    if constexpr (std::is_copy_assignable_v<L>) {
-      if (typeid(other) == typeid(L))
-        return static_cast<L&>(layer) = static_cast<const L&>(other), true;
-    }
-    return false;
   }
   void place(size_t i);
   static void forget(Module& layer);
