@@ -16,7 +16,6 @@
 #include <vector>
 
 #include "ramp/core/conv_methods.h"
-#include "ramp/core/conv_sums.h"
 #include "ramp/core/gemm.h"
 #include "ramp/core/kernels/kernels.h"
 
@@ -27,18 +26,15 @@ constexpr int64_t kDwPixels = 256;  // that one sum for dw runs over at a time, 
 
 // The weights that a result sums over, and the pixels of the padded image that they meet, counted
 // from the result's own.
-struct Taps {
-  std::vector<int64_t> weight, pixel;
-  void add(int64_t w, int64_t p) {
-    weight.push_back(w);
-    pixel.push_back(p);
-  }
-  bool adjacent() const {
-    for (size_t i = 1; i < pixel.size(); ++i)
-      if (pixel[i] != pixel[i - 1] + 1) return false;
-    return !pixel.empty();
-  }
+struct Tap {
+  int64_t weight, pixel;
 };
+using Taps = std::vector<Tap>;
+bool adjacent(const Taps& taps) {
+  for (size_t i = 1; i < taps.size(); ++i)
+    if (taps[i].pixel != taps[i - 1].pixel + 1) return false;
+  return !taps.empty();
+}
 
 // One axis: the image that is read, behind pad_before zeros, and the results, whose taps come round
 // with the phases: result i has those of i % phases.size().
@@ -61,7 +57,7 @@ std::array<AxisSizes, 2> axes(const ConvSizes& s) {
 // y[i] = sum of x[i stride + p dilation - pad_before] w[p]
 Axis forward_axis(const AxisSizes& s) {
   Taps taps;
-  for (int64_t p = 0; p < s.kernel; ++p) taps.add(p, p * s.dilation);
+  for (int64_t p = 0; p < s.kernel; ++p) taps.push_back({p, p * s.dilation});
   return {.size = s.in,
           .pad_before = s.pad_before,
           .padded = (s.out - 1) * s.stride + (s.kernel - 1) * s.dilation + 1,
@@ -82,7 +78,7 @@ Axis backward_axis(const AxisSizes& s) {
     Taps taps;
     for (int64_t p = s.kernel - 1; p >= 0; --p) {
       const int64_t from = i + s.pad_before - p * s.dilation + pad * s.stride;
-      if (from % s.stride == 0) taps.add(p, from / s.stride);
+      if (from % s.stride == 0) taps.push_back({p, from / s.stride});
     }
     axis.phases.push_back(taps);
   }
@@ -106,11 +102,40 @@ struct Correlation {
   std::vector<Phase> phases;
   ScratchMemory<T> packed;  // the weights; without them it only pads
 
-  static Correlation forward(const ConvSizes& s, const T* w) {
-    return Correlation(s, forward_axis(axes(s)[0]), forward_axis(axes(s)[1]), s.c, s.k, w, false);
-  }
-  static Correlation backward(const ConvSizes& s, const T* w) {
-    return Correlation(s, backward_axis(axes(s)[0]), backward_axis(axes(s)[1]), s.k, s.c, w, true);
+  /// y of x, or with `vjp` dx of dy.
+  Correlation(const ConvSizes& s, const T* w, bool vjp)
+      : row_axis((vjp ? backward_axis : forward_axis)(axes(s)[0])),
+        col_axis((vjp ? backward_axis : forward_axis)(axes(s)[1])),
+        c(vjp ? s.k : s.c),
+        k(vjp ? s.c : s.k),
+        groups(s.groups),
+        pads(row_axis.pad_before > 0 || col_axis.pad_before > 0 ||
+             row_axis.padded > row_axis.size || col_axis.padded > col_axis.size),
+        depthwise(groups > 1 && groups == c && groups == k),
+        pitch((pads ? col_axis.padded : col_axis.size) * c),
+        packed(w ? s.kh * s.kw * (depthwise ? c : c * panels() * panel()) : 0) {
+    T* to = packed.get();
+    for (int64_t i = 0; i < std::ssize(row_axis.phases); ++i)
+      for (int64_t j = 0; j < std::ssize(col_axis.phases); ++j) {
+        const Taps &rows = row_axis.phases[static_cast<size_t>(i)],
+                   &cols = col_axis.phases[static_cast<size_t>(j)];
+        Phase p{.first_row = i,
+                .rows = row_axis.count(i),
+                .first_col = j,
+                .cols = col_axis.count(j),
+                .offset = {},
+                .stretch = c / groups,
+                .weights = to};
+        const bool joins = groups == 1 && adjacent(cols);
+        if (joins) p.stretch *= std::ssize(cols);
+        for (const Tap& row : rows)
+          for (const Tap& col : cols) {
+            p.offset.push_back(row.pixel * pitch + col.pixel * c);
+            if (joins) break;
+          }
+        if (w) to = pack(s, w, vjp, rows, cols, to);
+        phases.push_back(std::move(p));
+      }
   }
 
   int64_t panel() const { return kernels<T>().gemm_panel_width; }
@@ -134,61 +159,21 @@ struct Correlation {
     return scratch;
   }
 
-  /// All results, from the padded image x.
-  void apply(const T* x, T* y) const {
-    for (const Phase& p : phases) apply(p, x, p.rows, nullptr, y);
-  }
-  /// The first `rows` rows of results, where there is one phase: y (forward), with a bias.
-  void apply_rows(const T* x, int64_t rows, const T* bias, T* y) const {
-    apply(phases[0], x, rows, bias, y);
+  /// The first `rows` rows of each phase's results, from the padded image x; bias may be null.
+  void apply(const T* x, int64_t rows, const T* bias, T* y) const {
+    for (const Phase& p : phases) apply(p, x, std::min(rows, p.rows), bias, y);
   }
 
  private:
-  Correlation(const ConvSizes& s, Axis row, Axis col, int64_t channels, int64_t results, const T* w,
-              bool transposed)
-      : row_axis(std::move(row)),
-        col_axis(std::move(col)),
-        c(channels),
-        k(results),
-        groups(s.groups),
-        pads(row_axis.pad_before > 0 || col_axis.pad_before > 0 ||
-             row_axis.padded > row_axis.size || col_axis.padded > col_axis.size),
-        depthwise(groups > 1 && groups == c && groups == k),
-        pitch((pads ? col_axis.padded : col_axis.size) * c),
-        packed(w ? s.kh * s.kw * (depthwise ? c : c * panels() * panel()) : 0) {
-    T* to = packed.get();
-    for (int64_t i = 0; i < std::ssize(row_axis.phases); ++i)
-      for (int64_t j = 0; j < std::ssize(col_axis.phases); ++j) {
-        const Taps &rows = row_axis.phases[static_cast<size_t>(i)],
-                   &cols = col_axis.phases[static_cast<size_t>(j)];
-        Phase p{.first_row = i,
-                .rows = row_axis.count(i),
-                .first_col = j,
-                .cols = col_axis.count(j),
-                .offset = {},
-                .stretch = c / groups,
-                .weights = to};
-        const bool joins = groups == 1 && cols.adjacent();
-        if (joins) p.stretch *= std::ssize(cols.pixel);
-        for (const int64_t row : rows.pixel)
-          for (const int64_t col : cols.pixel) {
-            p.offset.push_back(row * pitch + col * c);
-            if (joins) break;
-          }
-        if (w) to = pack(s, w, transposed, rows, cols, to);
-        phases.push_back(std::move(p));
-      }
-  }
-
   // The weights of the taps as matrices [taps * c / groups, panel], one for each group and panel.
   T* pack(const ConvSizes& s, const T* w, bool transposed, const Taps& rows, const Taps& cols,
           T* to) const {
     const int64_t cg = c / groups, kg = k / groups;
     for (int64_t g = 0; g < (depthwise ? 1 : groups); ++g)
       for (int64_t j = 0; j < kg; j += panel())
-        for (const int64_t p : rows.weight)
-          for (const int64_t q : cols.weight) {
-            const T* from = w + (p * s.kw + q) * (s.c / groups) * s.k;
+        for (const Tap& p : rows)
+          for (const Tap& q : cols) {
+            const T* from = w + (p.weight * s.kw + q.weight) * (s.c / groups) * s.k;
             const int64_t count = std::min(panel(), kg - j);
             if (depthwise) {
               to = std::copy(from, from + c, to);
@@ -288,7 +273,7 @@ void add_dw(const ConvSizes& s, const Correlation<T>& f, const DwRows<T>& to, co
 template <typename T>
 void DirectConv<T>::forward(const ConvSizes& s, const T* x, const T* w, const T* b, T* y,
                             ConvEpilogue<T> epilogue) {
-  const auto f = Correlation<T>::forward(s, w);
+  const Correlation<T> f(s, w, false);
   // A panel of biases may be read beyond their end.
   const ScratchMemory<T> bias(b ? s.k + f.panel() : 0);
   if (b) std::fill_n(std::copy_n(b, s.k, bias.get()), f.panel(), T(0));
@@ -309,7 +294,7 @@ void DirectConv<T>::forward(const ConvSizes& s, const T* x, const T* w, const T*
       T* to = y ? y + (image * s.oh + row) * s.ow * s.k : out.get();
       const T* from = f.padded(x + image * s.h * s.w * s.c, row * s.stride[0],
                                f.row_axis.reads(rows), in.get());
-      f.apply_rows(from, rows, b ? bias.get() : nullptr, to);
+      f.apply(from, rows, b ? bias.get() : nullptr, to);
       epilogue({image, row, rows}, to);
     }
   });
@@ -318,8 +303,8 @@ void DirectConv<T>::forward(const ConvSizes& s, const T* x, const T* w, const T*
 template <typename T>
 void DirectConv<T>::vjp(const ConvSizes& s, const T* x, const T* w, DyRows<T> dy_rows, T* dx, T* dw,
                         T* db) {
-  const auto of_y = Correlation<T>::forward(s, nullptr);
-  const auto of_dx = Correlation<T>::backward(s, dx ? w : nullptr);
+  const Correlation<T> of_y(s, nullptr, false);
+  const Correlation<T> of_dx(s, dx ? w : nullptr, true);
   const int64_t dy_size = s.oh * s.ow * s.k;
   const int64_t x_rows = of_y.row_axis.padded, padded_dy_rows = of_dx.row_axis.padded;
   const DwRows<T> dw_rows(s, of_y.depthwise);
@@ -344,7 +329,8 @@ void DirectConv<T>::vjp(const ConvSizes& s, const T* x, const T* w, DyRows<T> dy
                dy, sums.dw(chunk));
       }
       if (dx) {
-        of_dx.apply(of_dx.padded(dy, 0, padded_dy_rows, padded_dy.get()), dx + i * s.h * s.w * s.c);
+        of_dx.apply(of_dx.padded(dy, 0, padded_dy_rows, padded_dy.get()), s.h, nullptr,
+                    dx + i * s.h * s.w * s.c);
       }
     }
   });

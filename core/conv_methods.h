@@ -1,9 +1,12 @@
-// The two methods of convolution, which docs/convolution.md explains.
+// The two methods of convolution, which docs/convolution.md explains, and what they share.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 
 #include "ramp/core/conv.h"
+#include "ramp/core/memory.h"
+#include "ramp/core/parallel.h"
 
 namespace ramp {
 
@@ -19,6 +22,37 @@ struct WinogradConv {
   static void forward(const ConvSizes& s, const T* x, const T* w, const T* b, T* y,
                       ConvEpilogue<T> epilogue);
   static void vjp(const ConvSizes& s, const T* x, const T* w, DyRows<T> dy, T* dx, T* dw, T* db);
+};
+
+/// The images are cut into so many chunks at most, and into fewer where these sums get large.
+constexpr int64_t kConvChunks = 8;
+constexpr int64_t kConvChunksBytes = 1 << 26;
+
+/// The sums for dw and db (size 0: not wanted) over images: each chunk of images has its own.
+template <typename T>
+struct ConvSums {
+  int64_t dw_size, db_size, images, chunks;  // images: of a chunk
+  ScratchMemory<T> dws;
+  ScratchMemory<double> dbs;
+
+  ConvSums(int64_t n, int64_t dw_size, int64_t db_size, int64_t most)
+      : dw_size(dw_size),
+        db_size(db_size),
+        images(
+            ceil_div(n, std::clamp<int64_t>(kConvChunksBytes / (dw_size * int64_t{sizeof(T)} + 1),
+                                            1, std::min(most, n)))),
+        chunks(ceil_div(n, images)),
+        dws(chunks * dw_size),
+        dbs(chunks * 2 * db_size) {
+    std::fill_n(dbs.get(), chunks * 2 * db_size, 0.);
+  }
+
+  T* dw(int64_t chunk) const { return dws.get() + chunk * dw_size; }
+  /// Adds the rows of dy [rows, db_size].
+  void add_db(int64_t chunk, int64_t rows, const T* dy) const;
+  /// Over all chunks, in their order.
+  const T* total_dw() const;
+  void total_db(T* db) const;
 };
 
 /// What one thread works on at a time: about the size of its L2 cache.

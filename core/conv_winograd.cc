@@ -9,7 +9,6 @@
 #include <algorithm>
 
 #include "ramp/core/conv_methods.h"
-#include "ramp/core/conv_sums.h"
 #include "ramp/core/kernels/kernels.h"
 
 namespace ramp {

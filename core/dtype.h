@@ -53,11 +53,4 @@ decltype(auto) visit_dtype(DType t, F&& f) {
 }  // namespace ramp
 
 template <>
-struct fmt::formatter<ramp::DType> {
-  constexpr auto parse(fmt::format_parse_context& context) { return context.begin(); }
-  template <typename Context>
-  auto format(ramp::DType t, Context& context) const {
-    const std::string_view text = ramp::name_of(t);
-    return std::copy(text.begin(), text.end(), context.out());
-  }
-};
+struct fmt::formatter<ramp::DType> : ramp::TextFormatter<ramp::name_of> {};

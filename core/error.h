@@ -3,7 +3,9 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <exception>
+#include <functional>
 #include <string>
 #include <utility>
 
@@ -32,6 +34,16 @@ class Error : public std::exception {
  private:
   std::string text_;
   bool has_path_ = false;
+};
+
+/// How fmt prints what has a text, the result of `text`: `{}`, without options.
+template <auto text>
+struct TextFormatter {
+  constexpr auto parse(auto& context) { return context.begin(); }
+  auto format(const auto& x, auto& context) const {
+    const auto s = std::invoke(text, x);
+    return std::copy(s.begin(), s.end(), context.out());
+  }
 };
 
 template <typename... Args>

@@ -224,9 +224,7 @@ void gemm(Trans trans, int64_t m, int64_t n, int64_t k, const T* a, const T* b, 
   }
 }
 
-template void gemm(Trans, int64_t, int64_t, int64_t, const float*, const float*, float*, bool,
-                   const Epilogue*);
-template void gemm(Trans, int64_t, int64_t, int64_t, const double*, const double*, double*, bool,
-                   const Epilogue*);
+template decltype(gemm<float>) gemm<float>;
+template decltype(gemm<double>) gemm<double>;
 
 }  // namespace ramp

@@ -124,31 +124,30 @@ struct ThreadCache {
   static void add(std::atomic<int64_t>& counter, int64_t n) {
     counter.store(counter.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
   }
-  void count(int64_t n) { add(live, n); }
 
   void* take(int c) {
     void* p = pop(free_blocks[c]);
-    if (p) count(static_cast<int64_t>(size_of_class(c)));
+    if (p) add(live, static_cast<int64_t>(size_of_class(c)));
     return p;
   }
   void keep(int c, void* p) {
     push(free_blocks[c], p);
-    count(-static_cast<int64_t>(size_of_class(c)));
+    add(live, -static_cast<int64_t>(size_of_class(c)));
   }
 
-  // A slab of blocks from the system, or what other threads gave back.
+  // Takes a slab of blocks from the system, or what other threads gave back.
   void* refill(int c) {
     Heap& h = heap();
     const std::lock_guard lock(h.mutex);
     h.note_peak();
-    if (Block* b = std::exchange(h.free_blocks[c], nullptr)) {
-      free_blocks[c] = b->next;
-      return b;
+    free_blocks[c] = std::exchange(h.free_blocks[c], nullptr);
+    if (free_blocks[c] == nullptr) {
+      const size_t size = size_of_class(c);
+      char* slab = static_cast<char*>(from_system(kSlab));
+      for (size_t at = kSlab / size * size; at > 0; at -= size)
+        push(free_blocks[c], slab + at - size);
     }
-    const size_t size = size_of_class(c);
-    char* slab = static_cast<char*>(from_system(kSlab));
-    for (size_t at = size; at + size <= kSlab; at += size) push(free_blocks[c], slab + at);
-    return slab;
+    return take(c);
   }
 };
 
@@ -179,13 +178,16 @@ ThreadCache::~ThreadCache() {
   cache_ended = true;
 }
 
-[[gnu::noinline]] ThreadCache* make_cache() {
+ThreadCache& this_cache() {
   static thread_local ThreadCache c;
-  return cache = &c;
+  return *(cache = &c);
 }
 
-// Large blocks, and the small ones of a thread that is ending (its cache is gone).
-void* allocate_shared(int c) {
+// The way of a block that the thread has none of; kept out of allocate() to keep that short.
+[[gnu::noinline]] void* allocate_more(size_t n, int c) {
+  if (n > kMaxBytes) fail("memory: at most 2^62 bytes; got {}.", n);
+  if (c < kSmallClasses && !cache_ended) return this_cache().refill(c);
+  // Large blocks, and the small ones of a thread that is ending (its cache is gone).
   Heap& h = heap();
   const std::lock_guard lock(h.mutex);
   void* p = pop(h.free_blocks[c]);
@@ -195,28 +197,17 @@ void* allocate_shared(int c) {
   return p;
 }
 
-void deallocate_shared(void* p, int c) noexcept {
+[[gnu::noinline]] void deallocate_more(void* p, int c) noexcept {
+  if (c < kSmallClasses && !cache_ended) {
+    ThreadCache& t = this_cache();
+    t.keep(c, p);
+    if (t.live.load(std::memory_order_relaxed) < -kMaxImbalance) t.give_back();
+    return;
+  }
   Heap& h = heap();
   const std::lock_guard lock(h.mutex);
   push(h.free_blocks[c], p);
   h.live -= static_cast<int64_t>(size_of_class(c));
-}
-
-// The way of a block that the thread has none of; kept out of allocate() to keep that short.
-[[gnu::noinline]] void* allocate_more(size_t n, int c) {
-  if (n > kMaxBytes) fail("memory: at most 2^62 bytes; got {}.", n);
-  if (c >= kSmallClasses || cache_ended) return allocate_shared(c);
-  ThreadCache* t = cache ? cache : make_cache();
-  void* p = t->refill(c);
-  t->count(static_cast<int64_t>(size_of_class(c)));
-  return p;
-}
-
-[[gnu::noinline]] void deallocate_more(void* p, int c) noexcept {
-  if (c >= kSmallClasses || cache_ended) return deallocate_shared(p, c);
-  ThreadCache* t = cache ? cache : make_cache();
-  t->keep(c, p);
-  if (t->live.load(std::memory_order_relaxed) < -kMaxImbalance) t->give_back();
 }
 
 }  // namespace

@@ -119,14 +119,13 @@ Tensor Rng::uniform(const Shape& shape, double lo, double hi, DType dtype) {
     fail("uniform: expected finite bounds lo <= hi; got lo {} and hi {}.", lo, hi);
   }
   Tensor y = Tensor::empty(shape, dtype);
-  const uint64_t draw = draw_++;
   visit_float("uniform", dtype, [&]<typename T>(T) {
     // Rounding must not leave [lo, hi): the first and the last T in it.
     constexpr T kInf = std::numeric_limits<T>::infinity();
     T least = static_cast<T>(lo), most = static_cast<T>(hi);
     if (least < lo) least = std::nextafter(least, kInf);
     if (most >= hi) most = std::nextafter(most, -kInf);
-    fill_each<T>(y, seed_, draw, [=](uint64_t bits) {
+    fill_each<T>(y, seed_, draw_++, [=](uint64_t bits) {
       const T v = static_cast<T>(lo + (hi - lo) * (one_to_two(bits) - 1));
       const T below = v < most ? v : most;
       return below > least ? below : least;
@@ -140,9 +139,8 @@ Tensor Rng::normal(const Shape& shape, double mean, double std, DType dtype) {
     fail("normal: expected a finite mean and std >= 0; got mean {} and std {}.", mean, std);
   }
   Tensor y = Tensor::empty(shape, dtype);
-  const uint64_t draw = draw_++;
   visit_float("normal", dtype, [&]<typename T>(T) {
-    fill_pairs<T>(y, seed_, draw, [=](uint64_t a, uint64_t b) {
+    fill_pairs<T>(y, seed_, draw_++, [=](uint64_t a, uint64_t b) {
       const double r = std::sqrt(-2 * log(2 - one_to_two(a)));
       const auto [sine, cosine] = sin_cos_turn(one_to_two(b) - 1);
       return std::pair(mean + std * (r * cosine), mean + std * (r * sine));
@@ -162,9 +160,8 @@ Tensor Rng::randint(const Shape& shape, int64_t lo, int64_t hi) {
 Tensor Rng::bernoulli(const Shape& shape, double p, DType dtype) {
   if (!(p >= 0 && p <= 1)) fail("bernoulli: expected a probability p in [0, 1]; got {}.", p);
   Tensor y = Tensor::empty(shape, dtype);
-  const uint64_t draw = draw_++;
   visit_dtype(dtype, [&]<typename T>(T) {
-    fill_each<T>(y, seed_, draw, [=](uint64_t bits) { return one_to_two(bits) - 1 < p; });
+    fill_each<T>(y, seed_, draw_++, [=](uint64_t bits) { return one_to_two(bits) - 1 < p; });
   });
   return y;
 }

@@ -1,5 +1,7 @@
 #include "ramp/core/shape.h"
 
+#include <fmt/ranges.h>
+
 namespace ramp {
 
 void CheckedSize::fail_size(std::string_view op, int64_t n) {
@@ -34,32 +36,19 @@ Shape Shape::without(int axis) const {
 }
 
 Shape Shape::with(int axis, int64_t dim) const {
-  if (rank_ == kMaxRank) fail("shape: at most {} dimensions; got {}.", kMaxRank, rank_ + 1);
-  Shape s;
-  for (int i = 0; i < axis; ++i) s.dims_[s.rank_++] = dims_[i];
-  s.dims_[s.rank_++] = dim;
-  for (int i = axis; i < rank_; ++i) s.dims_[s.rank_++] = dims_[i];
-  return Shape(s.dims_, s.rank_);
+  std::vector<int64_t> dims(begin(), end());
+  dims.insert(dims.begin() + axis, dim);
+  return dims;
 }
 
 std::array<int64_t, Shape::kMaxRank> Shape::strides() const {
   std::array<int64_t, kMaxRank> s{};
   int64_t n = 1;
-  for (int i = rank_ - 1; i >= 0; --i) {
-    s[i] = n;
-    n *= dims_[i];
-  }
+  for (int i = rank_ - 1; i >= 0; n *= dims_[i--]) s[i] = n;
   return s;
 }
 
-std::string Shape::str() const {
-  std::string s = "[";
-  for (int i = 0; i < rank_; ++i) {
-    if (i > 0) s += ", ";
-    s += std::to_string(dims_[i]);
-  }
-  return s + "]";
-}
+std::string Shape::str() const { return fmt::format("[{}]", fmt::join(begin(), end(), ", ")); }
 
 int normalize_axis(std::string_view op, int axis, int rank) {
   if (rank == 0) fail("{}: a scalar has no axes; got axis {}.", op, axis);

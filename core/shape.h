@@ -123,11 +123,4 @@ Shape broadcast(std::string_view op, const Shape& a, const Shape& b, std::string
 }  // namespace ramp
 
 template <>
-struct fmt::formatter<ramp::Shape> {
-  constexpr auto parse(fmt::format_parse_context& context) { return context.begin(); }
-  template <typename Context>
-  auto format(const ramp::Shape& s, Context& context) const {
-    const std::string text = s.str();
-    return std::copy(text.begin(), text.end(), context.out());
-  }
-};
+struct fmt::formatter<ramp::Shape> : ramp::TextFormatter<&ramp::Shape::str> {};

@@ -3,6 +3,8 @@
 // exp 1, log 0.9, tanh 2.6, sigmoid 2.5, erf 3 ulp. pow, sin and cos are the C library's.
 #pragma once
 
+#include <math.h>
+
 #include "ramp/core/kernels/vec.h"
 #include "ramp/core/rules.h"
 
@@ -108,15 +110,19 @@ inline Vec<T> exp_reduced(Vec<T> x, Bits<T>& n) {
 
 template <typename V>
 using Lane = std::remove_cvref_t<decltype(V{}[0])>;
-// y[i] = f(x[i]...)
-template <typename F, typename V, typename... X>
-inline V each_lane(F f, V x, X... more) {
+// y[i] = f(x[i]), by the C library's function for float or by that for double.
+template <float (*f)(float), double (*d)(double), typename V>
+inline V each_lane(V x) {
   V y;
-  for (int i = 0; i < kLanes<Lane<V>>; ++i) y[i] = f(x[i], more[i]...);
+  for (int i = 0; i < kLanes<Lane<V>>; ++i) {
+    if constexpr (std::is_same_v<Lane<V>, float>) {
+      y[i] = f(x[i]);
+    } else {
+      y[i] = d(x[i]);
+    }
+  }
   return y;
 }
-template <typename T>
-constexpr bool kIsFloat = sizeof(T) == 4;
 
 }  // namespace
 
@@ -170,40 +176,35 @@ inline V abs(V x) {
 // Of the first four both compilers make one instruction (at base, of sqrt alone).
 template <typename V>
 inline V sqrt(V x) {
-  return each_lane(
-      [](auto a) { return kIsFloat<decltype(a)> ? __builtin_sqrtf(a) : __builtin_sqrt(a); }, x);
+  return each_lane<::sqrtf, ::sqrt>(x);
 }
 template <typename V>
 inline V floor(V x) {
-  return each_lane(
-      [](auto a) { return kIsFloat<decltype(a)> ? __builtin_floorf(a) : __builtin_floor(a); }, x);
+  return each_lane<::floorf, ::floor>(x);
 }
 template <typename V>
 inline V ceil(V x) {
-  return each_lane(
-      [](auto a) { return kIsFloat<decltype(a)> ? __builtin_ceilf(a) : __builtin_ceil(a); }, x);
+  return each_lane<::ceilf, ::ceil>(x);
 }
 template <typename V>
 inline V round(V x) {
-  return each_lane(
-      [](auto a) { return kIsFloat<decltype(a)> ? __builtin_rintf(a) : __builtin_rint(a); }, x);
+  return each_lane<::rintf, ::rint>(x);
 }
 template <typename V>
 inline V sin(V x) {
-  return each_lane(
-      [](auto a) { return kIsFloat<decltype(a)> ? __builtin_sinf(a) : __builtin_sin(a); }, x);
+  return each_lane<::sinf, ::sin>(x);
 }
 template <typename V>
 inline V cos(V x) {
-  return each_lane(
-      [](auto a) { return kIsFloat<decltype(a)> ? __builtin_cosf(a) : __builtin_cos(a); }, x);
+  return each_lane<::cosf, ::cos>(x);
 }
 template <typename V>
 inline V pow(V x, V p) {
-  const auto f = [](auto a, auto b) {
-    return kIsFloat<decltype(a)> ? __builtin_powf(a, b) : __builtin_pow(a, b);
-  };
-  return each_lane(f, x, p);
+  constexpr bool is_float = std::is_same_v<Lane<V>, float>;
+  V y;
+  for (int i = 0; i < kLanes<Lane<V>>; ++i)
+    y[i] = is_float ? __builtin_powf(x[i], p[i]) : __builtin_pow(x[i], p[i]);
+  return y;
 }
 
 /// tanh(x) = u / (u + 2), u = e^(2|x|) - 1, with the sign of x.

@@ -32,31 +32,29 @@ inline double sum_of(int64_t n, const T* x, F f) {
   return total;
 }
 
-// The vector at p. A cut one is read whole where that stays inside x (before `end`): the lanes that
-// belong to the next row are not used.
-template <typename T, bool kCut>
-inline Vec<T> get(const T* p, const T* end, int64_t first) {
-  return !kCut || p + kLanes<T> <= end ? load(p) : load_first(p, first);
+// The `count` values at p as a vector. It is read whole where that stays inside x (before `end`):
+// the lanes that belong to the next row are not used.
+template <typename T>
+inline Vec<T> get(const T* p, const T* end, int64_t count) {
+  return count == kLanes<T> || p + kLanes<T> <= end ? load(p) : load_first(p, count);
 }
 
-// y[j] = sum over rows of x[i, j], or of (x[i, j] - about[j])^2, for NV vectors of columns; of the
-// last vector the `first` lanes count if kCut. 8 / NV rows are added at a time.
-template <typename T, int NV, bool kCut, bool kSquares>
-void sum_panel(int64_t rows, const T* x, int64_t ld, int64_t first, const T* about, double* y) {
+// y[j] += sum over rows of x[i, j], or of (x[i, j] - about[j])^2, for NV vectors of columns, the
+// last one of `count` values. 8 / NV rows are added at a time.
+template <typename T, int NV, bool kSquares>
+void sum_panel(int64_t rows, const T* x, int64_t ld, int64_t count, const T* about, double* y) {
   constexpr int W = kLanes<T>, U = 8 / NV;
-  const int64_t cols = kCut ? (NV - 1) * W + first : NV * W;
-  const T* end = x + (rows - 1) * ld + cols;
+  const T* end = x + (rows - 1) * ld + (NV - 1) * W + count;
   Vec<T> center[NV];
   for (int v = 0; kSquares && v < NV; ++v)
-    center[v] = kCut && v == NV - 1 ? load_first(about + v * W, first) : load(about + v * W);
-  for (int64_t j = 0; j < cols; ++j) y[j] = 0;
+    center[v] = v == NV - 1 && count < W ? load_first(about + v * W, count) : load(about + v * W);
   for (int64_t i = 0; i < rows;) {
     const int64_t stop = rows - i < U * kBlock ? rows : i + U * kBlock;
     Vec<T> a[U][NV] = {};
     const auto add = [&](Vec<T>(&to)[NV], const T* row) {
 #pragma GCC unroll 4
       for (int v = 0; v < NV; ++v) {
-        const Vec<T> d = (v == NV - 1 ? get<T, kCut>(row + v * W, end, first) : load(row + v * W));
+        const Vec<T> d = v == NV - 1 ? get(row + v * W, end, count) : load(row + v * W);
         to[v] += kSquares ? (d - center[v]) * (d - center[v]) : d;
       }
     };
@@ -69,8 +67,8 @@ void sum_panel(int64_t rows, const T* x, int64_t ld, int64_t first, const T* abo
     for (int v = 0; v < NV; ++v) {
 #pragma GCC unroll 8
       for (int u = 1; u < U; ++u) a[0][v] += a[u][v];
-      if (kCut && v == NV - 1) {
-        for (int64_t l = 0; l < first; ++l) y[v * W + l] += a[0][v][l];
+      if (v == NV - 1 && count < W) {
+        for (int64_t l = 0; l < count; ++l) y[v * W + l] += a[0][v][l];
       } else {
         add_in_double(a[0][v], y + v * W);
       }
@@ -81,26 +79,14 @@ void sum_panel(int64_t rows, const T* x, int64_t ld, int64_t first, const T* abo
 template <typename T, bool kSquares>
 void sum_cols_of(int64_t rows, int64_t n, const T* x, int64_t ld, const T* about, double* y) {
   constexpr int W = kLanes<T>;
-  int64_t j = 0;
-  if (rows == 0) {
-    for (; j < n; ++j) y[j] = 0;
-    return;
-  }
+  for (int64_t j = 0; j < n; ++j) y[j] = 0;
+  if (rows == 0) return;
   const auto at = [&](int64_t j) { return kSquares ? about + j : nullptr; };
-  for (; j + 4 * W <= n; j += 4 * W) {
-    sum_panel<T, 4, false, kSquares>(rows, x + j, ld, 0, at(j), y + j);
-  }
-  if (j + 2 * W <= n) {
-    sum_panel<T, 2, false, kSquares>(rows, x + j, ld, 0, at(j), y + j);
-    j += 2 * W;
-  }
-  if (n - j > W) {
-    sum_panel<T, 2, true, kSquares>(rows, x + j, ld, n - j - W, at(j), y + j);
-  } else if (n - j == W) {
-    sum_panel<T, 1, false, kSquares>(rows, x + j, ld, 0, at(j), y + j);
-  } else if (n > j) {
-    sum_panel<T, 1, true, kSquares>(rows, x + j, ld, n - j, at(j), y + j);
-  }
+  int64_t j = 0;
+  for (; n - j >= 4 * W; j += 4 * W) sum_panel<T, 4, kSquares>(rows, x + j, ld, W, at(j), y + j);
+  for (; n - j > W; j += 2 * W)
+    sum_panel<T, 2, kSquares>(rows, x + j, ld, n - j < 2 * W ? n - j - W : W, at(j), y + j);
+  if (n > j) sum_panel<T, 1, kSquares>(rows, x + j, ld, n - j, at(j), y + j);
 }
 
 // The first place of the extreme (or of NaN) among n >= 1 values: each lane keeps its best and the
@@ -134,36 +120,33 @@ int64_t arg_max_or_min(int64_t n, const T* x) {
   return at[best];
 }
 
-template <typename T, bool kMax, int NV, bool kCut>
-void arg_panel(int64_t rows, const T* x, int64_t ld, int64_t first, int64_t* index) {
+// The first place of the extreme (or of NaN) in each column of NV vectors, the last one of `count`.
+template <typename T, bool kMax, int NV>
+void arg_panel(int64_t rows, const T* x, int64_t ld, int64_t count, int64_t* index) {
   constexpr int W = kLanes<T>;
-  const T* end = x + (rows - 1) * ld + (kCut ? first : NV * W);
+  const T* end = x + (rows - 1) * ld + (NV - 1) * W + count;
   Vec<T> m[NV];
-  Mask<T> at[NV];
-  for (int v = 0; v < NV; ++v) {
-    m[v] = get<T, kCut>(x + v * W, end, first);
-    at[v] = Mask<T>{};
-  }
+  Mask<T> at[NV] = {};
+  for (int v = 0; v < NV; ++v) m[v] = get(x + v * W, end, count);
   for (int64_t i = 1; i < rows; ++i) {
 #pragma GCC unroll 4
     for (int v = 0; v < NV; ++v) {
-      const Vec<T> d = get<T, kCut>(x + i * ld + v * W, end, first);
+      const Vec<T> d = get(x + i * ld + v * W, end, count);
       const Mask<T> better = beats<kMax>(d, m[v]);
       m[v] = better ? d : m[v];
       at[v] = better ? Mask<T>{} + place<T>(i) : at[v];
     }
   }
   for (int v = 0; v < NV; ++v)
-    for (int64_t l = 0; l < (kCut ? first : W); ++l) index[v * W + l] = at[v][l];
+    for (int64_t l = 0; l < (v == NV - 1 ? count : W); ++l) index[v * W + l] = at[v][l];
 }
 
 template <typename T, bool kMax>
 void arg_max_or_min_cols(int64_t rows, int64_t n, const T* x, int64_t ld, int64_t* index) {
   constexpr int W = kLanes<T>;
   int64_t j = 0;
-  for (; j + 2 * W <= n; j += 2 * W) arg_panel<T, kMax, 2, false>(rows, x + j, ld, 0, index + j);
-  for (; j + W <= n; j += W) arg_panel<T, kMax, 1, false>(rows, x + j, ld, 0, index + j);
-  if (j < n) arg_panel<T, kMax, 1, true>(rows, x + j, ld, n - j, index + j);
+  for (; j + 2 * W <= n; j += 2 * W) arg_panel<T, kMax, 2>(rows, x + j, ld, W, index + j);
+  for (; j < n; j += W) arg_panel<T, kMax, 1>(rows, x + j, ld, n - j < W ? n - j : W, index + j);
 }
 
 }  // namespace
