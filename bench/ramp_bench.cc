@@ -1,16 +1,25 @@
-// Runs one of the measured workloads and prints one JSON line. bench/compare.py sets it beside
-// PyTorch.
+// Runs one of the measured workloads and prints one JSON line, or one for each op or product.
+// bench/compare.py and bench/ops.py set them beside PyTorch.
 #include <fmt/format.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <cstdio>
+#include <cstdlib>
 #include <functional>
+#include <iostream>
+#include <limits>
+#include <map>
 #include <memory>
+#include <regex>
 #include <string>
 #include <vector>
 
+#include "ops.h"
 #include "ramp/core/blas.h"
 #include "ramp/core/conv.h"
 #include "ramp/core/gemm.h"
@@ -26,7 +35,8 @@ double now() {
 }
 
 struct Arguments {
-  std::string work = "W1", data = RAMP_DATA_DIR "/mnist", model = "W1";
+  std::string work = "W1", data = RAMP_DATA_DIR "/mnist", model = "W1", only;
+  bool list = false;
   int64_t batch = 64, threads = 1, epochs = 0;
   double seconds = 2;
 };
@@ -36,6 +46,10 @@ Arguments parse(int argc, char** argv) {
   for (int i = 1; i < argc; ++i) {
     const std::string flag = argv[i];
     if (flag == "--json") continue;
+    if (flag == "--list") {
+      a.list = true;
+      continue;
+    }
     if (i + 1 == argc) fail("ramp-bench: {} needs a value.", flag);
     const std::string value = argv[++i];
     if (flag == "--work")
@@ -44,6 +58,8 @@ Arguments parse(int argc, char** argv) {
       a.model = value;
     else if (flag == "--data")
       a.data = value;
+    else if (flag == "--only")
+      a.only = value;
     else if (flag == "--batch")
       a.batch = std::stoll(value);
     else if (flag == "--threads")
@@ -55,7 +71,7 @@ Arguments parse(int argc, char** argv) {
     else
       fail(
           "ramp-bench: unknown option {}. Hint: --work --batch --threads --seconds --epochs "
-          "--data --model --json.",
+          "--data --model --only --list --json.",
           flag);
   }
   return a;
@@ -131,7 +147,7 @@ Sequential model_of(const std::string& work) {
                       GlobalAvgPool{},
                       Dense(64, 10)};
   }
-  fail("ramp-bench: unknown work {}. Hint: W1 .. W7, W2w, conv or peak.", work);
+  fail("ramp-bench: unknown work {}. Hint: W1 .. W7, W2w, conv, gemm, ops or peak.", work);
 }
 
 // Images for a model that starts with a convolution, else rows.
@@ -355,17 +371,126 @@ std::string convolutions(const Arguments& a, double start) {
                      ready - start);
 }
 
+// GFLOP/s of a product, in a child whose RAMP_GEMM is `how`: it is read once in a program.
+double gemm_gflops(const char* how, Trans trans, int64_t m, int64_t n, int64_t k,
+                   const Arguments& a) {
+  int ends[2];
+  if (pipe(ends) != 0) fail("ramp-bench: no pipe.");
+  const pid_t child = fork();
+  if (child < 0) fail("ramp-bench: no child.");
+  double gflops = 0;
+  if (child == 0) {
+    setenv("RAMP_GEMM", how, 1);
+    set_num_threads(static_cast<int>(a.threads));
+    Rng rng(1);
+    const Tensor x = rng.normal({m, k}), y = rng.normal({k, n});
+    Tensor z = Tensor::empty({m, n});
+    float* const to = z.mutable_data<float>();
+    const int64_t calls = std::max<int64_t>(1, (1 << 22) / (m * n * k));  // more than the clock
+    const double rounds = rate(a.seconds, [&] {
+      for (int64_t i = 0; i < calls; ++i) {
+        gemm(trans, m, n, k, x.data<float>(), y.data<float>(), to);
+      }
+    });
+    gflops = 2e-9 * static_cast<double>(m * n * k * calls) * rounds;
+    _exit(write(ends[1], &gflops, sizeof gflops) == sizeof gflops ? 0 : 1);
+  }
+  close(ends[1]);
+  const bool whole = read(ends[0], &gflops, sizeof gflops) == sizeof gflops;
+  close(ends[0]);
+  int status;
+  waitpid(child, &status, 0);
+  if (!whole || status != 0) fail("ramp-bench: RAMP_GEMM={} failed.", how);
+  return gflops;
+}
+
+// Each product by ramp's kernel and by OpenBLAS, a line for each; before any thread is started.
+std::string gemms(const Arguments& a, double start) {
+  struct Case {
+    int64_t m, n, k;
+  };
+  const double ready = now();
+  for (const auto& [m, n, k] :
+       {Case{16, 16, 16}, Case{32, 32, 32}, Case{64, 64, 64}, Case{128, 128, 128},
+        Case{256, 256, 256}, Case{512, 512, 512}, Case{1024, 1024, 1024}, Case{1, 128, 784},
+        Case{64, 128, 784}, Case{512, 128, 784}, Case{64, 10, 128}, Case{128, 512, 512},
+        Case{256, 1024, 1024}, Case{64, 128, 9216}}) {
+    for (const Trans trans : {Trans::none, Trans::a, Trans::b}) {
+      const double own = gemm_gflops("own", trans, m, n, k, a);
+      const double blas = gemm_gflops("blas", trans, m, n, k, a);
+      fmt::print(
+          "{{\"m\":{},\"n\":{},\"k\":{},\"trans\":\"{}\",\"own_gflops\":{:.1f},"
+          "\"blas_gflops\":{:.1f}}}\n",
+          m, n, k, trans == Trans::none ? "none" : (trans == Trans::a ? "a" : "b"), own, blas);
+      std::fflush(stdout);
+    }
+  }
+  return fmt::format("\"first_step_s\":0,\"start_to_ready_s\":{:.3f}", ready - start);
+}
+
+// The least mean time of five windows, in us: what else the machine does can only add to it.
+double least_us(double seconds, const std::function<void()>& call) {
+  call();
+  call();
+  double start = now();
+  call();
+  const double windows = 5, one = std::max(now() - start, 1e-7);
+  const int64_t calls = std::max<int64_t>(1, static_cast<int64_t>(seconds / windows / one));
+  double least = std::numeric_limits<double>::infinity();
+  for (int window = 0; window < windows; ++window) {
+    start = now();
+    for (int64_t i = 0; i < calls; ++i) call();
+    least = std::min(least, (now() - start) / static_cast<double>(calls));
+  }
+  return 1e6 * least;
+}
+
+void time_op(const OpRow& row, double seconds) {
+  const OpCalls calls = row.prepare();
+  const double forward = least_us(seconds, calls.forward);
+  const std::string both =
+      calls.both ? fmt::format("{:.3f}", least_us(seconds, calls.both)) : "null";
+  fmt::print("{{\"op\":\"{}\",\"numel\":{},\"forward_us\":{:.3f},\"both_us\":{}}}\n", row.name,
+             calls.numel, forward, both);
+  std::fflush(stdout);
+}
+
+// A line for each row whose name holds the pattern --only; for "-" the rows whose names come in,
+// line by line, each when it is asked for. --list only names them.
+std::string ops(const Arguments& a, double start) {
+  const std::vector<OpRow> rows = op_rows();
+  const double ready = now();
+  if (a.list) {
+    for (const OpRow& row : rows) fmt::print("{}\n", row.name);
+  } else if (a.only == "-") {
+    std::map<std::string, const OpRow*> named;
+    for (const OpRow& row : rows) named[row.name] = &row;
+    for (std::string name; std::getline(std::cin, name);) {
+      if (!named.contains(name)) fail("ramp-bench: no row {}.", name);
+      time_op(*named[name], a.seconds);
+    }
+  } else {
+    const std::regex pattern(a.only);
+    for (const OpRow& row : rows) {
+      if (std::regex_search(row.name, pattern)) time_op(row, a.seconds);
+    }
+  }
+  return fmt::format("\"first_step_s\":0,\"start_to_ready_s\":{:.3f}", ready - start);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   const double start = now();
   try {
     const Arguments a = parse(argc, argv);
-    set_num_threads(static_cast<int>(a.threads));
+    if (a.work != "gemm") set_num_threads(static_cast<int>(a.threads));
     const std::string figures = a.work == "W6"     ? infer(a, start)
                                 : a.work == "W7"   ? chain(a, start)
                                 : a.work == "peak" ? peak(a, start)
                                 : a.work == "conv" ? convolutions(a, start)
+                                : a.work == "gemm" ? gemms(a, start)
+                                : a.work == "ops"  ? ops(a, start)
                                                    : train(a, start);
     fmt::print(
         "{{\"work\":\"{}\",\"batch\":{},\"threads\":{},{},\"peak_rss_mb\":{:.1f},"
