@@ -125,8 +125,8 @@ def table(rows, threads):
 
 
 def gemm(bench, threads, a, cores):
-    """Rows of ramp-bench --work gemm: a table, and the last line's facts."""
-    head, by_shape = ["m x n x k", "transposed"], {}
+    """Rows of ramp-bench --work gemm: a table, and OpenBLAS' kernels."""
+    head, by_shape, core = ["m x n x k", "transposed"], {}, "?"
     for n in threads:
         head += [f"{n}: own, GFLOP/s", "OpenBLAS", "own / OpenBLAS"]
         p = program([bench, "--work", "gemm", "--seconds", str(a.seconds), "--threads", str(n)], n, cores)
@@ -135,9 +135,12 @@ def gemm(bench, threads, a, cores):
                 key = (f"{line['m']} x {line['n']} x {line['k']}", line["trans"])
                 own, blas = line["own_gflops"], line["blas_gflops"]
                 by_shape.setdefault(key, []).extend([f"{own:.1f}", f"{blas:.1f}", f"{own / blas:.2f}"])
+            core = line.get("openblas", core)
         if p.returncode:
             sys.exit(f"ops: {bench} --work gemm failed")
-    return [head] + [list(key) + cells for key, cells in by_shape.items()]
+    settings = [f"{k}={v}" for k, v in sorted(os.environ.items()) if k.startswith("OPENBLAS_")]
+    return ([head] + [list(key) + cells for key, cells in by_shape.items()],
+            f"OpenBLAS with its kernels for {core}" + (f" ({', '.join(settings)} is set)" if settings else ""))
 
 
 def write_section(title, text):
@@ -156,12 +159,12 @@ def write_section(title, text):
         f.write(page)
 
 
-def facts(bench, version):
+def facts(bench, *more):
     """The machine and the programs, in a line."""
     r = subprocess.run([bench, "--work", "ops", "--list"], capture_output=True, text=True)
     line = json.loads(r.stdout.splitlines()[-1])
-    return (f"CPU {line['cpu']} ({os.cpu_count()} cores, {line['isa']}), {datetime.date.today()}, "
-            f"commit {compare.commit()}, PyTorch {version}")
+    return ", ".join([f"CPU {line['cpu']} ({os.cpu_count()} cores, {line['isa']})", str(datetime.date.today()),
+                      f"commit {compare.commit()}", *more])
 
 
 def main():
@@ -190,12 +193,14 @@ def main():
     note = a.note or ("" if load < 0.5 else f"The machine was not quiet: its load was {load:.1f} at the start.")
 
     if a.gemm:
-        lines = gemm(bench, threads, a, cores)
+        lines, blas = gemm(bench, threads, a, cores)
         print(compare.table(lines, False))
-        print(f"\n{facts(bench, '-')} {note}")
+        print(f"\n{facts(bench)}, {blas}. {note}")
         if a.write:
-            write_section(GEMM, f"""`gemm` in f32 by ramp's own kernel and by OpenBLAS, threads before the colon; the
-larger number is the faster one. Command: `bench/ops.py --gemm --write`. {facts(bench, 'not used')}. {note}
+            write_section(GEMM, f"""{facts(bench)}, {blas}. Command: `bench/ops.py --gemm --threads {a.threads} --seconds {a.seconds:g} --write`. {note}
+
+`gemm` in f32 by ramp's own kernel and by OpenBLAS, whose calls are sliced over ramp's threads; the number before the
+colon is that of threads. A ratio above 1 means that ramp's own kernel is faster.
 
 {compare.table(lines, True)}""")
         return 0
@@ -221,13 +226,14 @@ larger number is the faster one. Command: `bench/ops.py --gemm --write`. {facts(
                     for i, pair in enumerate(by_threads[n][name]):
                         for side, line in zip(("ramp", "torch"), pair):
                             f.write(json.dumps(dict(line, side=side, threads=n, round=i + 1)) + "\n")
+    where = facts(bench, f"PyTorch {version}")
     print(compare.table(table(rows, threads), False))
     print("\n" + compare.table(summary(rows, threads), False))
     how = f"{a.rounds} rounds, the least of five windows of {a.seconds / 5:g} s in each, medians"
-    print(f"\n{facts(bench, version)}, {how}. {note}")
+    print(f"\n{where}, {how}. {note}")
     if a.write:
         command = f"bench/ops.py --threads {a.threads} --rounds {a.rounds} --seconds {a.seconds:g} --write"
-        write_section(OPS, f"""{facts(bench, version)}. Command: `{command}`; {how}. {note}
+        write_section(OPS, f"""{where}. Command: `{command}`; {how}. {note}
 
 f32, the same values' shapes on both sides, recorded for a backward pass; of PyTorch the better of contiguous and
 channels_last memory, and the fused optimizers. Both run on the same cores and are asked for one row after the other,

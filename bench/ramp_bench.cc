@@ -371,6 +371,23 @@ std::string convolutions(const Arguments& a, double start) {
                      ready - start);
 }
 
+// The least mean time of five windows, in us: what else the machine does can only add to it.
+double least_us(double seconds, const std::function<void()>& call) {
+  call();
+  call();
+  double start = now();
+  call();
+  const double windows = 5, one = std::max(now() - start, 1e-7);
+  const int64_t calls = std::max<int64_t>(1, static_cast<int64_t>(seconds / windows / one));
+  double least = std::numeric_limits<double>::infinity();
+  for (int window = 0; window < windows; ++window) {
+    start = now();
+    for (int64_t i = 0; i < calls; ++i) call();
+    least = std::min(least, (now() - start) / static_cast<double>(calls));
+  }
+  return 1e6 * least;
+}
+
 // GFLOP/s of a product, in a child whose RAMP_GEMM is `how`: it is read once in a program.
 double gemm_gflops(const char* how, Trans trans, int64_t m, int64_t n, int64_t k,
                    const Arguments& a) {
@@ -386,13 +403,9 @@ double gemm_gflops(const char* how, Trans trans, int64_t m, int64_t n, int64_t k
     const Tensor x = rng.normal({m, k}), y = rng.normal({k, n});
     Tensor z = Tensor::empty({m, n});
     float* const to = z.mutable_data<float>();
-    const int64_t calls = std::max<int64_t>(1, (1 << 22) / (m * n * k));  // more than the clock
-    const double rounds = rate(a.seconds, [&] {
-      for (int64_t i = 0; i < calls; ++i) {
-        gemm(trans, m, n, k, x.data<float>(), y.data<float>(), to);
-      }
-    });
-    gflops = 2e-9 * static_cast<double>(m * n * k * calls) * rounds;
+    const double us =
+        least_us(a.seconds, [&] { gemm(trans, m, n, k, x.data<float>(), y.data<float>(), to); });
+    gflops = 2e-3 * static_cast<double>(m * n * k) / us;
     _exit(write(ends[1], &gflops, sizeof gflops) == sizeof gflops ? 0 : 1);
   }
   close(ends[1]);
@@ -425,24 +438,8 @@ std::string gemms(const Arguments& a, double start) {
       std::fflush(stdout);
     }
   }
-  return fmt::format("\"first_step_s\":0,\"start_to_ready_s\":{:.3f}", ready - start);
-}
-
-// The least mean time of five windows, in us: what else the machine does can only add to it.
-double least_us(double seconds, const std::function<void()>& call) {
-  call();
-  call();
-  double start = now();
-  call();
-  const double windows = 5, one = std::max(now() - start, 1e-7);
-  const int64_t calls = std::max<int64_t>(1, static_cast<int64_t>(seconds / windows / one));
-  double least = std::numeric_limits<double>::infinity();
-  for (int window = 0; window < windows; ++window) {
-    start = now();
-    for (int64_t i = 0; i < calls; ++i) call();
-    least = std::min(least, (now() - start) / static_cast<double>(calls));
-  }
-  return 1e6 * least;
+  return fmt::format("\"openblas\":\"{}\",\"first_step_s\":0,\"start_to_ready_s\":{:.3f}",
+                     blas_info().core, ready - start);
 }
 
 void time_op(const OpRow& row, double seconds) {
