@@ -125,7 +125,7 @@ Rows activations() {
   for (const auto& [size, s] : kSizes) {
     for (const Unary& u : unary) rows.push_back(row(u, size, normal(s)));
     rows.push_back(row({"prelu", prelu}, size, normal(s), uniform({s.last()})));
-    const auto random = [&](const char* name, Tensor (*f)(T, Rng&)) {
+    const auto random = [&, size = size, s = s](const char* name, Tensor (*f)(T, Rng&)) {
       rows.push_back(row(fmt::format("{}|{}", name, size), {normal(s)},
                          [f, rng = Rng(3)](const Values& v) mutable { return f(v[0], rng); }));
     };
@@ -592,7 +592,43 @@ Rows optimizers() {
           })};
 }
 
+// A step of training W1.
+OpRow step_row(int64_t batch) {
+  return {fmt::format("W1 step, batch|{}", batch), [batch]() -> OpCalls {
+            Rng rng(1);
+            const auto net =
+                std::make_shared<Sequential>(Sequential{Dense(784, 128, ReLU{}), Dense(128, 10)});
+            const auto optimizer = std::make_shared<Adam>(*net);
+            const Tensor x = rng.uniform({batch, 784}), y = rng.randint({batch}, 0, 10);
+            const auto step = [=] {
+              cross_entropy((*net)(x), y).backward();
+              optimizer->step();
+              optimizer->zero_grad();
+            };
+            return {.forward = [=] { cross_entropy((*net)(x), y); }, .both = step, .numel = 1};
+          }};
+}
+
 }  // namespace
+
+std::vector<OpRow> growth_rows() {
+  Rows rows;
+  for (const int64_t batch : {1, 4, 16, 64, 256, 1024, 4096}) rows.push_back(step_row(batch));
+  for (const int64_t n : {64, 128, 256, 512, 1024, 2048, 4096}) {
+    rows.push_back(row({"dense, width", [](T x, T w, T b) { return linear(x, w, b, ReLU{}); }},
+                       fmt::format("{}", n), normal({64, n}), normal({n, n}), normal({n})));
+  }
+  const auto conv = [](T x, T w, T b) { return conv2d(x, w, b, {.padding = 1}, ReLU{}); };
+  for (const int64_t c : {16, 32, 64, 128, 256}) {
+    rows.push_back(row({"conv2d 3x3 of 28x28, channels", conv}, fmt::format("{}", c),
+                       normal({16, 28, 28, c}), normal({3, 3, c, c}), normal({c})));
+  }
+  for (const int64_t side : {14, 28, 56, 112, 224}) {
+    rows.push_back(row({"conv2d 3x3 32-32, pixels", conv}, fmt::format("{}", side),
+                       normal({16, side, side, 32}), normal({3, 3, 32, 32}), normal({32})));
+  }
+  return rows;
+}
 
 std::vector<OpRow> op_rows() {
   Rows rows;

@@ -19,5 +19,7 @@ struct OpRow {
   std::function<OpCalls()> prepare;
 };
 
-/// All rows, under the names that ops_torch.py has.
+/// All rows, under the names that ops_torch.py has: of the op table, and of one net's step, one
+/// layer and one convolution as they grow.
 std::vector<OpRow> op_rows();
+std::vector<OpRow> growth_rows();

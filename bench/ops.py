@@ -1,9 +1,12 @@
 #!/usr/bin/env python3
 """Measures every op of ramp beside PyTorch's, and with --write puts the table into docs/performance.md.
 
-Both programs (ramp-bench --work ops and bench/ops_torch.py) run at once, on the same cores, and are asked for one
-row after the other, in turn, so that a slow minute of the machine hits both. Each round starts them anew. A time is
-the median over the rounds, a ratio the median of the ratios within a round; above 1 means ramp is faster.
+--work growth: one net's step, one layer and one convolution as they grow. --work gemm: matrix products by ramp's own
+kernel and by OpenBLAS.
+
+Both programs (ramp-bench and bench/ops_torch.py) run at once, on the same cores, and are asked for one row after the
+other, in turn, so that a slow minute of the machine hits both. Each round starts them anew. A time is the median over
+the rounds, a ratio the median of the ratios within a round; above 1 means ramp is faster.
 """
 import argparse
 import datetime
@@ -22,8 +25,7 @@ HEAD = """# Performance
 
 Times of ramp beside PyTorch's on the same cores, and what they say. Measured, with the commands to measure them again.
 """
-OPS = "Every op"
-GEMM = "Matrix products"
+TITLES = {"ops": "Every op", "growth": "Growth", "gemm": "Matrix products"}
 KINDS = (("forward", "forward_us"), ("forward + backward", "both_us"))
 
 
@@ -124,6 +126,23 @@ def table(rows, threads):
     return lines
 
 
+def growth(rows, threads):
+    """Samples/s in training of each row: its number if that is a batch, else those of ops.cc."""
+    head = ["", ""]
+    for n in threads:
+        head += [f"{n}: samples/s", "PyTorch", "ratio"]
+    lines = [head]
+    for name, of_row in rows.items():
+        kind, _, number = name.partition("|")
+        samples = int(number) if kind.endswith("batch") else 64 if kind.startswith("dense") else 16
+        line = [kind, number]
+        for n in threads:
+            ramp, torch, ratio = of_row[n]["both_us"]
+            line += [compare.number(1e6 * samples / ramp), compare.number(1e6 * samples / torch), f"{ratio:.2f}"]
+        lines.append(line)
+    return lines
+
+
 def gemm(bench, threads, a, cores):
     """Rows of ramp-bench --work gemm: a table, and OpenBLAS' kernels."""
     head, by_shape, core = ["m x n x k", "transposed"], {}, "?"
@@ -161,14 +180,15 @@ def write_section(title, text):
 
 def facts(bench, *more):
     """The machine and the programs, in a line."""
-    r = subprocess.run([bench, "--work", "ops", "--list"], capture_output=True, text=True)
+    r = subprocess.run([bench, "--work", "ops", "--list"], capture_output=True, text=True, check=True)
     line = json.loads(r.stdout.splitlines()[-1])
     return ", ".join([f"CPU {line['cpu']} ({os.cpu_count()} cores, {line['isa']})", str(datetime.date.today()),
-                      f"commit {compare.commit()}", *more])
+                      f"commit {compare.commit()} built with {line['flags']}", *more])
 
 
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--work", choices=list(TITLES), default="ops")
     p.add_argument("--only", default="", help="a pattern: the rows whose names hold it")
     p.add_argument("--threads", default="1,2" if (os.cpu_count() or 1) > 1 else "1")
     p.add_argument("--rounds", type=int, default=3)
@@ -176,7 +196,6 @@ def main():
     p.add_argument("--python", default=os.environ.get("RAMP_TORCH_PYTHON", "python3"),
                    help="an interpreter with PyTorch")
     p.add_argument("--bench", default=None, help="the ramp-bench (default: the newer of build/bench, build/release)")
-    p.add_argument("--gemm", action="store_true", help="instead: matrix products, ramp's own beside OpenBLAS")
     p.add_argument("--write", action="store_true", help="write the section of docs/performance.md too")
     p.add_argument("--note", default="", help="a sentence for the page, such as what else the machine did")
     p.add_argument("--raw", metavar="FILE", help="write every line of both programs here too")
@@ -192,12 +211,14 @@ def main():
     load = os.getloadavg()[0]
     note = a.note or ("" if load < 0.5 else f"The machine was not quiet: its load was {load:.1f} at the start.")
 
-    if a.gemm:
+    options = f"--threads {a.threads} --rounds {a.rounds} --seconds {a.seconds:g} --write"
+    command = f"Command: `bench/ops.py --work {a.work} {options}`"
+    if a.work == "gemm":
         lines, blas = gemm(bench, threads, a, cores)
         print(compare.table(lines, False))
         print(f"\n{facts(bench)}, {blas}. {note}")
         if a.write:
-            write_section(GEMM, f"""{facts(bench)}, {blas}. Command: `bench/ops.py --gemm --threads {a.threads} --seconds {a.seconds:g} --write`. {note}
+            write_section(TITLES[a.work], f"""{facts(bench)}, {blas}. {command}. {note}
 
 `gemm` in f32 by ramp's own kernel and by OpenBLAS, whose calls are sliced over ramp's threads; the number before the
 colon is that of threads. A ratio above 1 means that ramp's own kernel is faster.
@@ -208,7 +229,8 @@ colon is that of threads. A ratio above 1 means that ramp's own kernel is faster
     version = compare.torch_version(a.python)
     if not version:
         sys.exit("ops: no PyTorch found. Hint: --python PATH or RAMP_TORCH_PYTHON.")
-    sides = [[bench, "--work", "ops"], [a.python, os.path.join(compare.ROOT, "bench", "ops_torch.py")]]
+    sides = [[bench], [a.python, os.path.join(compare.ROOT, "bench", "ops_torch.py")]]
+    sides = [side + ["--work", a.work] for side in sides]
     ours, theirs = map(names_of, sides)
     alone = sorted(set(ours) ^ set(theirs))
     if alone or len(ours) != len(set(ours)):
@@ -227,24 +249,32 @@ colon is that of threads. A ratio above 1 means that ramp's own kernel is faster
                         for side, line in zip(("ramp", "torch"), pair):
                             f.write(json.dumps(dict(line, side=side, threads=n, round=i + 1)) + "\n")
     where = facts(bench, f"PyTorch {version}")
-    print(compare.table(table(rows, threads), False))
+    shown = growth(rows, threads) if a.work == "growth" else table(rows, threads)
+    print(compare.table(shown, False))
     print("\n" + compare.table(summary(rows, threads), False))
     how = f"{a.rounds} rounds, the least of five windows of {a.seconds / 5:g} s in each, medians"
     print(f"\n{where}, {how}. {note}")
-    if a.write:
-        command = f"bench/ops.py --threads {a.threads} --rounds {a.rounds} --seconds {a.seconds:g} --write"
-        write_section(OPS, f"""{where}. Command: `{command}`; {how}. {note}
+    if a.write and a.work == "growth":
+        write_section(TITLES[a.work], f"""{where}. {command}; {how}. {note}
 
-f32, the same values' shapes on both sides, recorded for a backward pass; of PyTorch the better of contiguous and
-channels_last memory, and the fused optimizers. Both run on the same cores and are asked for one row after the other,
-in turn. A ratio is PyTorch's time over ramp's: above 1 ramp is faster. Sizes: `8k` is [64, 128], `1.6M` [64, 28, 28, 32].
+Forward + backward in f32; the number before the colon is that of threads. W1 is the MLP 784-128-10 with Adam's step; the
+dense layer has batches of 64, the convolutions of 16, both with ReLU. Of PyTorch the better of contiguous and
+channels_last memory, and of the fused Adam and the other.
+
+{compare.table(shown, True)}""")
+    elif a.write:
+        write_section(TITLES[a.work], f"""{where}. {command}; {how}. {note}
+
+f32, the same shapes on both sides, recorded for a backward pass; of PyTorch the better of contiguous and channels_last
+memory, and the fused optimizers. Both run on the same cores and are asked for one row after the other, in turn. A ratio
+is PyTorch's time over ramp's: above 1 ramp is faster. Sizes: `8k` is [64, 128], `1.6M` is [64, 28, 28, 32].
 
 {compare.table(summary(rows, threads), True)}
 
 Every row, worst first (by forward + backward, or forward where there is no gradient; the number before the colon is
 that of threads):
 
-{compare.table(table(rows, threads), True)}""")
+{compare.table(shown, True)}""")
     return 0
 
 

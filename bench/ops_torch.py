@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The op table's rows in PyTorch. Same arguments and the same JSON lines as ramp-bench --work ops.
+"""The op table's rows in PyTorch. Same arguments and the same JSON lines as ramp-bench --work ops and growth.
 
 Images, and the weights of convolutions, are tried as contiguous and as channels_last; the better one counts,
 for the forward pass and for forward + backward each by itself. Optimizers are the fused ones; where there is
@@ -452,6 +452,32 @@ def optimizers():
     ROWS["clip_grad_value|1.3M"] = lambda: clip(torch.nn.utils.clip_grad_value_)
 
 
+def step_of_w1(batch, fused):
+    net = torch.nn.Sequential(torch.nn.Linear(784, 128), torch.nn.ReLU(), torch.nn.Linear(128, 10))
+    optimizer = torch.optim.Adam(net.parameters(), fused=fused)
+    x, y = torch.rand(batch, 784), torch.randint(0, 10, (batch,))
+
+    def step():
+        F.cross_entropy(net(x), y).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+    return lambda: F.cross_entropy(net(x), y), step, 1
+
+
+def growth():
+    for batch in (1, 4, 16, 64, 256, 1024, 4096):
+        ROWS[f"W1 step, batch|{batch}"] = lambda n=batch: [step_of_w1(n, fused) for fused in (True, False)]
+    for n in (64, 128, 256, 512, 1024, 2048, 4096):
+        row(f"dense, width|{n}", [normal(64, n), normal(n, n), normal(n)], lambda x, w, b: F.relu(F.linear(x, w, b)))
+    conv = lambda x, w, b: F.relu(F.conv2d(x, w, b, padding=1))
+    for c in (16, 32, 64, 128, 256):
+        image_row(f"conv2d 3x3 of 28x28, channels|{c}", [normal(16, c, 28, 28), normal(c, c, 3, 3), normal(c)], conv)
+    for side in (14, 28, 56, 112, 224):
+        image_row(f"conv2d 3x3 32-32, pixels|{side}", [normal(16, 32, side, side), normal(32, 32, 3, 3), normal(32)],
+                  conv)
+
+
 def least_us(seconds, call):
     """The least mean time of five windows, as ramp-bench takes it."""
     call()
@@ -480,6 +506,7 @@ def time_op(name, seconds):
 
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--work", choices=["ops", "growth"], default="ops")
     p.add_argument("--threads", type=int, default=1)
     p.add_argument("--seconds", type=float, default=2, help="of the five windows of a figure together")
     p.add_argument("--only", default="", help="a pattern for names of rows, or - for names from standard input")
@@ -488,7 +515,8 @@ def main():
     warnings.filterwarnings("ignore", "reduction: 'mean'")  # kl_div, which will mean another mean
     torch.manual_seed(1)
     torch.set_num_threads(a.threads)
-    for family in (activations, elementwise, reductions, losses, shape_ops, products, convolutions, images, optimizers):
+    ops = (activations, elementwise, reductions, losses, shape_ops, products, convolutions, images, optimizers)
+    for family in ops if a.work == "ops" else (growth,):
         family()
     if a.list:
         print("\n".join(ROWS))

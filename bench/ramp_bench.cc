@@ -113,6 +113,43 @@ Sequential mlp(std::vector<int64_t> widths) {
   return net;
 }
 
+// relu(body(x) + x), x by a 1x1 convolution where the shape changes.
+struct Block final : Module {
+  Sequential body, shortcut;
+
+  Block(int64_t c, int64_t k, int64_t stride)
+      : body{Conv2d(c, k, 3, {.stride = stride, .padding = 1, .bias = false}),
+             BatchNorm2d(k, ReLU{}), Conv2d(k, k, 3, {.padding = 1, .bias = false}),
+             BatchNorm2d(k)} {
+    if (c == k) return;
+    shortcut.add(Conv2d(c, k, 1, {.stride = stride, .bias = false}));
+    shortcut.add(BatchNorm2d(k));
+  }
+  Tensor forward(const Tensor& x) override {
+    return relu(body(x) + (shortcut.size() > 0 ? shortcut(x) : x));
+  }
+  void fields(Fields& f) override {
+    f.child("body", body);
+    f.child("shortcut", shortcut);
+  }
+  std::string describe() const override { return "Block"; }
+};
+
+// ResNet-20 for 32x32x3.
+Sequential resnet20() {
+  Sequential net{Conv2d(3, 16, 3, {.padding = 1, .bias = false}), BatchNorm2d(16, ReLU{})};
+  int64_t c = 16;
+  for (const int64_t k : {16, 32, 64}) {
+    for (int i = 0; i < 3; ++i) {
+      net.add(Block(c, k, c == k ? 1 : 2));
+      c = k;
+    }
+  }
+  net.add(GlobalAvgPool{});
+  net.add(Dense(64, 10));
+  return net;
+}
+
 Sequential model_of(const std::string& work) {
   if (work == "W1") return mlp({784, 128, 10});
   if (work == "W2") return mlp({784, 512, 512, 10});
@@ -147,13 +184,24 @@ Sequential model_of(const std::string& work) {
                       GlobalAvgPool{},
                       Dense(64, 10)};
   }
-  fail("ramp-bench: unknown work {}. Hint: W1 .. W7, W2w, conv, gemm, ops or peak.", work);
+  if (work == "W8") return resnet20();
+  if (work == "W9") {
+    return Sequential{Conv2d(1, 16, 3, ReLU{}, {.stride = 2, .padding = 1}),
+                      Conv2d(16, 32, 3, ReLU{}, {.stride = 2, .padding = 1}),
+                      ConvTranspose2d(32, 16, 4, ReLU{}, {.stride = 2, .padding = 1}),
+                      ConvTranspose2d(16, 1, 4, {.stride = 2, .padding = 1})};
+  }
+  fail("ramp-bench: unknown work {}. Hint: W1 .. W9, W2w, conv, gemm, growth, ops or peak.", work);
 }
 
 // Images for a model that starts with a convolution, else rows.
 Dataset data_for(const std::string& model, const Arguments& a, Split split) {
+  if (model == "W8") {
+    Rng rng(1);
+    return {rng.uniform({2048, 32, 32, 3}), rng.randint({2048}, 0, 10)};
+  }
   const Dataset data = load_mnist(a.data, split);
-  return model == "W3" || model == "W4" || model == "W5" ? data : data.flat();
+  return model == "W3" || model == "W4" || model == "W5" || model == "W9" ? data : data.flat();
 }
 
 std::string train(const Arguments& a, double start) {
@@ -163,11 +211,13 @@ std::string train(const Arguments& a, double start) {
   std::unique_ptr<Optimizer> optimizer = std::make_unique<Adam>(net, AdamOptions{.lr = 1e-3});
   if (a.work == "W5")
     optimizer = std::make_unique<SGD>(net, SgdOptions{.lr = 0.05, .momentum = 0.9});
+  if (a.work == "W8")
+    optimizer = std::make_unique<SGD>(net, SgdOptions{.lr = 0.1, .momentum = 0.9});
   Batches batches(train_set, {.size = a.batch, .seed = 1, .drop_last = true});
   const double ready = now();
   Tensor loss;
   const auto step = [&](const Tensor& x, const Tensor& y) {
-    loss = cross_entropy(net(x), y);
+    loss = a.work == "W9" ? mse_loss(net(x), x) : cross_entropy(net(x), y);
     loss.backward();
     optimizer->step();
     optimizer->zero_grad();
@@ -455,7 +505,7 @@ void time_op(const OpRow& row, double seconds) {
 // A line for each row whose name holds the pattern --only; for "-" the rows whose names come in,
 // line by line, each when it is asked for. --list only names them.
 std::string ops(const Arguments& a, double start) {
-  const std::vector<OpRow> rows = op_rows();
+  const std::vector<OpRow> rows = a.work == "growth" ? growth_rows() : op_rows();
   const double ready = now();
   if (a.list) {
     for (const OpRow& row : rows) fmt::print("{}\n", row.name);
@@ -482,18 +532,20 @@ int main(int argc, char** argv) {
   try {
     const Arguments a = parse(argc, argv);
     if (a.work != "gemm") set_num_threads(static_cast<int>(a.threads));
+    const bool in_rows = a.work == "ops" || a.work == "growth";
     const std::string figures = a.work == "W6"     ? infer(a, start)
                                 : a.work == "W7"   ? chain(a, start)
                                 : a.work == "peak" ? peak(a, start)
                                 : a.work == "conv" ? convolutions(a, start)
                                 : a.work == "gemm" ? gemms(a, start)
-                                : a.work == "ops"  ? ops(a, start)
+                                : in_rows          ? ops(a, start)
                                                    : train(a, start);
     fmt::print(
         "{{\"work\":\"{}\",\"batch\":{},\"threads\":{},{},\"peak_rss_mb\":{:.1f},"
-        "\"cpu\":\"{}\",\"blas\":\"{}\",\"isa\":\"{}\",\"commit\":\"{}\"}}\n",
+        "\"cpu\":\"{}\",\"blas\":\"{}\",\"isa\":\"{}\",\"commit\":\"{}\","
+        "\"flags\":\"{}\"}}\n",
         a.work, a.batch, a.threads, figures, peak_rss_mb(), cpu_model(),
-        gemm_uses_blas() ? blas_info().core : "own", isa_level(), RAMP_COMMIT);
+        gemm_uses_blas() ? blas_info().core : "own", isa_level(), RAMP_COMMIT, RAMP_FLAGS);
   } catch (const Error& error) {
     fmt::print(stderr, "{}\n", error.what());
     return 1;

@@ -47,6 +47,31 @@ def conv_bn_relu(a, b):
     return [nn.Conv2d(a, b, 3, padding=1), nn.BatchNorm2d(b), nn.ReLU()]
 
 
+class Block(nn.Module):
+    """relu(body(x) + x), x by a 1x1 convolution where the shape changes."""
+
+    def __init__(self, c, k, stride):
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(c, k, 3, stride, 1, bias=False), nn.BatchNorm2d(k), nn.ReLU(),
+            nn.Conv2d(k, k, 3, padding=1, bias=False), nn.BatchNorm2d(k))
+        self.shortcut = nn.Sequential()
+        if c != k:
+            self.shortcut = nn.Sequential(nn.Conv2d(c, k, 1, stride, bias=False), nn.BatchNorm2d(k))
+
+    def forward(self, x):
+        return F.relu(self.body(x) + self.shortcut(x))
+
+
+def resnet20():
+    layers, c = [nn.Conv2d(3, 16, 3, padding=1, bias=False), nn.BatchNorm2d(16), nn.ReLU()], 16
+    for k in (16, 32, 64):
+        for _ in range(3):
+            layers.append(Block(c, k, 1 if c == k else 2))
+            c = k
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10))
+
+
 def model_of(work):
     if work == "W1":
         return mlp(784, 128, 10)
@@ -66,6 +91,12 @@ def model_of(work):
         return nn.Sequential(
             *conv_bn_relu(1, 16), *conv_bn_relu(16, 32), nn.MaxPool2d(2), *conv_bn_relu(32, 64), nn.MaxPool2d(2),
             nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10))
+    if work == "W8":
+        return resnet20()
+    if work == "W9":
+        return nn.Sequential(
+            nn.Conv2d(1, 16, 3, 2, 1), nn.ReLU(), nn.Conv2d(16, 32, 3, 2, 1), nn.ReLU(),
+            nn.ConvTranspose2d(32, 16, 4, 2, 1), nn.ReLU(), nn.ConvTranspose2d(16, 1, 4, 2, 1))
     sys.exit(f"torch_bench: unknown work {work}")
 
 
@@ -73,7 +104,8 @@ def he(model):
     for m in model.modules():
         if isinstance(m, (nn.Linear, nn.Conv2d)):
             nn.init.kaiming_normal_(m.weight, nonlinearity="relu")
-            nn.init.zeros_(m.bias)
+            if m.bias is not None:
+                nn.init.zeros_(m.bias)
     return model
 
 
@@ -81,18 +113,24 @@ class Training:
     """Steps over endless, reshuffled epochs. run() does n steps."""
 
     def __init__(self, work, batch, best, folder):
-        self.x, self.y = load(folder, "train-images", "train-labels")
+        if work == "W8":
+            self.x, self.y = torch.rand(2048, 3, 32, 32), torch.randint(0, 10, (2048,))
+        else:
+            self.x, self.y = load(folder, "train-images", "train-labels")
         self.batch, self.best = batch, best
         self.model = he(model_of(work))
-        self.convs = work in ("W3", "W4", "W5")
+        self.convs = work in ("W3", "W4", "W5", "W8", "W9")
         if best and self.convs:
             self.model = self.model.to(memory_format=torch.channels_last)
         fused = True if best else None
         if work == "W5":
             self.optimizer = torch.optim.SGD(self.model.parameters(), lr=0.05, momentum=0.9, fused=fused)
+        elif work == "W8":
+            self.optimizer = torch.optim.SGD(self.model.parameters(), lr=0.1, momentum=0.9, fused=fused)
         else:
             self.optimizer = torch.optim.Adam(self.model.parameters(), lr=1e-3, fused=fused)
-        self.criterion = nn.CrossEntropyLoss()
+        self.criterion = nn.CrossEntropyLoss() if work != "W9" else nn.MSELoss()
+        self.rebuilds = work == "W9"
         self.loss = float("nan")
         self.stream = self.indices()
 
@@ -112,7 +150,7 @@ class Training:
         else:
             x, y = self.x[idx], self.y[idx]
         logits = self.model(x)
-        loss = self.criterion(logits, y)
+        loss = self.criterion(logits, x if self.rebuilds else y)
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
@@ -178,7 +216,7 @@ def cpu():
 def main():
     here = os.path.dirname(os.path.abspath(__file__))
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--work", default="W1", help="W1 W2 W2w W3 W4 W5 W6 W7")
+    p.add_argument("--work", default="W1", help="W1 W2 W2w W3 W4 W5 W6 W7 W8 W9")
     p.add_argument("--model", default="W1", help="for W6: the model that is called, W1 or W3")
     p.add_argument("--batch", type=int, default=64)
     p.add_argument("--threads", type=int, default=1)
