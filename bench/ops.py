@@ -148,15 +148,20 @@ def gemm(bench, threads, a, cores):
     head, by_shape, core = ["m x n x k", "transposed"], {}, "?"
     for n in threads:
         head += [f"{n}: own, GFLOP/s", "OpenBLAS", "own / OpenBLAS"]
-        p = program([bench, "--work", "gemm", "--seconds", str(a.seconds), "--threads", str(n)], n, cores)
-        for line in map(json.loads, p.communicate()[0].splitlines()):
-            if "own_gflops" in line:
-                key = (f"{line['m']} x {line['n']} x {line['k']}", line["trans"])
-                own, blas = line["own_gflops"], line["blas_gflops"]
-                by_shape.setdefault(key, []).extend([f"{own:.1f}", f"{blas:.1f}", f"{own / blas:.2f}"])
-            core = line.get("openblas", core)
-        if p.returncode:
-            sys.exit(f"ops: {bench} --work gemm failed")
+        pairs = {}
+        for _ in range(a.rounds):
+            p = program([bench, "--work", "gemm", "--seconds", str(a.seconds), "--threads", str(n)], n, cores)
+            for line in map(json.loads, p.communicate()[0].splitlines()):
+                core = line.get("openblas", core)
+                if "m" in line:
+                    key = (f"{line['m']} x {line['n']} x {line['k']}", line["trans"])
+                    pairs.setdefault(key, []).append((line["own_gflops"], line["blas_gflops"]))
+            if p.returncode:
+                sys.exit(f"ops: {bench} --work gemm failed")
+        for key, found in pairs.items():
+            own, blas = (statistics.median(side) for side in zip(*found))
+            ratio = statistics.median(o / b for o, b in found)
+            by_shape.setdefault(key, []).extend([f"{own:.1f}", f"{blas:.1f}", f"{ratio:.2f}"])
     settings = [f"{k}={v}" for k, v in sorted(os.environ.items()) if k.startswith("OPENBLAS_")]
     return ([head] + [list(key) + cells for key, cells in by_shape.items()],
             f"OpenBLAS with its kernels for {core}" + (f" ({', '.join(settings)} is set)" if settings else ""))
@@ -215,6 +220,7 @@ def main():
     command = f"Command: `bench/ops.py --work {a.work} {options}`"
     if a.work == "gemm":
         lines, blas = gemm(bench, threads, a, cores)
+        command += f"; {a.rounds} rounds, the least of five windows in each, medians"
         print(compare.table(lines, False))
         print(f"\n{facts(bench)}, {blas}. {note}")
         if a.write:
@@ -257,7 +263,7 @@ colon is that of threads. A ratio above 1 means that ramp's own kernel is faster
     if a.write and a.work == "growth":
         write_section(TITLES[a.work], f"""{where}. {command}; {how}. {note}
 
-Forward + backward in f32; the number before the colon is that of threads. W1 is the MLP 784-128-10 with Adam's step; the
+Forward + backward in f32; the number before the colon is that of threads. W1 is the MLP 784-128-10 and Adam; the
 dense layer has batches of 64, the convolutions of 16, both with ReLU. Of PyTorch the better of contiguous and
 channels_last memory, and of the fused Adam and the other.
 
