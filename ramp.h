@@ -2,7 +2,7 @@
 #pragma once
 
 #include "ramp/autograd/backward.h"
-#include "ramp/autograd/gradcheck.h"
+#include "ramp/autograd/derivatives.h"
 #include "ramp/autograd/ops_activation.h"
 #include "ramp/autograd/ops_conv.h"
 #include "ramp/autograd/ops_dropout.h"
@@ -30,6 +30,7 @@
 #include "ramp/data/prefetch.h"
 #include "ramp/glass/environment.h"
 #include "ramp/glass/format.h"
+#include "ramp/glass/gradcheck.h"
 #include "ramp/glass/image_art.h"
 #include "ramp/glass/plot.h"
 #include "ramp/glass/tape.h"

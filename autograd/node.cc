@@ -1,51 +1,43 @@
 #include "ramp/autograd/node.h"
 
-#include <mutex>
-#include <thread>
+#include <unordered_map>
 
 namespace ramp {
 Node::~Node() {
   count_nodes(-1);
   delete hooks;
   delete[] many_;
-  if (unnamed) forget_unnamed();
 }
 
 namespace {
 
-// The parameters that wait for take_unnamed_parameters(), each with the thread it waits on. They
-// are not held: one that dies takes itself off.
-struct UnnamedParameters {
-  std::mutex mutex;
-  std::vector<std::pair<std::thread::id, Node*>> all;
+// What passes on this thread noted. A node that only a list holds is dead.
+struct Noted {
+  std::vector<Ref<Node>> unnamed;  // for take_unnamed_parameters()
+  std::vector<Ref<Node>> circles;  // for free_cycles()
+  ~Noted() {                       // the thread ends: the gradients stay, without history
+    for (Ref<Node>& n : circles) n->grad = n->grad.detach();
+  }
 };
-UnnamedParameters& unnamed_parameters() {
-  static UnnamedParameters* u = new UnnamedParameters;
-  return *u;
+Noted& noted() {
+  static thread_local Noted n;
+  return n;
+}
+void note(std::vector<Ref<Node>>& list, Node* node) {
+  for (const Ref<Node>& n : list)
+    if (n.get() == node) return;
+  node->refs.fetch_add(1, std::memory_order_relaxed);
+  list.push_back(Ref<Node>::adopt(node));
 }
 
 }  // namespace
 
-void Node::note_unnamed() {
-  const std::lock_guard lock(unnamed_parameters().mutex);
-  unnamed_parameters().all.emplace_back(std::this_thread::get_id(), this);
-  unnamed = true;
-}
-
-void Node::forget_unnamed() {
-  const std::lock_guard lock(unnamed_parameters().mutex);
-  std::erase_if(unnamed_parameters().all, [this](const auto& p) { return p.second == this; });
-}
+void Node::note_unnamed() { note(noted().unnamed, this); }
 
 std::vector<Shape> take_unnamed_parameters() {
   std::vector<Shape> shapes;
-  const std::lock_guard lock(unnamed_parameters().mutex);
-  std::erase_if(unnamed_parameters().all, [&](const auto& p) {
-    if (p.first != std::this_thread::get_id()) return false;
-    if (!p.second->named) shapes.push_back(p.second->shape);
-    p.second->unnamed = false;
-    return true;
-  });
+  for (const Ref<Node>& n : std::exchange(noted().unnamed, {}))
+    if (!n->named && !n.unique()) shapes.push_back(n->shape);
   return shapes;
 }
 
@@ -67,7 +59,62 @@ void destroy(Node* node) noexcept {
 }
 void destroy(GradMeta* meta) noexcept { destroy(static_cast<Node*>(meta)); }
 
-int64_t live_nodes() { return memory_stats().live_nodes; }
+int64_t live_nodes() {
+  free_cycles();
+  std::erase_if(noted().unnamed, [](const Ref<Node>& n) { return n.unique(); });
+  return memory_stats().live_nodes;
+}
+
+const Tensor& Saved::with_history() const {
+  GraphStep& step = *GraphStep::now;
+  Node* node = value_.address() == step.node->result ? step.node : nullptr;
+  for (uint32_t i = 0; node_ && i < step.node->input_count; ++i) {
+    if (Node* input = step.node->inputs()[i].get(); input == node_) node = input;
+  }
+  if (!node || !value_.defined()) return value_;
+  node->refs.fetch_add(1, std::memory_order_relaxed);
+  step.values.push_back(value_);
+  step.values.back().set_meta(Ref<GradMeta>::adopt(node));
+  return step.values.back();
+}
+
+// Counts the references that the nodes behind those noted have to each other: where there are no
+// more than these, and nothing that is held from outside leads there, nobody can ask for the
+// gradient.
+void free_cycles(Node* node) {
+  std::vector<Ref<Node>>& circles = noted().circles;
+  if (node) return note(circles, node);
+  std::erase_if(circles, [](const Ref<Node>& n) { return !n->grad.meta(); });
+  if (circles.empty()) return;
+  std::unordered_map<Node*, uint32_t> inside;
+  std::vector<Node*> todo;
+  const auto for_each_behind = [&](auto f) {
+    while (!todo.empty()) {
+      Node* n = todo.back();
+      todo.pop_back();
+      for (uint32_t i = 0; i < n->input_count; ++i)
+        if (n->inputs()[i]) f(n->inputs()[i].get());
+      if (Node* of_grad = node_of(n->grad)) f(of_grad);
+    }
+  };
+  const auto count = [&](Node* n) {
+    if (inside[n]++ == 0) todo.push_back(n);
+  };
+  for (Ref<Node>& n : circles) count(n.get());
+  for_each_behind(count);
+  std::unordered_set<Node*> held;
+  const auto hold = [&](Node* n) {
+    if (held.insert(n).second) todo.push_back(n);
+  };
+  for (const auto& [n, references] : inside)
+    if (n->refs != references) hold(n);
+  for_each_behind(hold);
+  std::erase_if(circles, [&](const Ref<Node>& n) {
+    if (held.contains(n.get())) return false;
+    n->grad = {};
+    return true;
+  });
+}
 
 void Saved::fail_version() const {
   fail(

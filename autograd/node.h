@@ -2,8 +2,11 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <span>
+#include <unordered_set>
+#include <utility>
 #include <vector>
 
 #include "ramp/core/tensor.h"
@@ -12,11 +15,11 @@ namespace ramp {
 
 struct Node;
 
-/// Which inputs of an op want a gradient, `want[0]`, and the shape of one that does.
+/// Which inputs of an op want a gradient: `want[0]`.
 struct Wants {
   const Ref<Node>* inputs;
+  const std::unordered_set<const Node*>* path = nullptr;  // in a pass of grad(): what leads to an x
   inline bool operator[](int i) const;
-  inline const Shape& shape(int i) const;
 };
 
 /// One for each tensor that requires a gradient. A leaf has no inputs; a result has the rule (vjp)
@@ -34,10 +37,10 @@ struct Node : GradMeta {
   bool replaced = false;  // see mark_replaced() and the others below
   bool grad_used = false;
   bool parameter = false, named = false;
-  bool unnamed = false;  // it is in the list of take_unnamed_parameters()
   DType dtype = f32;
   uint32_t input_count = 0;
   uint32_t block_bytes = 0;
+  const void* result = nullptr;  // where its values lie or lay
   Shape shape;
   Tensor grad;       // of a leaf, or of a result that retains it
   Tensor cotangent;  // what this pass has gathered so far
@@ -61,15 +64,16 @@ struct Node : GradMeta {
   Node& operator=(const Node&) = delete;
 
  protected:
-  void forget_unnamed();
   friend void connect(Node* node, const char* op, Tensor& y, const struct Inputs& inputs);
   Ref<Node> few_[kInlineInputs];
   Ref<Node>* many_ = nullptr;
 };
 void destroy(Node* node) noexcept;
 
-bool Wants::operator[](int i) const { return inputs[i] && inputs[i]->requires_grad; }
-const Shape& Wants::shape(int i) const { return inputs[i]->shape; }
+bool Wants::operator[](int i) const {
+  const Node* x = inputs[i].get();
+  return x && x->requires_grad && (!path || path->contains(x));
+}
 
 /// The tape nodes alive now, on all threads (tests: none is left behind).
 int64_t live_nodes();
@@ -79,64 +83,83 @@ inline Node* node_of(const Tensor& x) { return static_cast<Node*>(x.meta().get()
 
 // ---- what those who hold a leaf tell it; a tensor without a node is told nothing ----
 
-/// Another leaf stands in its place now (Module::to): whoever still holds this one is wrong.
-inline void mark_replaced(const Tensor& leaf) {
-  if (Node* node = node_of(leaf)) node->replaced = true;
+inline void mark(const Tensor& leaf, bool Node::*what) {
+  if (Node* node = node_of(leaf)) node->*what = true;
 }
+/// Another leaf stands in its place now (Module::to): whoever still holds this one is wrong.
+inline void mark_replaced(const Tensor& leaf) { mark(leaf, &Node::replaced); }
 inline bool was_replaced(const Tensor& leaf) { return leaf.meta() && node_of(leaf)->replaced; }
 
 /// An optimizer took a step by its gradient: until that is cleared, backward() adds nothing to it.
-inline void mark_grad_used(const Tensor& leaf) {
-  if (Node* node = node_of(leaf)) node->grad_used = true;
-}
+inline void mark_grad_used(const Tensor& leaf) { mark(leaf, &Node::grad_used); }
 
 /// It is a module's parameter / and fields() names it.
-inline void mark_parameter(const Tensor& leaf) {
-  if (Node* node = node_of(leaf)) node->parameter = true;
-}
-inline void mark_named(const Tensor& leaf) {
-  if (Node* node = node_of(leaf)) node->named = true;
-}
+inline void mark_parameter(const Tensor& leaf) { mark(leaf, &Node::parameter); }
+inline void mark_named(const Tensor& leaf) { mark(leaf, &Node::named); }
 /// The shapes of the parameters alive that got a gradient from a backward() on this thread since
 /// the last call, and have no name yet.
 std::vector<Shape> take_unnamed_parameters();
 
-/// While it lives, this thread records nothing: for evaluation and for updates in place.
-class NoGrad {
+/// While it lives, this thread records, or does not.
+class Recording {
  public:
-  NoGrad() { recording_ = false; }
-  ~NoGrad() { recording_ = before_; }
-  NoGrad(const NoGrad&) = delete;
-  NoGrad& operator=(const NoGrad&) = delete;
+  explicit Recording(bool on) { recording_ = on; }
+  ~Recording() { recording_ = before_; }
+  Recording(const Recording&) = delete;
+  Recording& operator=(const Recording&) = delete;
 
  private:
   friend bool grad_enabled();
   inline static constinit thread_local bool recording_ = true;
   const bool before_ = recording_;
 };
-inline bool grad_enabled() { return NoGrad::recording_; }
+inline bool grad_enabled() { return Recording::recording_; }
+
+/// While it lives, this thread records nothing: for evaluation and for updates in place.
+struct NoGrad : private Recording {
+  NoGrad() : Recording(false) {}
+};
+
+/// The node whose vjp runs in a pass that creates a graph, and what it read of its saved values:
+/// those have their history there.
+struct GraphStep {
+  Node* node;
+  std::deque<Tensor> values = {};
+  GraphStep* before = std::exchange(now, this);
+  ~GraphStep() { now = before; }
+  inline static constinit thread_local GraphStep* now = nullptr;
+};
 
 /// A value that a vjp needs later: without history, and with the version it had. A write in place
 /// in between is an error when the value is read. The name is for that error.
 class Saved {
  public:
   Saved() = default;
-  /// Saves nothing unless it is needed, `Saved(a, "a", b.requires_grad())`, and recording is on.
+  /// An input of the op or its result, which have a history when a graph is created; all else is
+  /// a constant then. Saves nothing unless it is needed, `Saved(a, "a", b.requires_grad())`, and
+  /// recording is on.
   Saved(const Tensor& x, const char* name, bool needed = true)
       : value_(needed && grad_enabled() ? x.detach() : Tensor{}),
         name_(name),
-        version_(value_.defined() ? value_.version() : 0) {}
+        version_(value_.defined() ? value_.version() : 0),
+        node_(node_of(x)) {}
   /// Errors: "backward through mul: a [2, 3] was changed in place after the op saved it ..".
   const Tensor& get() const {
     if (value_.defined() && value_.version() != version_) fail_version();
-    return value_;
+    return grad_enabled() && GraphStep::now ? with_history() : value_;
   }
 
  private:
   [[noreturn]] void fail_version() const;
+  const Tensor& with_history() const;
   Tensor value_;
   const char* name_ = "";
   uint32_t version_ = 0;
+  const Node* node_ = nullptr;  // of the input, to find it among those of the op
 };
+
+/// Drops the gradients with a history that only their own tape still holds (backward() with
+/// create_graph makes such circles); `node` joins those that are looked at.
+void free_cycles(Node* node = nullptr);
 
 }  // namespace ramp

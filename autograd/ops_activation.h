@@ -70,8 +70,13 @@ Tensor crelu(const Tensor& x);
 /// Errors: an odd last axis. Source: Dauphin, Fan, Auli and Grangier (2017), eq. 1.
 Tensor glu(const Tensor& x);
 
-/// dx = dy f'(at) in one streaming pass, not recorded: the derivative of fused layers. `at` is x or
-/// y, as needs_x() says; dy itself for the identity.
+namespace detail {
+/// f(z + b), what fused ops end with, in recorded ops; b and the parameter of f may be undefined.
+Tensor finish(const Tensor& z, const Tensor& b, const Activation& f, const Tensor& parameter);
+}  // namespace detail
+
+/// dx = dy f'(at) in one streaming pass, 0 where f' is 0: the derivative of activations. `at` is x
+/// or y, as needs_x() says; dy itself for the identity. Its own derivative is f.slope()'s.
 Tensor activation_vjp(const Activation& activation, const Tensor& at, const Tensor& dy);
 
 }  // namespace ramp

@@ -41,9 +41,8 @@ namespace {
 // those for rows may not ask for anything else.
 ConvTransposeOptions along_width(const char* op, const ConvTransposeOptions& o) {
   const auto along = [op](const char* option, Size2d size, int64_t usual) {
-    if (size.h != usual && size.h != size.w) {
-      fail("{}: expected one number for the {}; got {}.", op, option, size.str());
-    }
+    fail_if(size.h != usual && size.h != size.w, "{}: expected one number for the {}; got {}.", op,
+            option, size.str());
     return Size2d(usual, size.w);
   };
   return {along("stride", o.stride, 1), along("padding", o.padding, 0),
@@ -59,12 +58,11 @@ ConvSizes check_conv(const char* op, int rank, const Tensor& x, const Tensor& w,
   const char* weights = transposed ? image ? "[kh, kw, k / groups, c]" : "[kw, k / groups, c]"
                         : image    ? "[kh, kw, c / groups, k]"
                                    : "[kw, c / groups, k]";
-  if (x.rank() != rank || w.rank() != rank) {
-    fail(
-        "{}: expected x {} and w {}; got {} and {}. Hint: one {}.", op,
-        image ? "[n, h, w, c]" : "[n, w, c]", weights, x.shape(), w.shape(),
-        image ? "image [h, w, c] is unsqueeze(image, 0)" : "signal [w, c] is unsqueeze(signal, 0)");
-  }
+  fail_if(
+      x.rank() != rank || w.rank() != rank,
+      "{}: expected x {} and w {}; got {} and {}. Hint: one {}.", op,
+      image ? "[n, h, w, c]" : "[n, w, c]", weights, x.shape(), w.shape(),
+      image ? "image [h, w, c] is unsqueeze(image, 0)" : "signal [w, c] is unsqueeze(signal, 0)");
   detail::check_conv_options(op, rank, o);
   const auto [stride, padding, extra, dilation, groups] = o;
   const Shape &xs = x.shape(), &ws = w.shape();
@@ -106,12 +104,11 @@ ConvSizes sizes_of(const char* op, int rank, const Tensor& x, const Tensor& w, c
       return out;
     }
     const int64_t whole = (CheckedSize(op, s.pad_before[axis]) * 2 + in).value();
-    if (whole < effective_kernel) {
-      fail(
-          "{}: the kernel reaches over {} pixels of the {} there are with padding; got x {} and w "
-          "{}. Hint: padding, or fewer layers that shrink the image.",
-          op, effective_kernel, whole, x.shape(), w.shape());
-    }
+    fail_if(
+        whole < effective_kernel,
+        "{}: the kernel reaches over {} pixels of the {} there are with padding; got x {} and w "
+        "{}. Hint: padding, or fewer layers that shrink the image.",
+        op, effective_kernel, whole, x.shape(), w.shape());
     return (whole - effective_kernel) / s.stride[axis] + 1;
   };
   s.oh = output_size(0, s.h, s.kh);
@@ -124,6 +121,31 @@ ConvSizes sizes_of(const char* op, int rank, const Tensor& x, const Tensor& w, c
 // An image of height 1 is given back as the signal it is.
 Shape shape_of(int rank, int64_t n, int64_t h, int64_t w, int64_t c) {
   return rank == 4 ? Shape{n, h, w, c} : Shape{n, w, c};
+}
+
+// The sum of conv(x, w) y, differentiated by one of the three (0: x, 1: w, 2: y), given the next
+// two in the circle x w y: the convolution itself, its transpose, and the gradient of the weights.
+Tensor correlation(const char* op, const ConvSizes& s, const std::array<Shape, 3>& shapes, int by,
+                   const Tensor& a, const Tensor& b) {
+  Tensor r = Tensor::empty(shapes[static_cast<size_t>(by)], a.dtype());
+  visit_float(op, a.dtype(), [&]<typename T>(T) {
+    const T *pa = a.data<T>(), *pb = b.data<T>();
+    T* to = r.mutable_data<T>();
+    const auto rows_of = [&s](const T* y) {
+      return [&s, y](ConvRows at, T*) { return y + (at.image * s.oh + at.row) * s.ow * s.k; };
+    };
+    if (by == 0) conv_vjp<T>(s, nullptr, pa, rows_of(pb), to, nullptr, nullptr);
+    if (by == 1) conv_vjp<T>(s, pb, nullptr, rows_of(pa), nullptr, to, nullptr);
+    if (by == 2) conv<T>(s, pa, pb, nullptr, to, [](ConvRows, T*) {});
+  });
+  return record(op, std::move(r), {a, b},
+                [=, a = Saved(a, "a"), b = Saved(b, "b")](const Tensor& dr, Wants want) {
+                  const auto grad_by = [&](int i, const Tensor& u, const Tensor& v) {
+                    return correlation(op, s, shapes, (by + i) % 3, u, v);
+                  };
+                  return std::array{want[0] ? grad_by(1, b.get(), dr) : Tensor{},
+                                    want[1] ? grad_by(2, dr, a.get()) : Tensor{}};
+                });
 }
 
 // With `pools`, y is max_pool2d(f(..)), and its indices are kept instead of f's result.
@@ -156,9 +178,19 @@ Tensor convolution(const char* op, const ConvSizes& s, const Tensor& x, const Te
 
   return record(
       op, std::move(y), {x, w, b, f.parameter()},
-      [op, s, row, pools, indices, x = Saved(x, "x"), w = Saved(w, "w"),
-       at = Saved(fused.at(), "y"), f = Activation(f, {})](const Tensor& dy, Wants want) {
+      [op, s, row, pools, indices, x = Saved(x, "x"), w = Saved(w, "w"), b = Saved(b, "b"),
+       slope = Saved(f.parameter(), "slope"), at = Saved(fused.at(), "y"),
+       f = Activation(f, {})](const Tensor& dy, Wants want) {
         const Tensor &xs = x.get(), &ws = w.get();
+        if (grad_enabled()) {
+          const auto again = [&](auto& x, auto& w, auto& b, auto& slope) {
+            const Shape full = shape_of(x.rank(), s.n, s.oh, s.ow, s.k);
+            const Tensor z = correlation(op, s, {x.shape(), w.shape(), full}, 2, x, w);
+            const Tensor y = detail::finish(z, b, f, slope);
+            return pools ? max_pool2d(y) : y;
+          };
+          return recorded_vjp(dy, again, xs, ws, b.get(), slope.get());
+        }
         const DType t = dy.dtype();
         std::array<Tensor, 4> dx;
         if (want[0]) dx[0] = Tensor::empty(xs.shape(), t);
@@ -213,34 +245,9 @@ Tensor transposed_convolution(const char* op, int rank, const Tensor& x, const T
   check_values(op, {s.n, s.h, s.w, s.c});
   check_values(op, {s.h + 2 * s.pad_before[0], s.w + 2 * s.pad_before[1], s.c});
   detail::check_bias(op, w, b, s.c);
-  const auto image = [s]<typename T>(const T* from) {
-    return [=](ConvRows at, T*) { return from + (at.image * s.oh + at.row) * s.ow * s.k; };
-  };
-  Tensor y = Tensor::empty(shape_of(rank, s.n, s.h, s.w, s.c), x.dtype());
-  visit_float(op, x.dtype(), [&]<typename T>(T) {
-    conv_vjp<T>(s, nullptr, w.data<T>(), image(x.data<T>()), y.mutable_data<T>(), nullptr, nullptr);
-  });
-  y = record(op, std::move(y), {x, w},
-             [op, s, image, x = Saved(x, "x"), w = Saved(w, "w")](const Tensor& dy, Wants want) {
-               const Tensor &xs = x.get(), &ws = w.get();
-               std::array<Tensor, 2> dx;
-               visit_float(op, dy.dtype(), [&]<typename T>(T) {
-                 const T* g = dy.data<T>();
-                 if (want[0]) {
-                   dx[0] = Tensor::empty(xs.shape(), dy.dtype());
-                   conv<T>(s, g, ws.data<T>(), nullptr, dx[0].mutable_data<T>(),
-                           [](ConvRows, T*) {});
-                 }
-                 if (want[1]) {
-                   dx[1] = Tensor::empty(ws.shape(), dy.dtype());
-                   conv_vjp<T>(s, g, nullptr, image(xs.data<T>()), nullptr, dx[1].mutable_data<T>(),
-                               nullptr);
-                 }
-               });
-               return dx;
-             });
-  if (b.defined()) y = y + b;
-  return f.is_identity() ? y : activate(y, f);
+  const std::array shapes{shape_of(rank, s.n, s.h, s.w, s.c), w.shape(), x.shape()};
+  Tensor y = correlation(op, s, shapes, 0, w, x);
+  return detail::finish(y, b, f, f.parameter());
 }
 
 }  // namespace

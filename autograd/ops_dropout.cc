@@ -17,15 +17,14 @@ Tensor drop(const char* op, const Tensor& x, const Shape& shape, double p, Rng& 
 }  // namespace
 
 Tensor dropout(const Tensor& x, double p, Rng& rng) {
-  check_defined("dropout", "x", x);
   return drop("dropout", x, x.shape(), p, rng);
 }
 
 Tensor dropout2d(const Tensor& x, double p, Rng& rng) {
   check_defined("dropout2d", "x", x);
-  if (x.rank() < 2) {
-    fail("dropout2d: expected x [n, .., c]; got {}. Hint: dropout drops single values.", x.shape());
-  }
+  fail_if(x.rank() < 2,
+          "dropout2d: expected x [n, .., c]; got {}. Hint: dropout drops single values.",
+          x.shape());
   Shape shape = x.shape();
   for (int i = 1; i < x.rank() - 1; ++i) shape[i] = 1;
   return drop("dropout2d", x, shape, p, rng);

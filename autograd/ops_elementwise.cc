@@ -9,6 +9,8 @@
 #include "ramp/core/strided.h"
 
 namespace ramp {
+using detail::map;
+
 namespace {
 
 template <typename T>
@@ -32,61 +34,6 @@ BinaryLoop<T> loop_of(int rule) {
   }
 }
 
-template <typename T>
-void run_where(int64_t n, const T* c, int64_t sc, const T* a, int64_t sa, const T* b, int64_t sb,
-               T* y) {
-  if constexpr (std::is_same_v<T, int64_t>) {
-    for (int64_t i = 0; i < n; ++i) y[i] = c[i * sc] != 0 ? a[i * sa] : b[i * sb];
-  } else {
-    kernels<T>().where(n, c, sc, a, sa, b, sb, y);
-  }
-}
-
-// map() of two shapes, and of one.
-Tensor map_broadcast(int rule, const char* name, const Tensor& a, const Tensor& b) {
-  check_same_dtype(name, "a", a, "b", b);
-  Tensor y = Tensor::empty(broadcast(name, a.shape(), b.shape()), a.dtype());
-  visit_dtype(y.dtype(), [&]<typename T>(T) {
-    const Walk<2> loop(y.shape(), {broadcast_strides(a.shape(), y.shape()),
-                                   broadcast_strides(b.shape(), y.shape())});
-    const int64_t sa = loop.stride[0][0], sb = loop.stride[0][1];
-    const T *pa = a.data<T>(), *pb = b.data<T>();
-    T* py = y.mutable_data<T>();
-    const auto run = loop_of<T>(rule);
-    parallel_for(y.numel(), kStreamGrain, [&](int64_t begin, int64_t end) {
-      loop.runs(begin, end, [&](int64_t at, int64_t n, const int64_t* x) {
-        run(n, pa + x[0], sa, pb + x[1], sb, py + at);
-      });
-    });
-  });
-  return y;
-}
-
-Tensor map_same_shape(int rule, const Tensor& a, const Tensor& b) {
-  Tensor y = Tensor::empty(a.shape(), a.dtype());
-  visit_dtype(y.dtype(), [&]<typename T>(T) {
-    const T *pa = a.data<T>(), *pb = b.data<T>();
-    T* py = y.mutable_data<T>();
-    const auto run = loop_of<T>(rule);
-    parallel_for(y.numel(), kStreamGrain,
-                 [=](int64_t i, int64_t end) { run(end - i, pa + i, 1, pb + i, 1, py + i); });
-  });
-  return y;
-}
-
-// y = Op(a, b) with broadcasting, without history; `name` starts the error text.
-template <typename Op>
-Tensor map(const Tensor& a, const Tensor& b, const char* name = Op::name) {
-  constexpr int rule = BinaryRules::index<Op>();
-  const bool same = a.defined() && b.defined() && a.dtype() == b.dtype() && a.shape() == b.shape();
-  if (!same) return map_broadcast(rule, name, a, b);
-  if (a.numel() != 1) return map_same_shape(rule, a, b);
-  Tensor y = Tensor::empty(a.shape(), a.dtype());  // chains of scalars, without a call
-  visit_dtype(y.dtype(),
-              [&]<typename T>(T) { *y.mutable_data<T>() = Op::f(*a.data<T>(), *b.data<T>()); });
-  return y;
-}
-
 // y = cond ? a : b without history; cond has the dtype of a and b.
 Tensor select(const Tensor& cond, const Tensor& a, const Tensor& b) {
   const Shape both = broadcast("where", a.shape(), b.shape());
@@ -100,11 +47,21 @@ Tensor select(const Tensor& cond, const Tensor& a, const Tensor& b) {
     T* py = y.mutable_data<T>();
     parallel_for(y.numel(), kStreamGrain, [&](int64_t begin, int64_t end) {
       loop.runs(begin, end, [&](int64_t at, int64_t n, const int64_t* x) {
-        run_where(n, pc + x[0], sc, pa + x[1], sa, pb + x[2], sb, py + at);
+        const T *c = pc + x[0], *a = pa + x[1], *b = pb + x[2];
+        if constexpr (std::is_same_v<T, int64_t>) {
+          for (int64_t i = 0; i < n; ++i) py[at + i] = c[i * sc] != 0 ? a[i * sa] : b[i * sb];
+        } else {
+          kernels<T>().where(n, c, sc, a, sa, b, sb, py + at);
+        }
       });
     });
   });
   return y;
+}
+
+// a b in a vjp; recorded only where a graph is wanted.
+Tensor times(const Tensor& a, const Tensor& b) {
+  return grad_enabled() ? mul(a, b) : map<Mul>(a, b);
 }
 
 template <typename Op>
@@ -121,9 +78,32 @@ Tensor max_or_min(const Tensor& a, const Tensor& b) {
       });
 }
 
-using detail::the;
-
 }  // namespace
+
+Tensor detail::map_all(int rule, const char* op, const Tensor& a, const Tensor& b,
+                       bool same_shape) {
+  if (!same_shape) check_same_dtype(op, "a", a, "b", b);
+  Tensor y = Tensor::empty(same_shape ? a.shape() : broadcast(op, a.shape(), b.shape()), a.dtype());
+  visit_dtype(y.dtype(), [&]<typename T>(T) {
+    const T *pa = a.data<T>(), *pb = b.data<T>();
+    T* py = y.mutable_data<T>();
+    const auto run = loop_of<T>(rule);
+    if (same_shape) {
+      return parallel_for(y.numel(), kStreamGrain, [=](int64_t i, int64_t end) {
+        run(end - i, pa + i, 1, pb + i, 1, py + i);
+      });
+    }
+    const Walk<2> loop(y.shape(), {broadcast_strides(a.shape(), y.shape()),
+                                   broadcast_strides(b.shape(), y.shape())});
+    const int64_t sa = loop.stride[0][0], sb = loop.stride[0][1];
+    parallel_for(y.numel(), kStreamGrain, [&](int64_t begin, int64_t end) {
+      loop.runs(begin, end, [&](int64_t at, int64_t n, const int64_t* x) {
+        run(n, pa + x[0], sa, pb + x[1], sb, py + at);
+      });
+    });
+  });
+  return y;
+}
 
 Tensor scalar_like(double value, const Tensor& x) {
   check_defined("arithmetic with a number", "the tensor", x);
@@ -147,8 +127,8 @@ Tensor mul(const Tensor& a, const Tensor& b) {
   return record("mul", map<Mul>(a, b), {a, b},
                 [a = Saved(a, "a", b.requires_grad()), b = Saved(b, "b", a.requires_grad())](
                     const Tensor& dy, Wants want) {
-                  return std::array{want[0] ? map<Mul>(dy, b.get()) : Tensor{},
-                                    want[1] ? map<Mul>(dy, a.get()) : Tensor{}};
+                  return std::array{want[0] ? times(dy, b.get()) : Tensor{},
+                                    want[1] ? times(dy, a.get()) : Tensor{}};
                 });
 }
 
@@ -163,25 +143,20 @@ Tensor div(const Tensor& a, const Tensor& b) {
 }
 
 Tensor neg(const Tensor& x) {
-  static constexpr auto negative = [](const Tensor& x) {
-    return map<Mul>(x, scalar_like(-1, x), "neg");
-  };
   check_defined("neg", "x", x);
-  return record("neg", negative(x), {x}, [](const Tensor& dy, Wants) { return negative(dy); });
+  return record("neg", map<Mul>(x, scalar_like(-1, x), "neg"), {x},
+                [](const Tensor& dy, Wants) { return neg(dy); });
 }
 
 Tensor pow(const Tensor& x, double p) {
-  // x^p without history.
-  static constexpr auto power = [](const Tensor& x, double p) {
-    if (p == 1) return x.detach().clone();
-    if (p == 2) return map<Mul>(x, x, "pow");
-    return map<Pow>(x, scalar_like(p, x));
-  };
   check_defined("pow", "x", x);
   if (x.dtype() == i64) fail("pow: expected an f32 or f64 tensor; got i64. Hint: x.to(f32).");
-  return record("pow", power(x, p), {x}, [x = Saved(x, "x"), p](const Tensor& dy, Wants) {
-    if (p == 0) return Tensor::zeros(dy.shape(), dy.dtype());
-    return dy * (power(x.get(), p - 1) * p);
+  Tensor y = p == 1   ? x.detach().clone()
+             : p == 2 ? map<Mul>(x, x, "pow")
+                      : map<Pow>(x, scalar_like(p, x));
+  return record("pow", std::move(y), {x}, [x = Saved(x, "x"), p](const Tensor& dy, Wants) {
+    const Tensor zero = scalar_like(0, dy);
+    return p == 0 ? where(zero, dy, zero) : dy * (pow(x.get(), p - 1) * p);
   });
 }
 
@@ -202,19 +177,9 @@ Tensor pow(const Tensor& x, const Tensor& p) {
       });
 }
 
-Tensor exp(const Tensor& x) { return activate(x, the<Exp>()); }
-Tensor erf(const Tensor& x) { return activate(x, the<Erf>()); }
-Tensor log(const Tensor& x) { return activate(x, the<Log>()); }
-Tensor sqrt(const Tensor& x) { return activate(x, the<Sqrt>()); }
-Tensor sin(const Tensor& x) { return activate(x, the<Sin>()); }
-Tensor cos(const Tensor& x) { return activate(x, the<Cos>()); }
-Tensor floor(const Tensor& x) { return activate(x.detach(), the<Floor>()); }
-Tensor ceil(const Tensor& x) { return activate(x.detach(), the<Ceil>()); }
-Tensor round(const Tensor& x) { return activate(x.detach(), the<Round>()); }
-Tensor sign(const Tensor& x) { return activate(x.detach(), the<Sign>()); }
 Tensor abs(const Tensor& x) {
   check_defined("abs", "x", x);
-  return x.dtype() == i64 ? map<Maximum>(x, neg(x), "abs") : activate(x, the<Abs>());
+  return x.dtype() == i64 ? map<Maximum>(x, neg(x), "abs") : activate(x, detail::the<Abs>());
 }
 Tensor clamp(const Tensor& x, double lo, double hi) {
   const Clamp rule{{lo, hi}};
@@ -237,19 +202,11 @@ Tensor where(const Tensor& cond, const Tensor& a, const Tensor& b) {
   return record("where", select(c, a, b), {a, b},
                 [c = Saved(c, "cond")](const Tensor& dy, Wants want) {
                   const Tensor &cond = c.get(), zero = scalar_like(0, dy);
-                  return std::array{want[0] ? select(cond, dy, zero) : Tensor{},
-                                    want[1] ? select(cond, zero, dy) : Tensor{}};
+                  return std::array{want[0] ? where(cond, dy, zero) : Tensor{},
+                                    want[1] ? where(cond, zero, dy) : Tensor{}};
                 });
 }
 
-Tensor less(const Tensor& a, const Tensor& b) { return map<Less>(a, b); }
-Tensor less_equal(const Tensor& a, const Tensor& b) { return map<LessEqual>(a, b); }
-Tensor greater(const Tensor& a, const Tensor& b) { return map<Greater>(a, b); }
-Tensor greater_equal(const Tensor& a, const Tensor& b) { return map<GreaterEqual>(a, b); }
-Tensor equal(const Tensor& a, const Tensor& b) { return map<Equal>(a, b); }
-Tensor not_equal(const Tensor& a, const Tensor& b) { return map<NotEqual>(a, b); }
-Tensor logical_and(const Tensor& a, const Tensor& b) { return map<LogicalAnd>(a, b); }
-Tensor logical_or(const Tensor& a, const Tensor& b) { return map<LogicalOr>(a, b); }
 Tensor logical_not(const Tensor& x) {
   check_defined("logical_not", "x", x);
   return map<Equal>(x, scalar_like(0, x));
@@ -260,17 +217,14 @@ Tensor isnan(const Tensor& x) {
 }
 
 Tensor& detail::assign(const char* op, Tensor& x, const Tensor& result) {
-  if (result.shape() != x.shape()) {
-    fail("{}: the result {} does not fit into x {}. Hint: x = x {} y.", op, result.shape(),
-         x.shape(), op[0]);
-  }
+  fail_if(result.shape() != x.shape(),
+          "{}: the result {} does not fit into x {}. Hint: x = x {} y.", op, result.shape(),
+          x.shape(), op[0]);
   if (!result.requires_grad()) return x.copy_(result);
-  if (x.meta() && node_of(x)->is_leaf) {
-    fail(
-        "{}: x {} is a leaf, and the result is recorded. Hint: put NoGrad around it to change x, "
-        "or make another tensor: y = x {} ..",
-        op, x.shape(), op[0]);
-  }
+  fail_if(x.meta() && node_of(x)->is_leaf,
+          "{}: x {} is a leaf, and the result is recorded. Hint: put NoGrad around it to change x, "
+          "or make another tensor: y = x {} ..",
+          op, x.shape(), op[0]);
   return x = result;
 }
 

@@ -52,6 +52,7 @@ Tensor product(const Tensor& a, const Tensor& b, Trans trans) {
   return y;
 }
 
+Shape with_last(const Shape& x, int64_t n) { return x.without(x.rank() - 1).with(x.rank() - 1, n); }
 Tensor as_matrix(const Tensor& x) {
   return x.view({x.shape().without(x.rank() - 1).numel(), x.shape().last()});
 }
@@ -60,16 +61,13 @@ Tensor as_matrix(const Tensor& x) {
 
 Tensor matmul(const Tensor& a, const Tensor& b, Trans trans) {
   check_same_dtype("matmul", "a", a, "b", b);
-  if (!is_float(a.dtype())) {
-    fail("matmul: a and b must be f32 or f64; got i64 {} and {}. Hint: a.to(f32).", a.shape(),
-         b.shape());
-  }
-  if (a.rank() < 2 || b.rank() < 2) {
-    fail(
-        "matmul: a {} and b {} must have at least two axes. Hint: reshape a vector to [1, n] or "
-        "[n, 1].",
-        a.shape(), b.shape());
-  }
+  fail_if(!is_float(a.dtype()),
+          "matmul: a and b must be f32 or f64; got i64 {} and {}. Hint: a.to(f32).", a.shape(),
+          b.shape());
+  fail_if(a.rank() < 2 || b.rank() < 2,
+          "matmul: a {} and b {} must have at least two axes. Hint: reshape a vector to [1, n] or "
+          "[n, 1].",
+          a.shape(), b.shape());
   const bool ta = transposes_a(trans), tb = transposes_b(trans);
   if (const Sizes s(a, b, trans); s.k != s.k_of_b) {
     const bool transposed_fits = s.k == s.n;
@@ -92,52 +90,42 @@ Tensor matmul(const Tensor& a, const Tensor& b, Trans trans) {
   }
   // Rows of a higher-rank a times one matrix are one product.
   if (b.rank() == 2 && a.rank() > 2 && !ta) {
-    Shape shape = a.shape();
-    shape[a.rank() - 1] = b.dim(tb ? 0 : 1);
-    const int64_t rows = shape.without(a.rank() - 1).numel();
-    return matmul(a.view({rows, a.dim(-1)}), b, trans).view(shape);
+    return matmul(as_matrix(a), b, trans).view(with_last(a.shape(), b.dim(tb ? 0 : 1)));
   }
   return record("matmul", product(a, b, trans), {a, b},
                 [a = Saved(a, "a"), b = Saved(b, "b"), trans](const Tensor& dy, Wants want) {
                   const Tensor &x = a.get(), &w = b.get();
                   const bool ta = transposes_a(trans), tb = transposes_b(trans);
+                  const auto times = grad_enabled() ? matmul : product;
                   // da = dy op(b)^T and db = op(a)^T dy, or the transpose of that where a or b is.
-                  std::array<Tensor, 2> dx;
-                  if (want[0]) {
-                    dx[0] = ta ? product(w, dy, tb ? Trans::both : Trans::b)
-                               : product(dy, w, tb ? Trans::none : Trans::b);
-                  }
-                  if (want[1]) {
-                    dx[1] = tb ? product(dy, x, ta ? Trans::both : Trans::a)
-                               : product(x, dy, ta ? Trans::none : Trans::a);
-                  }
-                  return dx;
+                  const Tensor none;
+                  return std::array{!want[0] ? none
+                                    : ta     ? times(w, dy, tb ? Trans::both : Trans::b)
+                                             : times(dy, w, tb ? Trans::none : Trans::b),
+                                    !want[1] ? none
+                                    : tb     ? times(dy, x, ta ? Trans::both : Trans::a)
+                                             : times(x, dy, ta ? Trans::none : Trans::a)};
                 });
 }
 
 void detail::check_bias(std::string_view op, const Tensor& w, const Tensor& b, int64_t n) {
   if (!b.defined()) return;
   check_same_dtype(op, "w", w, "b", b);
-  if (b.shape() != Shape{n}) {
-    fail("{}: b must be [{}] for w {}; got {}.", op, n, w.shape(), b.shape());
-  }
+  fail_if(b.shape() != Shape{n}, "{}: b must be [{}] for w {}; got {}.", op, n, w.shape(),
+          b.shape());
 }
 
 Tensor linear(const Tensor& x, const Tensor& w, const Tensor& b, const Activation& activation) {
   check_same_dtype("linear", "w", w, "x", x);
   if (w.rank() != 2) fail("linear: w must be [in, out]; got {}.", w.shape());
-  if (x.rank() < 1 || x.shape().last() != w.shape()[0]) {
-    fail(
-        "linear: x {} and w {} do not fit: x's last dimension must equal w's first. Hint: w is "
-        "[in, out]; reshape x to [.., in].",
-        x.shape(), w.shape());
-  }
-  const int64_t in = w.shape()[0], out = w.shape()[1];
+  fail_if(x.rank() < 1 || x.shape().last() != w.shape()[0],
+          "linear: x {} and w {} do not fit: x's last dimension must equal w's first. Hint: w is "
+          "[in, out]; reshape x to [.., in].",
+          x.shape(), w.shape());
+  const int64_t in = w.shape()[0], out = w.shape()[1],
+                rows = x.shape().without(x.rank() - 1).numel();
   detail::check_bias("linear", w, b, out);
-  Shape shape = x.shape();
-  shape[shape.rank() - 1] = out;
-  const int64_t rows = shape.without(shape.rank() - 1).numel();
-  Tensor y = Tensor::empty(shape, x.dtype());
+  Tensor y = Tensor::empty(with_last(x.shape(), out), x.dtype());
   FusedActivation fused(activation, y, should_record({x, w, b, activation.parameter()}));
 
   visit_float("linear", x.dtype(), [&]<typename T>(T) {
@@ -156,13 +144,19 @@ Tensor linear(const Tensor& x, const Tensor& w, const Tensor& b, const Activatio
   });
 
   return record("linear", std::move(y), {x, w, b, activation.parameter()},
-                [x = Saved(x, "x"), w = Saved(w, "w"), at = Saved(fused.at(), "y"),
+                [x = Saved(x, "x"), w = Saved(w, "w"), b = Saved(b, "b"),
+                 slope = Saved(activation.parameter(), "slope"), at = Saved(fused.at(), "y"),
                  f = Activation(activation, {})](const Tensor& dy, Wants want) {
+                  if (grad_enabled()) {
+                    const auto again = [&](auto& x, auto& w, auto& b, auto& slope) {
+                      const Tensor z = matmul(as_matrix(x), w).view(dy.shape());
+                      return detail::finish(z, b, f, slope);
+                    };
+                    return recorded_vjp(dy, again, x.get(), w.get(), b.get(), slope.get());
+                  }
                   const Tensor dz = as_matrix(activation_vjp(f, at.get(), dy));
                   std::array<Tensor, 4> dx;
-                  if (want[0]) {
-                    dx[0] = product(dz, w.get(), Trans::b).view(x.get().shape());
-                  }
+                  if (want[0]) dx[0] = product(dz, w.get(), Trans::b).view(x.get().shape());
                   if (want[1]) dx[1] = product(as_matrix(x.get()), dz, Trans::a);
                   if (want[2]) dx[2] = sum(dz, 0);
                   if (want[3]) dx[3] = dy * minimum(at.get(), scalar_like(0, dy));

@@ -32,21 +32,18 @@ Tensor reduce(const Tensor& loss, Reduction reduction) {
 void check_pair(const char* op, const char* a_name, const Tensor& a, const char* b_name,
                 const Tensor& b) {
   check_same_dtype(op, a_name, a, b_name, b);
-  if (!is_float(a.dtype()) || a.shape() != b.shape() || a.numel() == 0) {
-    fail(
-        "{}: expected {} and {} of the same shape, f32 or f64, with at least one element; got {} "
-        "{} and {} {}. Hint: reshape() one of them, or to(f32).",
-        op, a_name, b_name, a.dtype(), a.shape(), b.dtype(), b.shape());
-  }
+  fail_if(!is_float(a.dtype()) || a.shape() != b.shape() || a.numel() == 0,
+          "{}: expected {} and {} of the same shape, f32 or f64, with at least one element; got {} "
+          "{} and {} {}. Hint: reshape() one of them, or to(f32).",
+          op, a_name, b_name, a.dtype(), a.shape(), b.dtype(), b.shape());
 }
 
 // x must lie in lo..hi (NaN may pass: the loss shows it); `what` says so.
 void check_range(const char* op, const char* what, const Tensor& x, double lo, double hi,
                  const char* hint) {
   const double least = min(x.detach()).item(), most = max(x.detach()).item();
-  if (least < lo || most > hi) {
-    fail("{}: expected {}; got {} to {}. Hint: {}.", op, what, least, most, hint);
-  }
+  fail_if(least < lo || most > hi, "{}: expected {}; got {} to {}. Hint: {}.", op, what, least,
+          most, hint);
 }
 // y and a target of -1 and +1.
 void check_signs(const char* op, const char* name, const Tensor& y, const Tensor& target) {
@@ -86,9 +83,10 @@ void check_logits(const char* op, const Tensor& logits,
 }
 
 // The losses f(y, t) of all elements, reduced; d(y, t) are their derivatives by y and by t.
-template <typename F, typename D>
+// again(y, t) is f of tensors, in recorded ops.
+template <typename F, typename D, typename Again>
 Tensor elementwise_loss(const char* op, const char* name, const Tensor& y, const Tensor& target,
-                        Reduction reduction, F f, D d) {
+                        Reduction reduction, F f, D d, Again again) {
   check_pair(op, name, y, "target", target);
   const auto forward = [f](int64_t n, const auto* y, const auto* t, auto* l) {
     for (int64_t i = 0; i < n; ++i) l[i] = f(y[i], t[i]);
@@ -97,6 +95,12 @@ Tensor elementwise_loss(const char* op, const char* name, const Tensor& y, const
       op, reduce(map_chunks(op, kStreamGrain, forward, y, target), reduction), {y, target},
       [=, y = Saved(y, name), target = Saved(target, "target")](const Tensor& dl, Wants want) {
         const Tensor &ys = y.get(), &ts = target.get();
+        if (grad_enabled()) {
+          const auto loss = [&](const Tensor& y, const Tensor& t) {
+            return reduce(again(y, t), reduction);
+          };
+          return recorded_vjp(dl, loss, ys, ts);
+        }
         const bool each = reduction == Reduction::none;
         const double all = each ? 0 : dl.item(), share = 1 / divisor(reduction, ys.shape());
         std::array<Tensor, 2> dx;
@@ -115,6 +119,11 @@ Tensor elementwise_loss(const char* op, const char* name, const Tensor& y, const
       });
 }
 
+// log p, and 0 where q = 0 and p = 0, whose product counts as 0.
+Tensor finite_where_0(const Tensor& q, const Tensor& log_p) {
+  return where((q == 0.0) * (log_p == -INFINITY), scalar_like(0, log_p), log_p);
+}
+
 // The losses of y's elements, each times its weight (if they have any), reduced.
 Tensor weighted(const char* op, const char* name, const Tensor& loss, const Tensor& weight,
                 Reduction reduction) {
@@ -130,37 +139,31 @@ void check_classes(const char* op, const char* name, const Tensor& x, const Tens
   check_float(op, x, name);
   check_defined(op, "target", target);
   const bool soft = target.dtype() == x.dtype() && target.shape() == x.shape();
-  if (target.dtype() != i64 && !soft) {
-    fail(
-        "{}: target must be class numbers, i64, or soft, with shape and dtype of {} {} {}; got {} "
-        "{}. Hint: labels.to(i64).",
-        op, name, x.dtype(), x.shape(), target.dtype(), target.shape());
-  }
-  if (x.rank() < 2 ||
-      (target.dtype() == i64 && target.shape() != x.shape().without(x.rank() - 1))) {
-    fail(
-        "{}: expected {} [n, .., classes] and labels [n, ..]; got {} and {}. Hint: labels are "
-        "class numbers, one for each row, not one-hot; classes are the last axis.",
-        op, name, x.shape(), target.shape());
-  }
-  if (x.numel() == 0) {
-    fail("{}: expected at least one row and one class; got {} {}. Hint: leave out empty batches.",
-         op, name, x.shape());
-  }
+  fail_if(
+      target.dtype() != i64 && !soft,
+      "{}: target must be class numbers, i64, or soft, with shape and dtype of {} {} {}; got {} "
+      "{}. Hint: labels.to(i64).",
+      op, name, x.dtype(), x.shape(), target.dtype(), target.shape());
+  fail_if(
+      x.rank() < 2 || (target.dtype() == i64 && target.shape() != x.shape().without(x.rank() - 1)),
+      "{}: expected {} [n, .., classes] and labels [n, ..]; got {} and {}. Hint: labels are "
+      "class numbers, one for each row, not one-hot; classes are the last axis.",
+      op, name, x.shape(), target.shape());
+  fail_if(x.numel() == 0,
+          "{}: expected at least one row and one class; got {} {}. Hint: leave out empty batches.",
+          op, name, x.shape());
   const int64_t classes = x.dim(-1);
-  if (w.defined() && (w.dtype() != x.dtype() || w.shape() != Shape{classes})) {
-    fail("{}: expected class_weights {} [{}], one for each class; got {} {}.", op, x.dtype(),
-         classes, w.dtype(), w.shape());
-  }
+  fail_if(w.defined() && (w.dtype() != x.dtype() || w.shape() != Shape{classes}),
+          "{}: expected class_weights {} [{}], one for each class; got {} {}.", op, x.dtype(),
+          classes, w.dtype(), w.shape());
   const double s = o.label_smoothing;
   check_options(op, s >= 0 && s <= 1, "label_smoothing in 0..1", {s});
   if (target.dtype() != i64) return;
   const int64_t* label = target.data<int64_t>();
   for (int64_t i = 0; i < target.numel(); ++i) {
-    if ((label[i] < 0 || label[i] >= classes) && label[i] != o.ignore_index) {
-      fail("{}: labels must be in 0..{}; got {} at row {}. Hint: {} {} have {} classes.", op,
-           classes - 1, label[i], i, name, x.shape(), classes);
-    }
+    fail_if((label[i] < 0 || label[i] >= classes) && label[i] != o.ignore_index,
+            "{}: labels must be in 0..{}; got {} at row {}. Hint: {} {} have {} classes.", op,
+            classes - 1, label[i], i, name, x.shape(), classes);
   }
 }
 
@@ -194,16 +197,13 @@ Tensor class_loss(const char* op, const Tensor& log_p, const Tensor& target,
   }
   const Tensor loss = elementwise_loss(
       op, "log_p", log_p, q, Reduction::none, [](auto x, auto q) { return q == 0 ? 0 : -q * x; },
-      [](auto x, auto q) {
-        return std::array{-q, q == 0 && x == -INFINITY ? 0 : -x};
-      });
+      [](auto x, auto q) { return std::pair(-q, q == 0 && x == -INFINITY ? 0 : -x); },
+      [](const Tensor& x, const Tensor& q) { return -(q * finite_where_0(q, x)); });
   if (o.reduction != Reduction::mean) return reduce(sum(loss, -1), o.reduction);
-  if (weight == 0) {
-    fail(
-        "{}: the mean is over labels that weigh 0, or all {} are ignored ({}). Hint: leave out "
-        "such batches, or take Reduction::sum.",
-        op, n, o.ignore_index);
-  }
+  fail_if(weight == 0,
+          "{}: the mean is over labels that weigh 0, or all {} are ignored ({}). Hint: leave out "
+          "such batches, or take Reduction::sum.",
+          op, n, o.ignore_index);
   return sum(loss) / weight;
 }
 
@@ -231,7 +231,11 @@ Tensor huber(const char* op, const Tensor& y, const Tensor& target, double delta
       },
       [delta](auto y, auto t) {
         const auto s = math::clamp_abs(y - t, delta);
-        return std::array{s, -s};
+        return std::pair(s, -s);
+      },
+      [delta](const Tensor& y, const Tensor& t) {
+        const Tensor d = y - t, c = clamp(d, -delta, delta);
+        return c * (d - c / 2);
       });
 }
 
@@ -262,8 +266,14 @@ Tensor cross_entropy(const Tensor& logits, const Tensor& target, const CrossEntr
     const double count = divisor(o.reduction, target.shape());
     const Tensor y = Tensor::scalar(loss / count, logits.dtype());
     return record("cross_entropy", y, {logits},
-                  [count, p = Saved(p, "the probabilities"), labels = Saved(target, "target")](
-                      const Tensor& dy, Wants) {
+                  [o, count, p = Saved(p, "the probabilities"), labels = Saved(target, "target"),
+                   logits = Saved(logits, "logits")](const Tensor& dy, Wants) {
+                    if (grad_enabled()) {
+                      const auto loss = [&](const Tensor& x) {
+                        return class_loss("cross_entropy", log_softmax(x), labels.get(), o);
+                      };
+                      return recorded_vjp(dy, loss, logits.get())[0];
+                    }
                     const Tensor f = dy / count;
                     Tensor dx = p.get() * f;
                     T* d = dx.mutable_data<T>();
@@ -292,8 +302,11 @@ Tensor bce_loss(const Tensor& p, const Tensor& target, const BceOptions& o) {
       [](auto p, auto t) { return -t * bounded(std::log(p)) - (1 - t) * bounded(std::log1p(-p)); },
       [](auto p, auto t) {
         const auto v = p * (1 - p), least = static_cast<decltype(v)>(1e-12f);
-        return std::array{(p - t) / (v < least ? least : v),
-                          bounded(std::log1p(-p)) - bounded(std::log(p))};
+        return std::pair((p - t) / (v < least ? least : v),
+                         bounded(std::log1p(-p)) - bounded(std::log(p)));
+      },
+      [](const Tensor& p, const Tensor& t) {
+        return -(t * clamp(log(p), -100, INFINITY) + (1 - t) * clamp(log(1 - p), -100, INFINITY));
       });
   return o.weight.defined() ? weighted(op, "p", loss, o.weight, o.reduction) : loss;
 }
@@ -311,8 +324,9 @@ Tensor bce_with_logits(const Tensor& logits, const Tensor& target, const BceWith
           return math::mul_or_zero(Softplus{}.f(-x), t) + math::mul_or_zero(Softplus{}.f(x), 1 - t);
         },
         [](auto x, auto t) {
-          return std::array{(1 - t) * math::sigmoid(x) - t * math::sigmoid(-x), -x};
-        });
+          return std::pair((1 - t) * math::sigmoid(x) - t * math::sigmoid(-x), -x);
+        },
+        [](const Tensor& x, const Tensor& t) { return t * softplus(-x) + (1 - t) * softplus(x); });
   }
   if (o.pos_weight.defined()) check_broadcasts(op, "pos_weight", o.pos_weight, "logits", logits);
   // -w log sigmoid(x)
@@ -320,9 +334,8 @@ Tensor bce_with_logits(const Tensor& logits, const Tensor& target, const BceWith
     return elementwise_loss(
         op, "logits", x, w, Reduction::none,
         [](auto x, auto w) { return math::mul_or_zero(Softplus{}.f(-x), w); },
-        [](auto x, auto w) {
-          return std::array{-w * math::sigmoid(-x), Softplus{}.f(-x)};
-        });
+        [](auto x, auto w) { return std::pair(-w * math::sigmoid(-x), Softplus{}.f(-x)); },
+        [](const Tensor& x, const Tensor& w) { return w * softplus(-x); });
   };
   const Tensor positive = term(logits, o.pos_weight.defined() ? o.pos_weight * target : target);
   return weighted(op, "logits", positive + term(-logits, 1 - target), o.weight, o.reduction);
@@ -331,9 +344,8 @@ Tensor bce_with_logits(const Tensor& logits, const Tensor& target, const BceWith
 Tensor mse_loss(const Tensor& y, const Tensor& target, Reduction reduction) {
   return elementwise_loss(
       "mse_loss", "y", y, target, reduction, [](auto y, auto t) { return (y - t) * (y - t); },
-      [](auto y, auto t) {
-        return std::array{2 * (y - t), 2 * (t - y)};
-      });
+      [](auto y, auto t) { return std::pair(2 * (y - t), 2 * (t - y)); },
+      [](const Tensor& y, const Tensor& t) { return pow(y - t, 2); });
 }
 
 Tensor l1_loss(const Tensor& y, const Tensor& target, Reduction reduction) {
@@ -341,8 +353,9 @@ Tensor l1_loss(const Tensor& y, const Tensor& target, Reduction reduction) {
       "l1_loss", "y", y, target, reduction, [](auto y, auto t) { return std::fabs(y - t); },
       [](auto y, auto t) {
         const auto s = static_cast<decltype(y)>((y > t) - (y < t));
-        return std::array{s, -s};
-      });
+        return std::pair(s, -s);
+      },
+      [](const Tensor& y, const Tensor& t) { return abs(y - t); });
 }
 
 Tensor smooth_l1_loss(const Tensor& y, const Tensor& target, double beta, Reduction reduction) {
@@ -383,10 +396,9 @@ Tensor cosine_embedding_loss(const Tensor& a, const Tensor& b, const Tensor& tar
   const char* op = "cosine_embedding_loss";
   check_pair(op, "a", a, "b", b);
   check_same_dtype(op, "a", a, "target", target);
-  if (a.rank() == 0 || target.shape() != a.shape().without(a.rank() - 1)) {
-    fail("{}: expected a, b [.., features] and target [..]; got {} and {}.", op, a.shape(),
-         target.shape());
-  }
+  fail_if(a.rank() == 0 || target.shape() != a.shape().without(a.rank() - 1),
+          "{}: expected a, b [.., features] and target [..]; got {} and {}.", op, a.shape(),
+          target.shape());
   check_options(op, margin >= -1 && margin <= 1, "margin in -1..1", {margin});
   const Tensor cosine = sum(a * b, -1) / sqrt((sum(a * a, -1) + 1e-12) * (sum(b * b, -1) + 1e-12));
   check_signs(op, "the cosine", cosine, target);
@@ -450,8 +462,10 @@ Tensor kl_div(const Tensor& log_p, const Tensor& target, const KlDivOptions& o) 
     return elementwise_loss(
         "kl_div", "log_p", log_p, target, o.reduction,
         [](auto x, auto t) { return q_times(std::exp(t), t - x, x); },
-        [](auto x, auto t) {
-          return std::array{-std::exp(t), q_times(std::exp(t), t - x + 1, x)};
+        [](auto x, auto t) { return std::pair(-std::exp(t), q_times(std::exp(t), t - x + 1, x)); },
+        [](const Tensor& x, const Tensor& t) {
+          const Tensor q = exp(t);
+          return q * (finite_where_0(q, t) - finite_where_0(q, x));
         });
   }
   check_range("kl_div", "targets q of at least 0", target, 0, INFINITY,
@@ -461,7 +475,10 @@ Tensor kl_div(const Tensor& log_p, const Tensor& target, const KlDivOptions& o) 
       [](auto x, auto q) { return q_times(q, std::log(q) - x, x); },
       [](auto x, auto q) {
         const bool ruled_out = q == 0 && x == -INFINITY;
-        return std::array{-q, ruled_out ? 0 : std::log(q) + 1 - x};
+        return std::pair(-q, ruled_out ? 0 : std::log(q) + 1 - x);
+      },
+      [](const Tensor& x, const Tensor& q) {
+        return q * (log(q + (q == 0.0)) - finite_where_0(q, x));
       });
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "ramp/autograd/ops_activation.h"
 #include "ramp/autograd/ops_elementwise.h"
 #include "ramp/autograd/ops_reduce.h"
 #include "ramp/autograd/ops_shape.h"
@@ -94,8 +95,7 @@ struct Layout {
         add(repeats, c, all + (2 * i + 1) * n, c, to + (samples + i) * c);
       }
     });
-    return {s.rows(0, 1).view({samples, groups, width}),
-            s.rows(1, 2).view({samples, groups, width})};
+    return {s[0], s[1]};
   }
 };
 
@@ -136,6 +136,25 @@ Statistics statistics(const Tensor& x, const Layout& l, double eps) {
   });
 }
 
+// The same in recorded ops, for x as [samples, rows, groups, width], by this mean and variance if
+// they are given.
+Tensor normalize_again(const Tensor& x, const Shape& split, const Tensor& gamma, const Tensor& beta,
+                       double eps, const Tensor& mean_or_none, const Tensor& var_or_none) {
+  const Shape channels{split[2], split[3]};
+  const Tensor v = x.view(split);
+  const auto given = [&](const Tensor& s) {
+    return s.to(x.dtype()).view({split[0], 1, split[2], 1});
+  };
+  const Tensor m =
+      mean_or_none.defined() ? given(mean_or_none) : mean(v, {1, 3}, {.keepdims = true});
+  const Tensor s = var_or_none.defined() ? given(var_or_none)
+                                         : var(v, {1, 3}, {.correction = 0, .keepdims = true});
+  Tensor z = (v - m) / sqrt(s + eps);
+  if (gamma.defined()) z = z * gamma.view(channels);
+  if (beta.defined()) z = z + beta.view(channels);
+  return z.view(x.shape());
+}
+
 // y = f(z), z = gamma xhat + beta, xhat = (x - mean) / sigma, by this mean and sigma = sqrt(var +
 // eps), [samples, groups, 1], which are constants if `fixed`.
 //
@@ -152,9 +171,11 @@ Statistics statistics(const Tensor& x, const Layout& l, double eps) {
 // h = (x - m) / sigma. m is the mean as x's dtype rounds it; `rest`, what is lost by that, is made
 // up for.
 Tensor normalize(const char* op, const Tensor& x, const Layout& l, const Tensor& gamma,
-                 const Tensor& beta, const Tensor& mean, const Tensor& sigma, bool fixed,
+                 const Tensor& beta, const Statistics& s, double eps, bool fixed,
                  const Activation& f) {
   const DType t = x.dtype();
+  const Tensor &mean = s.mean, &var = s.var;
+  const Tensor sigma = sqrt(var + eps);
   const Tensor invstd = 1 / sigma, rest = mean - mean.to(t).to(f64);
   const Tensor scale = gamma.defined() ? l.channels(gamma) * invstd : invstd;
   const Tensor shift = (beta.defined() ? l.channels(beta) : Tensor::scalar(0, f64)) - rest * scale;
@@ -169,7 +190,17 @@ Tensor normalize(const char* op, const Tensor& x, const Layout& l, const Tensor&
       if (!f.is_identity()) f.f_block(rows * l.n, to + at, to + at);
     });
   });
-  auto vjp = [=, x = Saved(x, "x"), f = Activation(f, {})](const Tensor& dy, Wants want) {
+  auto vjp = [=, x = Saved(x, "x"), gamma = Saved(gamma, "gamma"), beta = Saved(beta, "beta"),
+              slope = Saved(f.parameter(), "slope"),
+              f = Activation(f, {})](const Tensor& dy, Wants want) {
+    if (grad_enabled()) {
+      const auto again = [&](auto& x, auto& gamma, auto& beta, auto& slope) {
+        const Tensor none, z = normalize_again(x, {l.samples, l.rows, l.groups, l.width}, gamma,
+                                               beta, eps, fixed ? mean : none, fixed ? var : none);
+        return detail::finish(z, {}, f, slope);
+      };
+      return recorded_vjp(dy, again, x.get(), gamma.get(), beta.get(), slope.get());
+    }
     std::array<Tensor, 4> dx;
     visit_float(op, t, [&]<typename T>(T) {
       const Kernels<T>& kernel = kernels<T>();
@@ -217,21 +248,18 @@ Tensor normalize(const char* op, const Tensor& x, const Layout& l, const Tensor&
 void check(const char* op, const Tensor& x, double eps,
            std::initializer_list<std::pair<const char*, Input>> channels, int axes = 1) {
   check_float(op, x);
-  if (x.rank() < 2) {
-    fail("{}: expected x of at least two axes, channels last; got {}. Hint: reshape it to [n, c].",
-         op, x.shape());
-  }
-  if (axes < 1 || axes >= x.rank()) {
-    fail("{}: expected axes in 1..{} for x {}; got {}.", op, x.rank() - 1, x.shape(), axes);
-  }
+  fail_if(x.rank() < 2,
+          "{}: expected x of at least two axes, channels last; got {}. Hint: reshape it to [n, c].",
+          op, x.shape());
+  fail_if(axes < 1 || axes >= x.rank(), "{}: expected axes in 1..{} for x {}; got {}.", op,
+          x.rank() - 1, x.shape(), axes);
   const Shape last(x.shape().end() - axes, axes);
   for (const auto& [name, input] : channels) {
     const Tensor& v = *input.tensor;
     if (v.defined()) check_same_dtype(op, "x", x, name, v);
-    if (v.defined() && v.shape() != last) {
-      fail("{}: {} must be {} for x {}; got {}. Hint: channels are the last axis.", op, name, last,
-           x.shape(), v.shape());
-    }
+    fail_if(v.defined() && v.shape() != last,
+            "{}: {} must be {} for x {}; got {}. Hint: channels are the last axis.", op, name, last,
+            x.shape(), v.shape());
   }
   check_options(op, is_at_least(eps), "eps >= 0, finite", {eps});
 }
@@ -250,28 +278,25 @@ Tensor batch_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta, Tens
   check_options(op, momentum >= 0 && momentum <= 1, "momentum in 0..1", {momentum});
   const int64_t n = x.shape().without(x.rank() - 1).numel(), channels = x.dim(-1);
   const Layout layout(x.dtype(), 1, n, channels, 1);
-  const bool tracks = running_mean.defined() && running_var.defined();
-  if (!options.training) {
-    if (!tracks) fail("{}: expected running statistics outside training; got undefined ones.", op);
-    const Tensor mean = running_mean.to(f64).clone().view({1, channels, 1});
-    const Tensor var = running_var.to(f64).view({1, channels, 1});
-    return normalize(op, x, layout, gamma, beta, mean, sqrt(var + options.eps), true, activation);
-  }
-  if (n == 1) {
-    fail(
-        "{}: expected more than one value per channel in training; got x {}. Hint: a larger batch, "
-        "or eval().",
-        op, x.shape());
-  }
-  const Statistics s = statistics(x, layout, options.eps);
-  if (tracks && n > 0) {
+  const bool tracks = running_mean.defined() && running_var.defined(), fixed = !options.training;
+  fail_if(fixed && !tracks, "{}: expected running statistics outside training; got undefined ones.",
+          op);
+  fail_if(
+      n == 1 && !fixed,
+      "{}: expected more than one value per channel in training; got x {}. Hint: a larger batch, "
+      "or eval().",
+      op, x.shape());
+  const Shape all{1, channels, 1};
+  const Statistics s = fixed ? Statistics{running_mean.to(f64).clone().view(all),
+                                          running_var.to(f64).clone().view(all)}
+                             : statistics(x, layout, options.eps);
+  if (!fixed && tracks && n > 0) {
     const double unbiased = static_cast<double>(n) / static_cast<double>(n - 1);
     running_mean.mul_(1 - momentum).add_(s.mean.view({channels}).to(x.dtype()), momentum);
     running_var.mul_(1 - momentum)
         .add_((s.var * unbiased).view({channels}).to(x.dtype()), momentum);
   }
-  return normalize(op, x, layout, gamma, beta, s.mean, sqrt(s.var + options.eps), false,
-                   activation);
+  return normalize(op, x, layout, gamma, beta, s, options.eps, fixed, activation);
 }
 
 Tensor layer_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta,
@@ -295,7 +320,14 @@ Tensor layer_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta,
   });
   return record(
       op, y, {x, gamma, beta},
-      [=, x = Saved(x, "x"), w = Saved(w, "gamma")](const Tensor& dy, Wants want) {
+      [=, x = Saved(x, "x"), w = Saved(w, "gamma"), b = Saved(b, "beta"), eps = options.eps](
+          const Tensor& dy, Wants want) {
+        if (grad_enabled()) {
+          const auto again = [=](const Tensor& x, const Tensor& gamma, const Tensor& beta) {
+            return normalize_again(x, {rows, 1, 1, n}, gamma, beta, eps, {}, {});
+          };
+          return recorded_vjp(dy, again, x.get(), w.get(), b.get());
+        }
         Tensor dx = Tensor::empty(dy.shape(), t);
         Tensor parts = Tensor::empty({ceil_div(rows, grain), 2, n}, t);  // of dgamma and dbeta
         visit_float(op, t, [&]<typename T>(T) {
@@ -318,21 +350,18 @@ Tensor group_norm(const Tensor& x, int64_t groups, const Tensor& gamma, const Te
   const char* op = "group_norm";
   check(op, x, eps, {{"gamma", gamma}, {"beta", beta}});
   const int64_t n = x.dim(0), channels = x.dim(-1);
-  if (groups < 1 || channels % groups != 0) {
-    fail("{}: expected a number of groups that divides the {} channels of x {}; got {}.", op,
-         channels, x.shape(), groups);
-  }
+  fail_if(groups < 1 || channels % groups != 0,
+          "{}: expected a number of groups that divides the {} channels of x {}; got {}.", op,
+          channels, x.shape(), groups);
   const int64_t rows = x.numel() / std::max<int64_t>(1, n * channels);
   if (rows == 1) {  // groups are rows by themselves
-    const Tensor split = reshape(x, {n * groups, channels / groups});
-    Tensor y =
-        reshape(layer_norm(split, {}, {}, {.eps = eps}), {x.shape().begin(), x.shape().end()});
+    const Tensor split = x.view({n * groups, channels / groups});
+    Tensor y = layer_norm(split, {}, {}, {.eps = eps}).view(x.shape());
     if (gamma.defined()) y = y * gamma;
     return beta.defined() ? y + beta : y;
   }
   const Layout layout(x.dtype(), n, rows, groups, channels / groups);
-  const Statistics s = statistics(x, layout, eps);
-  return normalize(op, x, layout, gamma, beta, s.mean, sqrt(s.var + eps), false, Identity{});
+  return normalize(op, x, layout, gamma, beta, statistics(x, layout, eps), eps, false, Identity{});
 }
 
 }  // namespace ramp

@@ -60,44 +60,14 @@ Window adaptive_window(int64_t i, int64_t n, int64_t m) {
 
 // The largest value of each of m windows along an axis, the first one or the first NaN. Along w,
 // then along h: what is largest in a rectangle, and first row by row.
-Tensor max_along(const char* op, const Tensor& x, int axis, int64_t m,
-                 FunctionRef<Window(int64_t i)> window) {
-  const Shape shape = x.shape().without(axis).with(axis, m);
-  const int64_t n = x.dim(axis), row = shape.strides()[static_cast<size_t>(axis)];
-  Tensor y = Tensor::empty(shape, x.dtype());
-  Tensor index = Tensor::empty(shape, i64);  // in the [n, row] values of x before it
-  const int64_t outer = y.numel() == 0 ? 0 : y.numel() / (m * row);
-  const int64_t grain = kStreamGrain / (n * row + 1) + 1;
-  visit_float(op, x.dtype(), [&]<typename T>(T) {
-    const T* from = x.data<T>();
-    T* to = y.mutable_data<T>();
-    int64_t* at = index.mutable_data<int64_t>();
-    parallel_for(outer, grain, [&](int64_t begin, int64_t end) {
-      for (int64_t p = begin * m; p < end * m; ++p) {
-        const Window w = window(p % m);
-        const T* image = from + p / m * n * row;
-        kernels<T>().arg_max_or_min_cols[1](w.count, row, image + w.begin * row, w.step * row,
-                                            at + p * row);
-        for (int64_t j = p * row; j < (p + 1) * row; ++j) {
-          at[j] = (w.begin + at[j] * w.step) * row + j % row;
-          to[j] = image[at[j]];
-        }
-      }
-    });
-  });
-  return record(op, y, {x}, [=](const Tensor& dy, Wants want) {
-    Tensor dx = Tensor::zeros(want.shape(0), dy.dtype());
-    visit_float(op, dy.dtype(), [&]<typename T>(T) {
-      const T* g = dy.data<T>();
-      T* to = dx.mutable_data<T>();
-      const int64_t* at = index.data<int64_t>();
-      parallel_for(outer, grain, [&](int64_t begin, int64_t end) {
-        for (int64_t o = begin; o < end; ++o)
-          for (int64_t j = o * m * row; j < (o + 1) * m * row; ++j) to[o * n * row + at[j]] += g[j];
-      });
-    });
-    return dx;
-  });
+Tensor max_along(const Tensor& x, int axis, int64_t m, FunctionRef<Window(int64_t i)> window) {
+  std::vector<Tensor> y;
+  for (int64_t i = 0; i < m; ++i) {
+    const auto [begin, count, step] = window(i);
+    const Tensor values = slice(x, axis, begin, begin + (count - 1) * step + 1, step);
+    y.push_back(max(values, axis, {.keepdims = true}));
+  }
+  return concat(y, axis);
 }
 
 // Of x [n, h, w, c], whose padding is large enough for all windows.
@@ -105,7 +75,7 @@ Tensor max_pool_padded(const char* op, const Tensor& x, Size2d out, Size2d k, Si
   const int64_t n = x.dim(0), h = x.dim(1), w = x.dim(2), c = x.dim(3);
   if (k.h > 256 / k.w) {  // an index takes a byte
     const auto along = [&](const Tensor& x, int axis, int64_t m, int64_t s, int64_t k, int64_t d) {
-      return max_along(op, x, axis, m, [=](int64_t i) { return Window{i * s, k, d}; });
+      return max_along(x, axis, m, [=](int64_t i) { return Window{i * s, k, d}; });
     };
     return along(along(x, 2, out.w, s.w, k.w, d.w), 1, out.h, s.h, k.h, d.h);
   }
@@ -113,9 +83,8 @@ Tensor max_pool_padded(const char* op, const Tensor& x, Size2d out, Size2d k, Si
   const auto for_rows = [=](int64_t block, auto f) {
     const int64_t grain = kStreamGrain / (block * k.h * w * c + 1) + 1;
     parallel_for(n * out.h / block, grain, [&](int64_t begin, int64_t end) {
-      for (int64_t r = begin * block; r < end * block; ++r) {
+      for (int64_t r = begin * block; r < end * block; ++r)
         f((r / out.h * h + r % out.h * s.h) * w * c, r * out.w * c);
-      }
     });
   };
   return visit_float(op, x.dtype(), [&]<typename T>(T) {
@@ -128,9 +97,9 @@ Tensor max_pool_padded(const char* op, const Tensor& x, Size2d out, Size2d k, Si
       kernels<T>().max_pool_row(out.w, c, k.h, k.w, from + i, d.h * w * c, d.w * c, s.w * c, to + o,
                                 at + o);
     });
-    return record(op, y, {x}, [=](const Tensor& dy, Wants want) {
+    const auto place = [=, shape = x.shape()](const Tensor& dy, const Tensor&) {
       const bool apart = s == k && d == 1, all = apart && out.h * k.h == h && out.w * k.w == w;
-      Tensor dx = (all ? Tensor::empty : Tensor::zeros)(want.shape(0), dy.dtype());
+      Tensor dx = (all ? Tensor::empty : Tensor::zeros)(shape, dy.dtype());
       const T* g = dy.data<T>();
       T* to = dx.mutable_data<T>();
       const auto* at = static_cast<const uint8_t*>(index->data());
@@ -139,7 +108,22 @@ Tensor max_pool_padded(const char* op, const Tensor& x, Size2d out, Size2d k, Si
                                     s.w * c, !apart);
       });
       return dx;
-    });
+    };
+    const auto pick = [=, shape = y.shape()](const Tensor& x, const Tensor&) {
+      Tensor y = Tensor::empty(shape, x.dtype());
+      const T* from = x.data<T>();
+      T* to = y.mutable_data<T>();
+      const auto* at = static_cast<const uint8_t*>(index->data());
+      for_rows(1, [&](int64_t i, int64_t o) {
+        for (int64_t j = 0; j < out.w * c; ++j) {
+          const int64_t p = at[o + j] / k.w * d.h * w + at[o + j] % k.w * d.w + j / c * s.w;
+          to[o + j] = from[i + p * c + j % c];
+        }
+      });
+      return y;
+    };
+    return record(op, y, {x},
+                  [=](const Tensor& dy, Wants) { return linear_map(op, dy, {}, place, pick); });
   });
 }
 
@@ -211,7 +195,7 @@ Tensor adaptive_max_pool2d(const Tensor& x, Size2d size) {
   detail::check_images(op, x);
   detail::check_size(op, x, size);
   const auto along = [&](const Tensor& x, int axis, int64_t m) {
-    return max_along(op, x, axis, m, [&](int64_t i) { return adaptive_window(i, x.dim(axis), m); });
+    return max_along(x, axis, m, [&](int64_t i) { return adaptive_window(i, x.dim(axis), m); });
   };
   return along(along(x, 2, size.w), 1, size.h);
 }

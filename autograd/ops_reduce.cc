@@ -53,15 +53,24 @@ struct Plan : AxisSplit {
 constexpr int64_t kChunk = 1 << 15, kWidth = 1 << 10;
 
 // Cuts x into blocks of rows (of n) and columns (of inner), which depend on the shape alone:
-// `chunk(o, i, rows, j, cols, part)` writes one value for each column of a block, and
-// `finish(o, j, cols, parts, count)` joins the `count` blocks below each other, in their order.
-template <typename Part, typename Chunk, typename Finish>
-void reduce_blocks(const Plan& p, Chunk chunk, Finish finish) {
+// `chunk(o, i, rows, j, cols, part)` writes one value for each column of a block. merge(a, b,
+// k) is that of two blocks, the second below the first, and put(k, value) takes result k of [outer,
+// inner].
+template <typename Part, typename Chunk, typename Merge, typename Put>
+void reduce_blocks(const Plan& p, Chunk chunk, Merge merge, Put put) {
   if (p.outer * p.inner == 0) return;
   const int64_t width = std::min(p.inner, kWidth), height = kChunk / width,
                 across = ceil_div(p.inner, width),
                 down = std::max<int64_t>(1, ceil_div(p.n, height));
   const auto columns = [&](int64_t c) { return std::min(width, p.inner - c * width); };
+  const auto finish = [&](int64_t o, int64_t c, const Part* parts) {
+    const int64_t cols = columns(c), first = o * p.inner + c * width;
+    for (int64_t j = 0; j < cols; ++j) {
+      Part all = parts[j];
+      for (int64_t d = 1; d < down; ++d) all = merge(all, parts[d * cols + j], first + j);
+      put(first + j, all);
+    }
+  };
   if (down == 1) {
     const int64_t grain = std::max<int64_t>(1, kChunk / (std::max<int64_t>(p.n, 1) * width));
     parallel_for(p.outer * across, grain, [&](int64_t begin, int64_t end) {
@@ -69,7 +78,7 @@ void reduce_blocks(const Plan& p, Chunk chunk, Finish finish) {
       for (int64_t t = begin; t < end; ++t) {
         const int64_t o = t / across, c = t % across;
         chunk(o, int64_t{0}, p.n, c * width, columns(c), part);
-        finish(o, c * width, columns(c), part, int64_t{1});
+        finish(o, c, part);
       }
     });
     return;
@@ -83,10 +92,8 @@ void reduce_blocks(const Plan& p, Chunk chunk, Finish finish) {
             parts + (t - d) * width + d * columns(c));
     }
   });
-  for (int64_t t = 0; t < p.outer * across; ++t) {
-    const int64_t o = t / across, c = t % across;
-    finish(o, c * width, columns(c), parts + t * down * width, down);
-  }
+  for (int64_t t = 0; t < p.outer * across; ++t)
+    finish(t / across, t % across, parts + t * down * width);
 }
 
 // y = scale * sum of x, or of (x - about)^2 where `about` [outer, inner] is given.
@@ -109,13 +116,8 @@ Tensor scaled_sum(const Plan& p, double scale, const Tensor& about = {}) {
             k.sum_cols(rows, cols, from, p.inner, part);
           }
         },
-        [&](int64_t o, int64_t j, int64_t cols, const double* parts, int64_t count) {
-          for (int64_t c = 0; c < cols; ++c) {
-            double total = parts[c];
-            for (int64_t d = 1; d < count; ++d) total += parts[d * cols + c];
-            to[o * p.inner + j + c] = static_cast<T>(total * scale);
-          }
-        });
+        [](double a, double b, int64_t) { return a + b; },
+        [&](int64_t k, double total) { to[k] = static_cast<T>(total * scale); });
   });
   return y;
 }
@@ -158,8 +160,9 @@ Tensor var(const Tensor& x, Axes axes, VarOptions options) {
   return record("var", scaled_sum(p, scale, center), {p.x},
                 [x = Saved(p.x, "x"), center, scale, s = AxisSplit(p)](const Tensor& dy, Wants) {
                   const Shape kept{s.outer, 1, s.inner}, all{s.outer, s.n, s.inner};
-                  const Tensor off = x.get().view(all) - center.view(kept);
-                  return ((2 * scale * dy).view(kept) * off).view(x.get().shape());
+                  const Tensor v = x.get().view(all);
+                  const Tensor mid = grad_enabled() ? mean(v, 1) : center;
+                  return ((2 * scale * dy).view(kept) * (v - mid.view(kept))).view(x.get().shape());
                 });
 }
 
@@ -170,36 +173,15 @@ Tensor stddev(const Tensor& x, Axes axes, VarOptions options) {
 
 Tensor prod(const Tensor& x, Axes axes, ReduceOptions options) {
   const Plan p("prod", x, axes, options.keepdims);
-  Tensor y = Tensor::empty(p.y, p.x.dtype());
-  visit_float("prod", y.dtype(), [&]<typename T>(T) {
-    const T* from = p.x.data<T>();
-    p.for_each_row([&, to = y.mutable_data<T>()](int64_t r, int64_t first) {
-      double product = 1;
-      for (int64_t i = 0; i < p.n; ++i) product *= from[first + i * p.inner];
-      to[r] = static_cast<T>(product);
-    });
-  });
-  return record("prod", y, {p.x}, [x = Saved(p.x, "x"), s = AxisSplit(p)](const Tensor& dy, Wants) {
-    Tensor dx = Tensor::empty(x.get().shape(), dy.dtype());
-    visit_float("prod", dy.dtype(), [&]<typename T>(T) {
-      const T *from = x.get().data<T>(), *g = dy.data<T>();
-      s.for_each_row([&, to = dx.mutable_data<T>()](int64_t r, int64_t first) {
-        std::vector<double> before(static_cast<size_t>(s.n));  // dy x_0 .. x_(i-1)
-        double product = g[r];
-        for (size_t i = 0; i < before.size(); ++i) {
-          before[i] = product;
-          product *= from[first + static_cast<int64_t>(i) * s.inner];
-        }
-        double after = 1;
-        for (size_t i = before.size(); i-- > 0;) {
-          const int64_t at = first + static_cast<int64_t>(i) * s.inner;
-          to[at] = static_cast<T>(before[i] * after);
-          after *= from[at];
-        }
-      });
-    });
-    return dx;
-  });
+  if (p.n == 0) return sum(x, axes, options) + 1;
+  Tensor y = p.x.view({p.outer, p.n, p.inner}).to(f64);
+  // Half of the factors times the other half: no division, so that a 0 among them does no harm.
+  for (int64_t n = p.n; n > 1; n = y.dim(1)) {
+    const Tensor rest = slice(y, 1, n / 2 * 2, n);
+    y = slice(y, 1, 0, n / 2) * slice(y, 1, n / 2, n / 2 * 2);
+    if (n % 2 == 1) y = concat({y, rest}, 1);
+  }
+  return y.to(x.dtype()).view(p.y);
 }
 
 Tensor logsumexp(const Tensor& x, Axes axes, ReduceOptions options) {
@@ -226,22 +208,22 @@ Tensor running_sum(const Tensor& x, int axis, bool backward) {
     using Sum = std::conditional_t<std::is_same_v<T, int64_t>, uint64_t, double>;
     const T* from = x.data<T>();
     s.for_each_row([&, to = y.mutable_data<T>()](int64_t, int64_t first) {
+      const int64_t step = backward ? -s.inner : s.inner;
+      int64_t at = backward ? first + (s.n - 1) * s.inner : first;
       Sum total = 0;
-      for (int64_t i = 0; i < s.n; ++i) {
-        const int64_t at = first + (backward ? s.n - 1 - i : i) * s.inner;
+      for (int64_t i = 0; i < s.n; ++i, at += step)
         to[at] = static_cast<T>(total += static_cast<Sum>(from[at]));
-      }
     });
   });
-  return y;
+  return record("cumsum", y, {x}, [axis, backward](const Tensor& dy, Wants) {
+    return running_sum(dy, axis, !backward);
+  });
 }
 
 }  // namespace
 
 Tensor cumsum(const Tensor& x, int axis) {
-  axis = normalize_axis("cumsum", axis, x);
-  return record("cumsum", running_sum(x, axis, false), {x},
-                [axis](const Tensor& dy, Wants) { return running_sum(dy, axis, true); });
+  return running_sum(x, normalize_axis("cumsum", axis, x), false);
 }
 
 Tensor normalize(const Tensor& x, int axis, double eps) {
@@ -269,16 +251,11 @@ Tensor cosine_similarity(const Tensor& a, const Tensor& b, int axis, double eps)
 namespace {
 
 Tensor arg_max_or_min(const char* op, const Plan& p, bool largest) {
-  if (p.n == 0) {
-    fail("{}: expected at least one value to choose from; got x {}.", op, p.x.shape());
-  }
+  fail_if(p.n == 0, "{}: expected at least one value to choose from; got x {}.", op, p.x.shape());
   Tensor y = Tensor::empty(p.y, i64);
   visit_float(op, p.x.dtype(), [&]<typename T>(T) {
     const T* x = p.x.data<T>();
     int64_t* to = y.mutable_data<int64_t>();
-    const auto beats = [largest](T v, T m) {
-      return (largest ? v > m : v < m) || (v != v && m == m);
-    };
     reduce_blocks<int64_t>(
         p,
         [&](int64_t o, int64_t i, int64_t rows, int64_t j, int64_t cols, int64_t* part) {
@@ -290,42 +267,19 @@ Tensor arg_max_or_min(const char* op, const Plan& p, bool largest) {
           }
           for (int64_t c = 0; c < cols; ++c) part[c] += i;
         },
-        [&](int64_t o, int64_t j, int64_t cols, const int64_t* parts, int64_t count) {
-          for (int64_t c = 0; c < cols; ++c) {
-            const T* column = x + o * p.n * p.inner + j + c;
-            int64_t best = parts[c];
-            for (int64_t d = 1; d < count; ++d) {
-              const int64_t at = parts[d * cols + c];
-              if (beats(column[at * p.inner], column[best * p.inner])) best = at;
-            }
-            to[o * p.inner + j + c] = best;
-          }
-        });
+        [&](int64_t a, int64_t b, int64_t k) {
+          const T* column = x + k / p.inner * p.n * p.inner + k % p.inner;
+          const T m = column[a * p.inner], v = column[b * p.inner];
+          return (largest ? v > m : v < m) || (v != v && m == m) ? b : a;
+        },
+        [&](int64_t k, int64_t best) { to[k] = best; });
   });
   return y;
 }
 
 Tensor max_or_min(const char* op, const Plan& p, bool largest) {
-  const Tensor at = arg_max_or_min(op, p, largest);
-  return visit_float(op, p.x.dtype(), [&]<typename T>(T) {
-    // Result k of [outer, inner] was taken from here.
-    const auto from = [n = p.n, inner = p.inner](int64_t k, int64_t i) {
-      return (k / inner * n + i) * inner + k % inner;
-    };
-    Tensor y = Tensor::empty(p.y, p.x.dtype());
-    const int64_t* i = at.data<int64_t>();
-    const T* x = p.x.data<T>();
-    T* to = y.mutable_data<T>();
-    for (int64_t k = 0; k < y.numel(); ++k) to[k] = x[from(k, i[k])];
-    return record(op, y, {p.x}, [at, from, shape = p.x.shape()](const Tensor& dy, Wants) {
-      Tensor dx = Tensor::zeros(shape, dy.dtype());
-      const int64_t* i = at.data<int64_t>();
-      const T* g = dy.data<T>();
-      T* d = dx.mutable_data<T>();
-      for (int64_t k = 0; k < dy.numel(); ++k) d[from(k, i[k])] = g[k];
-      return dx;
-    });
-  });
+  const Tensor at = arg_max_or_min(op, p, largest).view({p.outer, 1, p.inner});
+  return detail::gather(op, p.x, {p.outer, p.n, p.inner}, 1, at, p.y);
 }
 
 }  // namespace

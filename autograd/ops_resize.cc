@@ -43,19 +43,16 @@ Tensor blend(const Tensor& x, int axis, int64_t n, int64_t m, const Blends& of, 
 void check_images(const char* op, const Tensor& x, int rank) {
   check_float(op, x);
   if (x.rank() == rank && x.shape()[1] > 0 && x.shape()[rank - 2] > 0) return;
-  if (rank == 3) {
-    fail("{}: expected signals x [n, w, c] with values; got {}.{}", op, x.shape(),
-         x.rank() == 2 ? " Hint: signals of one channel are unsqueeze(x, -1)." : "");
-  }
+  fail_if(rank == 3, "{}: expected signals x [n, w, c] with values; got {}.{}", op, x.shape(),
+          x.rank() == 2 ? " Hint: signals of one channel are unsqueeze(x, -1)." : "");
   fail("{}: expected images x [n, h, w, c] with pixels; got {}. Hint: {}", op, x.shape(),
        x.rank() == 3 ? "one image is unsqueeze(x, 0), gray ones are unsqueeze(x, -1)."
                      : "are they flat already, or pooled away?");
 }
 
 void check_size(const char* op, const Tensor& x, Size2d size) {
-  if (std::min(size.h, size.w) < 1) {
-    fail("{}: y must have at least 1 x 1 pixels; got {} from x {}.", op, size.str(), x.shape());
-  }
+  fail_if(std::min(size.h, size.w) < 1, "{}: y must have at least 1 x 1 pixels; got {} from x {}.",
+          op, size.str(), x.shape());
   const auto some = [&](int axis) { return std::max<int64_t>(x.dim(axis), 1); };
   CheckedSize(op, some(0)) * size.h* size.w* some(3);
 }
@@ -63,12 +60,14 @@ void check_size(const char* op, const Tensor& x, Size2d size) {
 Tensor resample(const char* op, const Tensor& x, Size2d size, const Blends& of) {
   check_images(op, x);
   check_size(op, x, size);
-  const Shape& s = x.shape();
-  Tensor y = blend(blend(x, 1, s[1], size.h, of, false), 2, s[2], size.w, of, false);
-  return record(op, y, {x}, [size, of](const Tensor& dy, Wants want) {
-    const Shape& x = want.shape(0);
-    return blend(blend(dy, 2, x[2], size.w, of, true), 1, x[1], size.h, of, true);
-  });
+  const int64_t h = x.dim(1), w = x.dim(2);
+  const auto forward = [=](const Tensor& x, const Tensor&) {
+    return blend(blend(x, 1, h, size.h, of, false), 2, w, size.w, of, false);
+  };
+  const auto transposed = [=](const Tensor& dy, const Tensor&) {
+    return blend(blend(dy, 2, w, size.w, of, true), 1, h, size.h, of, true);
+  };
+  return linear_map(op, x, {}, forward, transposed);
 }
 
 }  // namespace detail

@@ -16,10 +16,8 @@ namespace {
 
 void check_i64(const char* op, const char* name, const Tensor& index) {
   check_defined(op, name, index);
-  if (index.dtype() != i64) {
-    fail("{}: {} must be i64; got {} {}. Hint: {}.to(i64).", op, name, index.dtype(), index.shape(),
-         name);
-  }
+  fail_if(index.dtype() != i64, "{}: {} must be i64; got {} {}. Hint: {}.to(i64).", op, name,
+          index.dtype(), index.shape(), name);
 }
 
 // The indices counted from the front; negative ones count from the end of n.
@@ -27,10 +25,9 @@ Tensor from_front(const char* op, const Tensor& index, int64_t n) {
   const int64_t* at = index.data<int64_t>();
   bool negative = false;
   for (int64_t k = 0; k < index.numel(); ++k) {
-    if (at[k] < -n || at[k] >= n) {
-      fail("{}: indices must be in {}..{} for an axis of size {}; got {} at position {}.", op, -n,
-           n - 1, n, at[k], k);
-    }
+    fail_if(at[k] < -n || at[k] >= n,
+            "{}: indices must be in {}..{} for an axis of size {}; got {} at position {}.", op, -n,
+            n - 1, n, at[k], k);
     negative |= at[k] < 0;
   }
   return negative ? where(index < 0.0, index + static_cast<double>(n), index) : index;
@@ -39,11 +36,37 @@ Tensor from_front(const char* op, const Tensor& index, int64_t n) {
 // Where a new axis goes in: -1 is at the end.
 int new_axis(const char* op, int axis, const Tensor& x) {
   const int rank = x.rank();
-  if (axis < -rank - 1 || axis > rank) {
-    fail("{}: a new axis for a tensor of rank {} must be in {}..{}; got {}.", op, rank, -rank - 1,
-         rank, axis);
-  }
+  fail_if(axis < -rank - 1 || axis > rank,
+          "{}: a new axis for a tensor of rank {} must be in {}..{}; got {}.", op, rank, -rank - 1,
+          rank, axis);
   return axis < 0 ? axis + rank + 1 : axis;
+}
+
+// Where the values of a box lie in a tensor of this shape.
+struct Place {
+  Shape shape;
+  int64_t offset;
+  Strides stride;
+};
+
+// y: a copy of that box of x at its place in y, and `value` around it. Its derivative is the copy
+// back, with 0 around it.
+Tensor copy_box(const char* op, const Shape& box, const Tensor& x, const Place& from,
+                const Place& to, double value = 0) {
+  Tensor y = box == to.shape ? Tensor::empty(box, x.dtype())
+             : value == 0    ? Tensor::zeros(to.shape, x.dtype())
+                             : Tensor::full(to.shape, value, x.dtype());
+  copy_strided(box, x, from.offset, from.stride, y, to.offset, to.stride);
+  return record(op, y, {x},
+                [=](const Tensor& dy, Wants) { return copy_box(op, box, dy, to, from); });
+}
+
+// What concat and stack ask of their inputs alike.
+void check_joined(const char* op, const std::vector<Tensor>& x) {
+  if (x.empty()) fail("{}: expected at least one tensor; got none.", op);
+  check_defined(op, "x[0]", x[0]);
+  for (size_t i = 1; i < x.size(); ++i)
+    check_same_dtype(op, "x[0]", x[0], fmt::format("x[{}]", i), x[i]);
 }
 
 }  // namespace
@@ -55,10 +78,9 @@ Tensor permute(const Tensor& x, const std::vector<int>& axes) {
     from.push_back(normalize_axis("permute", axis, x.rank()));
     back[static_cast<size_t>(from.back())] = static_cast<int>(from.size()) - 1;
   }
-  if (from.size() != back.size() || std::find(back.begin(), back.end(), -1) != back.end()) {
-    fail("permute: expected each of the {} axes of x {} once; got [{}].", x.rank(), x.shape(),
-         fmt::join(axes, ", "));
-  }
+  fail_if(from.size() != back.size() || std::find(back.begin(), back.end(), -1) != back.end(),
+          "permute: expected each of the {} axes of x {} once; got [{}].", x.rank(), x.shape(),
+          fmt::join(axes, ", "));
   Shape shape = x.shape();
   const Strides stride = x.shape().strides();
   Strides from_stride{};
@@ -91,11 +113,10 @@ Tensor reshape(const Tensor& x, const std::vector<int64_t>& shape) {
     known = x.numel();
     open = 0;
   }
-  if (open > 0 || negative || known != x.numel()) {
-    fail("reshape: x {} has {} elements and does not fit [{}]. Hint: {}.", x.shape(), x.numel(),
-         fmt::join(shape, ", "),
-         open > 1 ? "only one dimension may be -1" : "one dimension may be -1, which computes it");
-  }
+  fail_if(open > 0 || negative || known != x.numel(),
+          "reshape: x {} has {} elements and does not fit [{}]. Hint: {}.", x.shape(), x.numel(),
+          fmt::join(shape, ", "),
+          open > 1 ? "only one dimension may be -1" : "one dimension may be -1, which computes it");
   return x.view(dims);
 }
 
@@ -107,9 +128,8 @@ Tensor flatten(const Tensor& x, int from) {
 
 Tensor squeeze(const Tensor& x, int axis) {
   axis = normalize_axis("squeeze", axis, x);
-  if (x.shape()[axis] != 1) {
-    fail("squeeze: expected axis {} to be of size 1; got x {}.", axis, x.shape());
-  }
+  fail_if(x.shape()[axis] != 1, "squeeze: expected axis {} to be of size 1; got x {}.", axis,
+          x.shape());
   return x.view(x.shape().without(axis));
 }
 
@@ -122,15 +142,12 @@ Tensor broadcast_to(const Tensor& x, const Shape& shape) {
   check_defined("broadcast_to", "x", x);
   const int more = shape.rank() - x.rank();
   bool fits = more >= 0;
-  for (int i = 0; fits && i < x.rank(); ++i) {
+  for (int i = 0; fits && i < x.rank(); ++i)
     fits = x.shape()[i] == shape[more + i] || x.shape()[i] == 1;
-  }
-  if (!fits) {
-    fail(
-        "broadcast_to: x {} does not broadcast to {}: aligned at the last axis, its dimensions "
-        "must be equal or 1.",
-        x.shape(), shape);
-  }
+  fail_if(!fits,
+          "broadcast_to: x {} does not broadcast to {}: aligned at the last axis, its dimensions "
+          "must be equal or 1.",
+          x.shape(), shape);
   Tensor y = Tensor::empty(shape, x.dtype());
   copy_strided(shape, x, 0, broadcast_strides(x.shape(), shape), y, 0, shape.strides());
   return record("broadcast_to", y, {x}, [](const Tensor& dy, Wants) { return dy; });
@@ -146,9 +163,8 @@ Tensor repeat(const Tensor& x, const std::vector<int64_t>& times) {
         x.shape(), fmt::join(times, ", "));
   }
   Shape shape = x.shape();
-  for (int k = 0; k < x.rank(); ++k) {
+  for (int k = 0; k < x.rank(); ++k)
     shape[k] = (CheckedSize("repeat", shape[k]) * times[static_cast<size_t>(k)]).value();
-  }
   shape.check();  // before the first axes take memory
   Tensor y = x;
   for (int k = 0; k < x.rank(); ++k) {
@@ -176,12 +192,10 @@ Tensor slice(const Tensor& x, int axis, int64_t begin, int64_t end, int64_t step
   axis = normalize_axis("slice", axis, x);
   const int64_t n = x.shape()[axis], first = begin < 0 ? begin + n : begin,
                 last = end < 0 ? end + n : end;
-  if (first < 0 || last > n || first > last || step < 1) {
-    fail(
-        "slice: expected 0 <= begin <= end <= {} (or counted from the end) and step >= 1 along "
-        "axis {} of x {}; got begin {}, end {}, step {}.",
-        n, axis, x.shape(), begin, end, step);
-  }
+  fail_if(first < 0 || last > n || first > last || step < 1,
+          "slice: expected 0 <= begin <= end <= {} (or counted from the end) and step >= 1 along "
+          "axis {} of x {}; got begin {}, end {}, step {}.",
+          n, axis, x.shape(), begin, end, step);
   const size_t k = static_cast<size_t>(axis);
   Shape shape = x.shape();
   step = std::min(step, std::max<int64_t>(n, 1));  // no further than the end
@@ -190,13 +204,7 @@ Tensor slice(const Tensor& x, int axis, int64_t begin, int64_t end, int64_t step
   const int64_t offset = first * stride[k];
   stride[k] *= step;
   if (axis == 0 && step == 1) return x.rows(first, last);
-  Tensor y = Tensor::empty(shape, x.dtype());
-  copy_strided(shape, x, offset, stride, y, 0, shape.strides());
-  return record("slice", y, {x}, [offset, stride, from = x.shape()](const Tensor& dy, Wants) {
-    Tensor dx = Tensor::zeros(from, dy.dtype());
-    copy_strided(dy.shape(), dy, 0, dy.shape().strides(), dx, offset, stride);
-    return dx;
-  });
+  return copy_box("slice", shape, x, {x.shape(), offset, stride}, {shape, 0, shape.strides()});
 }
 
 std::vector<Tensor> split(const Tensor& x, const std::vector<int64_t>& sizes, int axis) {
@@ -208,10 +216,9 @@ std::vector<Tensor> split(const Tensor& x, const std::vector<int64_t>& sizes, in
     y.push_back(slice(x, axis, begin, begin + size));
     begin += size;
   }
-  if (y.size() != sizes.size() || begin != n) {
-    fail("split: the sizes must add up to {}, axis {} of x {}; got [{}].", n, axis, x.shape(),
-         fmt::join(sizes, ", "));
-  }
+  fail_if(y.size() != sizes.size() || begin != n,
+          "split: the sizes must add up to {}, axis {} of x {}; got [{}].", n, axis, x.shape(),
+          fmt::join(sizes, ", "));
   return y;
 }
 
@@ -224,18 +231,14 @@ std::vector<Tensor> split(const Tensor& x, int64_t size, int axis) {
 }
 
 Tensor concat(const std::vector<Tensor>& x, int axis) {
-  if (x.empty()) fail("concat: expected at least one tensor; got none.");
-  check_defined("concat", "x[0]", x[0]);
+  check_joined("concat", x);
   axis = normalize_axis("concat", axis, x[0].rank());
   Shape shape = x[0].shape();
   std::vector<int64_t> sizes{shape[axis]};
   for (size_t i = 1; i < x.size(); ++i) {
-    const std::string name = fmt::format("x[{}]", i);
-    check_same_dtype("concat", "x[0]", x[0], name, x[i]);
-    if (x[i].rank() != shape.rank() || x[i].shape().without(axis) != x[0].shape().without(axis)) {
-      fail("concat: shapes must be equal except at axis {}; got x[0] {} and {} {}.", axis,
-           x[0].shape(), name, x[i].shape());
-    }
+    fail_if(x[i].rank() != shape.rank() || x[i].shape().without(axis) != x[0].shape().without(axis),
+            "concat: shapes must be equal except at axis {}; got x[0] {} and x[{}] {}.", axis,
+            x[0].shape(), i, x[i].shape());
     sizes.push_back(x[i].shape()[axis]);
     shape[axis] = (CheckedSize("concat", shape[axis]) + sizes.back()).value();
   }
@@ -251,15 +254,12 @@ Tensor concat(const std::vector<Tensor>& x, int axis) {
 }
 
 Tensor stack(const std::vector<Tensor>& x, int axis) {
-  if (x.empty()) fail("stack: expected at least one tensor; got none.");
-  check_defined("stack", "x[0]", x[0]);
+  check_joined("stack", x);
   axis = new_axis("stack", axis, x[0]);
   std::vector<Tensor> parts;
   for (size_t i = 0; i < x.size(); ++i) {
-    check_same_dtype("stack", "x[0]", x[0], fmt::format("x[{}]", i), x[i]);
-    if (x[i].shape() != x[0].shape()) {
-      fail("stack: shapes must be equal; got x[0] {} and x[{}] {}.", x[0].shape(), i, x[i].shape());
-    }
+    fail_if(x[i].shape() != x[0].shape(), "stack: shapes must be equal; got x[0] {} and x[{}] {}.",
+            x[0].shape(), i, x[i].shape());
     parts.push_back(unsqueeze(x[i], axis));
   }
   return concat(parts, axis);
@@ -271,19 +271,16 @@ using Around = std::vector<std::pair<int64_t, int64_t>>;
 
 Shape padded(const Tensor& x, const Around& around) {
   check_defined("pad", "x", x);
-  if (around.size() != static_cast<size_t>(x.rank())) {
-    fail("pad: expected a pair {{before, after}} for each axis of x {}; got {}.", x.shape(),
-         around.size());
-  }
+  fail_if(around.size() != static_cast<size_t>(x.rank()),
+          "pad: expected a pair {{before, after}} for each axis of x {}; got {}.", x.shape(),
+          around.size());
   Shape shape = x.shape();
   for (int k = 0; k < x.rank(); ++k) {
     const auto [before, after] = around[static_cast<size_t>(k)];
-    if (before < 0 || after < 0) {
-      fail(
-          "pad: expected numbers of at least 0; got {{{}, {}}} at axis {}. Hint: slice() takes "
-          "values away.",
-          before, after, k);
-    }
+    fail_if(before < 0 || after < 0,
+            "pad: expected numbers of at least 0; got {{{}, {}}} at axis {}. Hint: slice() takes "
+            "values away.",
+            before, after, k);
     shape[k] = (CheckedSize("pad", shape[k]) + before + after).value();
   }
   shape.check();
@@ -294,16 +291,11 @@ Shape padded(const Tensor& x, const Around& around) {
 
 Tensor pad(const Tensor& x, const Around& around, double value) {
   const Shape shape = padded(x, around);
-  Tensor y = Tensor::full(shape, value, x.dtype());
   const Strides stride = shape.strides();
   int64_t offset = 0;
   for (size_t k = 0; k < around.size(); ++k) offset += around[k].first * stride[k];
-  copy_strided(x.shape(), x, 0, x.shape().strides(), y, offset, stride);
-  return record("pad", y, {x}, [offset, stride, from = x.shape()](const Tensor& dy, Wants) {
-    Tensor dx = Tensor::empty(from, dy.dtype());
-    copy_strided(from, dy, offset, stride, dx, 0, from.strides());
-    return dx;
-  });
+  return copy_box("pad", x.shape(), x, {x.shape(), 0, x.shape().strides()}, {shape, offset, stride},
+                  value);
 }
 
 Tensor pad(const Tensor& x, const Around& around, PadMode mode) {
@@ -312,10 +304,8 @@ Tensor pad(const Tensor& x, const Around& around, PadMode mode) {
   for (int k = 0; k < x.rank(); ++k) {
     const int64_t n = x.shape()[k], before = around[static_cast<size_t>(k)].first;
     if (shape[k] == n) continue;
-    if (n == 0) {
-      fail("pad: axis {} of x {} has no values to pad with. Hint: pad(x, around, 0.0).", k,
-           x.shape());
-    }
+    fail_if(n == 0, "pad: axis {} of x {} has no values to pad with. Hint: pad(x, around, 0.0).", k,
+            x.shape());
     const int64_t period = mode == PadMode::reflect ? std::max<int64_t>(2 * n - 2, 1) : n;
     Tensor index = Tensor::arange(shape[k]);
     int64_t* from = index.mutable_data<int64_t>();
@@ -339,45 +329,42 @@ Tensor take(const Tensor& x, const Tensor& index, int axis) {
   std::vector<int64_t> dims(x.shape().begin(), x.shape().begin() + axis);
   dims.insert(dims.end(), indices.shape().begin(), indices.shape().end());
   dims.insert(dims.end(), x.shape().begin() + axis + 1, x.shape().end());
-  Tensor y = Tensor::empty(dims, x.dtype());
   const int64_t m = indices.numel();
-  const int64_t* at = indices.data<int64_t>();
-  visit_dtype(x.dtype(), [&]<typename T>(T) {
-    const T* from = x.data<T>();
-    T* to = y.mutable_data<T>();
-    const int64_t grain = kStreamGrain / std::max<int64_t>(inner, 1);
-    parallel_for(outer * m, grain, [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) {
-        std::copy_n(from + (i / m * n + at[i % m]) * inner, inner, to + i * inner);
-      }
+  const auto pick = [=, shape = Shape(dims)](const Tensor& x, const Tensor& index) {
+    Tensor y = Tensor::empty(shape, x.dtype());
+    visit_dtype(x.dtype(), [&, at = index.data<int64_t>()]<typename T>(T) {
+      const T* from = x.data<T>();
+      T* to = y.mutable_data<T>();
+      const int64_t grain = kStreamGrain / std::max<int64_t>(inner, 1);
+      parallel_for(outer * m, grain, [&](int64_t begin, int64_t end) {
+        for (int64_t i = begin; i < end; ++i)
+          std::copy_n(from + (i / m * n + at[i % m]) * inner, inner, to + i * inner);
+      });
     });
-  });
+    return y;
+  };
   // Each column of dx gets its gradients in the order of the indices, whichever thread it is on.
-  return record("take", y, {x},
-                [indices = Saved(indices, "indices"), outer, n, inner, shape = x.shape()](
-                    const Tensor& dy, Wants) {
-                  const Tensor& index = indices.get();
-                  const int64_t* at = index.data<int64_t>();
-                  const int64_t m = index.numel();
-                  Tensor dx = Tensor::zeros(shape, dy.dtype());
-                  visit_float("take", dy.dtype(), [&]<typename T>(T) {
-                    const T* g = dy.data<T>();
-                    T* d = dx.mutable_data<T>();
-                    constexpr int64_t kColumns = 1024;
-                    const int64_t strips = ceil_div(inner, kColumns);
-                    parallel_for(outer * strips, 1, [&](int64_t begin, int64_t end) {
-                      for (int64_t i = begin; i < end; ++i) {
-                        const int64_t o = i / strips, j = i % strips * kColumns,
-                                      width = std::min(kColumns, inner - j);
-                        for (int64_t k = 0; k < m; ++k) {
-                          kernels<T>().axpy(width, 1, g + (o * m + k) * inner + j,
-                                            d + (o * n + at[k]) * inner + j);
-                        }
-                      }
-                    });
-                  });
-                  return dx;
-                });
+  const auto place = [=, shape = x.shape()](const Tensor& dy, const Tensor& index) {
+    Tensor dx = Tensor::zeros(shape, dy.dtype());
+    visit_float("take", dy.dtype(), [&, at = index.data<int64_t>()]<typename T>(T) {
+      const T* g = dy.data<T>();
+      T* d = dx.mutable_data<T>();
+      constexpr int64_t kColumns = 1024;
+      const int64_t strips = ceil_div(inner, kColumns);
+      parallel_for(outer * strips, 1, [&](int64_t begin, int64_t end) {
+        for (int64_t i = begin; i < end; ++i) {
+          const int64_t o = i / strips, j = i % strips * kColumns,
+                        width = std::min(kColumns, inner - j);
+          for (int64_t k = 0; k < m; ++k) {
+            kernels<T>().axpy(width, 1, g + (o * m + k) * inner + j,
+                              d + (o * n + at[k]) * inner + j);
+          }
+        }
+      });
+    });
+    return dx;
+  };
+  return linear_map("take", x, indices, pick, place);
 }
 
 namespace {
@@ -390,43 +377,47 @@ void for_gathered(const Shape& x, int axis, const Tensor& index, F f) {
   const int64_t* along = index.data<int64_t>();
   const Walk<1> walk(index.shape(), {stride});
   walk.runs(0, index.numel(), [&](int64_t begin, int64_t n, const int64_t* from) {
-    for (int64_t i = 0; i < n; ++i) {
+    for (int64_t i = 0; i < n; ++i)
       f(begin + i, from[0] + i * walk.stride[0][0] + along[begin + i] * step);
-    }
   });
 }
 
 }  // namespace
+
+Tensor detail::gather(const char* op, const Tensor& x, const Shape& from, int axis,
+                      const Tensor& index, const Shape& to) {
+  const auto pick = [=](const Tensor& x, const Tensor& index) {
+    Tensor y = Tensor::empty(to, x.dtype());
+    visit_dtype(x.dtype(), [&]<typename T>(T) {
+      const T* values = x.data<T>();
+      T* out = y.mutable_data<T>();
+      for_gathered(from, axis, index, [&](int64_t i, int64_t at) { out[i] = values[at]; });
+    });
+    return y;
+  };
+  const auto place = [=, shape = x.shape()](const Tensor& dy, const Tensor& index) {
+    Tensor dx = Tensor::zeros(shape, dy.dtype());
+    visit_float(op, dy.dtype(), [&]<typename T>(T) {
+      const T* g = dy.data<T>();
+      T* d = dx.mutable_data<T>();
+      for_gathered(from, axis, index, [&](int64_t i, int64_t at) { d[at] += g[i]; });
+    });
+    return dx;
+  };
+  return linear_map(op, x, index, pick, place);
+}
 
 Tensor gather(const Tensor& x, int axis, const Tensor& indices) {
   check_i64("gather", "index", indices);
   axis = normalize_axis("gather", axis, x);
   bool fits = indices.rank() == x.rank();
   for (int k = 0; fits && k < x.rank(); ++k) fits = k == axis || indices.shape()[k] <= x.shape()[k];
-  if (!fits) {
-    fail(
-        "gather: index must have x's rank and, except at axis {}, be no larger; got x {} and "
-        "index {}.",
-        axis, x.shape(), indices.shape());
-  }
+  fail_if(!fits,
+          "gather: index must have x's rank and, except at axis {}, be no larger; got x {} and "
+          "index {}.",
+          axis, x.shape(), indices.shape());
   const Tensor index = from_front("gather", indices, x.shape()[axis]);
-  Tensor y = Tensor::empty(index.shape(), x.dtype());
-  visit_dtype(x.dtype(), [&]<typename T>(T) {
-    const T* from = x.data<T>();
-    T* to = y.mutable_data<T>();
-    for_gathered(x.shape(), axis, index, [&](int64_t i, int64_t place) { to[i] = from[place]; });
-  });
-  return record("gather", y, {x},
-                [index = Saved(index, "index"), axis, shape = x.shape()](const Tensor& dy, Wants) {
-                  Tensor dx = Tensor::zeros(shape, dy.dtype());
-                  visit_float("gather", dy.dtype(), [&]<typename T>(T) {
-                    const T* g = dy.data<T>();
-                    T* d = dx.mutable_data<T>();
-                    for_gathered(shape, axis, index.get(),
-                                 [&](int64_t i, int64_t place) { d[place] += g[i]; });
-                  });
-                  return dx;
-                });
+  return detail::gather("gather", x, x.shape(), axis, index, index.shape());
 }
 
 Tensor one_hot(const Tensor& labels, int64_t classes, DType dtype) {
@@ -436,9 +427,8 @@ Tensor one_hot(const Tensor& labels, int64_t classes, DType dtype) {
   visit_dtype(dtype, [&]<typename T>(T) {
     T* to = y.mutable_data<T>();
     for (int64_t i = 0; i < labels.numel(); ++i) {
-      if (label[i] < 0 || label[i] >= classes) {
-        fail("one_hot: labels must be in 0..{}; got {} at position {}.", classes - 1, label[i], i);
-      }
+      fail_if(label[i] < 0 || label[i] >= classes,
+              "one_hot: labels must be in 0..{}; got {} at position {}.", classes - 1, label[i], i);
       to[i * classes + label[i]] = 1;
     }
   });

@@ -70,4 +70,10 @@ Tensor gather(const Tensor& x, int axis, const Tensor& index);
 /// Errors: a label outside 0..classes-1.
 Tensor one_hot(const Tensor& labels, int64_t classes, DType dtype = f32);
 
+namespace detail {
+/// gather() for x read as of shape `from`, y as of shape `to`, and an index that is in range.
+Tensor gather(const char* op, const Tensor& x, const Shape& from, int axis, const Tensor& index,
+              const Shape& to);
+}  // namespace detail
+
 }  // namespace ramp

@@ -29,9 +29,8 @@ Sorted first_in_order(const Tensor& x, int axis, int64_t k, bool descending) {
       std::iota(order.begin(), order.end(), 0);
       std::nth_element(order.begin(), order.begin() + k, order.end(), before);
       std::sort(order.begin(), order.begin() + k, before);
-      for (int64_t i = 0; i < k; ++i) {
+      for (int64_t i = 0; i < k; ++i)
         to[(r / s.inner * k + i) * s.inner + r % s.inner] = order[static_cast<size_t>(i)];
-      }
     });
   });
   return {gather(x, axis, places), places};
@@ -46,10 +45,9 @@ Sorted sort(const Tensor& x, int axis, SortOptions options) {
 
 Sorted topk(const Tensor& x, int64_t k, int axis, TopkOptions options) {
   axis = normalize_axis("topk", axis, x);
-  if (k < 0 || k > x.shape()[axis]) {
-    fail("topk: expected 0 <= k <= {}, the size of axis {} of x {}; got k {}.", x.shape()[axis],
-         axis, x.shape(), k);
-  }
+  fail_if(k < 0 || k > x.shape()[axis],
+          "topk: expected 0 <= k <= {}, the size of axis {} of x {}; got k {}.", x.shape()[axis],
+          axis, x.shape(), k);
   return first_in_order(x, axis, k, options.largest);
 }
 

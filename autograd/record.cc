@@ -6,6 +6,7 @@ namespace ramp {
 
 void connect(Node* node, const char* op, Tensor& y, const Inputs& inputs) {
   node->op = op;
+  node->result = y.address();
   node->shape = y.shape();
   node->dtype = y.dtype();
   node->input_count = static_cast<uint32_t>(inputs.size);

@@ -37,11 +37,12 @@ inline bool should_record(const Inputs& inputs) {
   return false;
 }
 
-/// Errors: an op's derivative must give a gradient for each input.
-inline void check_count(size_t gradients, size_t inputs) {
-  if (gradients != inputs) {
-    fail("expected {} gradients, one for each input; its derivative gave {}.", inputs, gradients);
-  }
+/// dx = what an op's derivative gave. Errors: not one gradient for each input.
+inline void take_gradients(std::span<Tensor> given, std::span<Tensor> dx) {
+  fail_if(given.size() != dx.size(),
+          "expected {} gradients, one for each input; its derivative gave {}.", dx.size(),
+          given.size());
+  std::move(given.begin(), given.end(), dx.begin());
 }
 
 /// Makes `node` the node of y, with an edge to each input that requires a gradient.
@@ -56,21 +57,24 @@ struct NodeOf final : Node {
   void vjp(Tensor dy, Wants want, std::span<Tensor> dx) override {
     auto gradients = (*rule)(std::move(dy), want);
     if constexpr (std::is_same_v<decltype(gradients), Tensor>) {
-      check_count(1, dx.size());
-      dx[0] = std::move(gradients);
+      take_gradients({&gradients, 1}, dx);
     } else {
-      check_count(gradients.size(), dx.size());
-      std::move(gradients.begin(), gradients.end(), dx.begin());
+      take_gradients(gradients, dx);
     }
   }
   void release_saved() override { rule.reset(); }
 };
 
+namespace detail {
+void recorded_vjp(const Tensor& y, const Tensor& dy, std::span<const Tensor> x,
+                  std::span<Tensor> dx);
+}  // namespace detail
+
 /// Puts y = op(inputs) on the tape and returns y. `vjp(dy, want)` takes the gradient of y and
 /// returns those of the inputs, in their order: a Tensor for one input, else a
 /// std::array<Tensor, n> or a std::vector<Tensor>. An undefined Tensor says "none" and is right
 /// wherever want[i] is false; one of y's shape is right too where the input was broadcast to it:
-/// backward() sums it. Values it needs are captured as `Saved`. It runs without recording.
+/// backward() sums it. Values it needs are captured as `Saved`.
 ///
 ///     Tensor square(const Tensor& x) {
 ///       Tensor y = ...;
@@ -78,6 +82,10 @@ struct NodeOf final : Node {
 ///         return 2 * x.get() * dy;
 ///       });
 ///     }
+///
+/// It runs without recording, but in a pass that creates a graph: there dy and what is saved have
+/// their history, so a rule made of ops, as this one, can be differentiated again. One that works
+/// on the numbers says what else to do if (grad_enabled()): see recorded_vjp() and linear_map().
 template <typename Vjp>
 Tensor record(const char* op, Tensor y, Inputs inputs, Vjp&& vjp) {
   if (!should_record(inputs)) return y;
@@ -86,6 +94,27 @@ Tensor record(const char* op, Tensor y, Inputs inputs, Vjp&& vjp) {
   node->block_bytes = sizeof(N);
   connect(node, op, y, inputs);
   return y;
+}
+
+/// The gradients of y = f(x..) for dy by f's own tape: for a vjp that works on numbers, in a pass
+/// that creates a graph. f says in recorded ops what the op is; it is computed again. A value is
+/// undefined where it does not matter.
+template <typename F, typename... X>
+std::array<Tensor, sizeof...(X)> recorded_vjp(const Tensor& dy, F f, const X&... x) {
+  std::array<Tensor, sizeof...(X)> at{x.requires_grad() ? x.view(x.shape()) : x...}, dx;
+  detail::recorded_vjp(std::apply(f, at), dy, at, dx);
+  return dx;
+}
+
+/// y = a x for a linear map a, given with its transpose as functions (x, index) of numbers without
+/// history; the index is a tensor that both read, or undefined.
+template <typename A, typename Transposed>
+Tensor linear_map(const char* op, const Tensor& x, const Tensor& index, A a,
+                  Transposed transposed) {
+  return record(op, a(x.detach(), index), {x},
+                [=, index = Saved(index, "index")](const Tensor& dy, Wants) -> Tensor {
+                  return linear_map(op, dy, index.get(), transposed, a);
+                });
 }
 
 }  // namespace ramp

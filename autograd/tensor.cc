@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "ramp/autograd/ops_shape.h"
 #include "ramp/autograd/record.h"
 
 namespace ramp {
@@ -17,10 +18,9 @@ struct Leaf final : Node {
 
 Node& required_node(const Tensor& x, const char* op) {
   check_defined(op, "the tensor", x);
-  if (!x.requires_grad()) {
-    fail("{}: the tensor {} requires no gradient. Hint: x.requires_grad_() before it is used.", op,
-         x.shape());
-  }
+  fail_if(!x.requires_grad(),
+          "{}: the tensor {} requires no gradient. Hint: x.requires_grad_() before it is used.", op,
+          x.shape());
   return *node_of(x);
 }
 
@@ -28,10 +28,8 @@ Node& required_node(const Tensor& x, const char* op) {
 
 Tensor Tensor::view(const Shape& shape) const {
   check_defined("view", "the tensor", *this);
-  if (shape.numel() != numel()) {
-    fail("view: {} has {} elements; got the new shape {} of {}.", shape_, numel(), shape,
-         shape.numel());
-  }
+  fail_if(shape.numel() != numel(), "view: {} has {} elements; got the new shape {} of {}.", shape_,
+          numel(), shape, shape.numel());
   Tensor y = detach();
   y.shape_ = shape;
   return record("reshape", std::move(y), {*this},
@@ -40,28 +38,26 @@ Tensor Tensor::view(const Shape& shape) const {
 
 Tensor Tensor::rows(int64_t begin, int64_t end) const {
   check_defined("rows", "the tensor", *this);
-  if (rank() == 0 || begin < 0 || end < begin || end > shape_[0]) {
-    fail("rows: expected 0 <= begin <= end <= dim 0 of {}; got begin {} and end {}.", shape_, begin,
-         end);
-  }
+  fail_if(rank() == 0 || begin < 0 || end < begin || end > shape_[0],
+          "rows: expected 0 <= begin <= end <= dim 0 of {}; got begin {} and end {}.", shape_,
+          begin, end);
   Tensor y = detach();
-  const int64_t row = shape_.without(0).numel();
   y.shape_[0] = end - begin;
-  y.data_ = static_cast<char*>(data_) + static_cast<size_t>(begin * row) * size_of(dtype_);
+  y.data_ = static_cast<char*>(data_) +
+            static_cast<size_t>(begin * shape_.without(0).numel()) * size_of(dtype_);
   return record("slice", std::move(y), {*this},
                 [begin, end, from = shape_](const Tensor& dy, Wants) {
-                  Tensor dx = Tensor::zeros(from, dy.dtype());
-                  dx.rows(begin, end).copy_(dy);
-                  return dx;
+                  std::vector<std::pair<int64_t, int64_t>> around(static_cast<size_t>(from.rank()));
+                  around[0] = {begin, from[0] - end};
+                  return pad(dy, around, 0.0);
                 });
 }
 
 Tensor Tensor::operator[](int64_t i) const {
   check_defined("[]", "the tensor", *this);
   const int64_t n = rank() == 0 ? 0 : shape_[0];
-  if (i < -n || i >= n) {
-    fail("[]: expected an index in {}..{} for dim 0 of {}; got {}.", -n, n - 1, shape_, i);
-  }
+  fail_if(i < -n || i >= n, "[]: expected an index in {}..{} for dim 0 of {}; got {}.", -n, n - 1,
+          shape_, i);
   const int64_t row = i < 0 ? i + n : i;
   return rows(row, row + 1).view(shape_.without(0));
 }
@@ -93,10 +89,9 @@ Tensor Tensor::to(DType dtype) const {
 
 Tensor& Tensor::requires_grad_(bool on) {
   check_defined("requires_grad_", "the tensor", *this);
-  if (!is_float(dtype_)) {
-    fail("requires_grad_: expected f32 or f64; got {} {}. Hint: x.to(f32).requires_grad_().",
-         dtype_, shape_);
-  }
+  fail_if(!is_float(dtype_),
+          "requires_grad_: expected f32 or f64; got {} {}. Hint: x.to(f32).requires_grad_().",
+          dtype_, shape_);
   if (meta_ && !node_of(*this)->is_leaf) {
     if (on) return retain_grad();
     fail("requires_grad_(false): the tensor {} is a result of {}. Hint: x.detach().", shape_,
@@ -125,10 +120,9 @@ const Tensor& Tensor::grad() const {
 
 void Tensor::set_grad(Tensor grad) {
   Node& node = required_node(*this, "set_grad");
-  if (grad.defined() && (grad.shape() != shape_ || grad.dtype() != dtype_)) {
-    fail("set_grad: the tensor is {} {}; got a gradient of {} {}.", dtype_, shape_, grad.dtype(),
-         grad.shape());
-  }
+  fail_if(grad.defined() && (grad.shape() != shape_ || grad.dtype() != dtype_),
+          "set_grad: the tensor is {} {}; got a gradient of {} {}.", dtype_, shape_, grad.dtype(),
+          grad.shape());
   node.grad = grad.detach();
   node.grad_used = false;
 }
@@ -154,17 +148,14 @@ Tensor& Tensor::hook(std::function<Tensor(const Tensor&)> f) {
 void Tensor::check_in_place(const char* op, const Tensor& source) const {
   check_defined(op, "the target", *this);
   if (!grad_enabled()) return;
-  if (source.requires_grad()) {
-    fail(
-        "{}: the source {} requires a gradient, which a write in place does not pass on. Hint: "
-        "source.detach(), or an op that makes a new tensor.",
-        op, source.shape_);
-  }
+  fail_if(source.requires_grad(),
+          "{}: the source {} requires a gradient, which a write in place does not pass on. Hint: "
+          "source.detach(), or an op that makes a new tensor.",
+          op, source.shape_);
   if (!requires_grad()) return;
-  if (node_of(*this)->is_leaf) {
-    fail("{}: the target {} requires a gradient and recording is on. Hint: put NoGrad around it.",
-         op, shape_);
-  }
+  fail_if(node_of(*this)->is_leaf,
+          "{}: the target {} requires a gradient and recording is on. Hint: put NoGrad around it.",
+          op, shape_);
   fail("{}: the target {} is a result of {} on the tape. Hint: y.detach().clone().", op, shape_,
        node_of(*this)->op);
 }

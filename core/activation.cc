@@ -1,8 +1,13 @@
 #include "ramp/core/activation.h"
 
-#include "ramp/core/kernels/kernels.h"
+#include <array>
 
-namespace ramp::detail {
+#include "ramp/core/kernels/kernels.h"
+#include "ramp/core/taylor.h"
+
+namespace ramp {
+
+namespace detail {
 
 template <typename T>
 void run_rule(int index, const void* rule, int64_t n, const T* x, T* y) {
@@ -17,4 +22,49 @@ template void run_rule(int, const void*, int64_t, const double*, double*);
 template void run_rule_vjp(int, const void*, int64_t, const float*, const float*, float*);
 template void run_rule_vjp(int, const void*, int64_t, const double*, const double*, double*);
 
-}  // namespace ramp::detail
+void fail_order(const char* name, int order) {
+  if (order > 2) fail("{}: has no derivative of order {}.", name, order);
+  fail(
+      "{}: has no second derivative. Hint: give the rule derivative_from_x(x) (not from y) and "
+      "second_derivative_from_x(x).",
+      name);
+}
+
+template <typename A>
+double rule_derivative(const void* rule, int order, bool from_x, double at) {
+  const A& a = *static_cast<const A*>(rule);
+  if (order == 1) return ramp::derivative(a, at);
+  if (order == 2 && from_x) return a.second_derivative_from_x(at);
+  const int n = order - (from_x ? 2 : 1);
+  if (n > Taylor::kMaxOrder) fail_order(A::name, order);
+  const Taylor x(at, n);
+  double factorial = 1;
+  for (int k = 2; k <= n; ++k) factorial *= k;
+  if constexpr (DerivativeOfX<A>)
+    if (from_x) return factorial * Taylor(a.second_derivative_from_x(x))[n];
+  return factorial * Taylor(derivative(a, x))[n];
+}
+double run_rule_derivative(int index, const void* rule, int order, bool from_x, double at) {
+  static constexpr auto table = [] {
+    std::array<double (*)(const void*, int, bool, double), UnaryRules::size> t{};
+    UnaryRules::for_each([&]<typename A>() { t[UnaryRules::index<A>()] = rule_derivative<A>; });
+    return t;
+  }();
+  return table[index](rule, order, from_x, at);
+}
+
+}  // namespace detail
+
+struct Activation::Slope {
+  Activation of;
+  const char *name = of.name(), *formula = of.derivative_formula(),
+             *derivative = of.second_formula();
+  double derivative_at(int order, double at) const {
+    return of.rule_->derivative_at(order + 1, of.needs_x(), at);
+  }
+  double f(double at) const { return derivative_at(0, at); }
+  double derivative_from_x(double at) const { return derivative_at(1, at); }
+};
+Activation Activation::slope() const { return Slope{*this}; }
+
+}  // namespace ramp

@@ -17,8 +17,10 @@ namespace ramp {
 ///   template <typename T> T f(T x) const;                    // the value
 ///   template <typename T> T derivative_from_y(T y) const;    // or ..._from_x(T x), where y is
 ///                                                            // not enough
-/// and, if it has them, `std::vector<double> kinks() const`, the text `derivative`, and
-/// `void check() const`, which throws for options that make no sense. NaN should stay NaN.
+/// and, if it has them, `std::vector<double> kinks() const`, the texts `derivative` and `second`,
+/// and `void check() const`, which throws for options that make no sense. NaN should stay NaN.
+/// Second derivatives (a gradient of a gradient) also take `T second_derivative_from_x(T x) const`,
+/// with derivative_from_x.
 /// core/rules_unary.h has ramp's own; a struct may also bring block forms: `f_block(n, x, y)` and
 /// `vjp_block(n, x_or_y, dy, dx)`, for float and double.
 template <typename A>
@@ -35,6 +37,8 @@ template <typename T>
 void run_rule(int index, const void* rule, int64_t n, const T* x, T* y);
 template <typename T>
 void run_rule_vjp(int index, const void* rule, int64_t n, const T* at, const T* dy, T* dx);
+double run_rule_derivative(int index, const void* rule, int order, bool from_x, double at);
+[[noreturn]] void fail_order(const char* name, int order);
 }  // namespace detail
 
 /// Any activation, erased by block of elements (never by element).
@@ -54,6 +58,7 @@ class Activation {
   const char* formula() const { return rule_->formula; }
   /// "" where the rule does not tell.
   const char* derivative_formula() const { return rule_->derivative_formula; }
+  const char* second_formula() const { return rule_->second_formula; }
   std::vector<double> kinks() const { return rule_->kinks; }
   bool is_identity() const { return rule_->is_identity; }
   /// True when the derivative is a function of x; else it is one of y.
@@ -90,10 +95,17 @@ class Activation {
     vjp_block(1, &at, &one, &d);
     return d;
   }
+  /// Errors: a rule of the user's without one.
+  double second_derivative(double x) const { return rule_->derivative_at(2, true, x); }
+
+  /// The derivative as an activation: its value at `at` is the derivative there, its needs_x() is
+  /// true, its name this one's. So slope().slope() goes on, up to order 9 (10 where needs_x());
+  /// scalar, in double. Errors: the vjp of a user's rule without second_derivative_from_x.
+  Activation slope() const;
 
  private:
   struct Rule {
-    const char *name, *formula, *derivative_formula = "";
+    const char *name, *formula, *derivative_formula = "", *second_formula = "";
     std::vector<double> kinks;
     bool is_identity, needs_x;
     virtual ~Rule() = default;
@@ -101,16 +113,20 @@ class Activation {
     virtual void f_block(int64_t n, const double* x, double* y) const = 0;
     virtual void vjp_block(int64_t n, const float* at, const float* dy, float* dx) const = 0;
     virtual void vjp_block(int64_t n, const double* at, const double* dy, double* dx) const = 0;
+    // The derivative of this order as a function of x, or of y, at `at`.
+    virtual double derivative_at(int order, bool from_x, double at) const = 0;
   };
+  struct Slope;
 
   template <typename A>
   struct Erased final : Rule {
     A a;
     explicit Erased(A rule) : a(std::move(rule)) {
       if constexpr (requires { a.check(); }) a.check();
-      this->name = A::name;
-      this->formula = A::formula;
-      if constexpr (requires { A::derivative; }) this->derivative_formula = A::derivative;
+      this->name = a.name;
+      this->formula = a.formula;
+      if constexpr (requires { a.derivative; }) this->derivative_formula = a.derivative;
+      if constexpr (requires { a.second; }) this->second_formula = a.second;
       if constexpr (requires { a.kinks(); }) this->kinks = a.kinks();
       this->is_identity = std::is_same_v<A, Identity>;
       this->needs_x = ramp::needs_x(a);
@@ -133,9 +149,8 @@ class Activation {
       } else if constexpr (constexpr int i = UnaryRules::index<A>(); i >= 0) {
         detail::run_rule_vjp(i, &a, n, at, dy, dx);
       } else {
-        for (int64_t k = 0; k < n; ++k) {
+        for (int64_t k = 0; k < n; ++k)
           dx[k] = math::mul_or_zero(dy[k], T(ramp::derivative(a, at[k])));
-        }
       }
     }
     void f_block(int64_t n, const float* x, float* y) const override { apply(n, x, y); }
@@ -145,6 +160,19 @@ class Activation {
     }
     void vjp_block(int64_t n, const double* at, const double* dy, double* dx) const override {
       apply_vjp(n, at, dy, dx);
+    }
+    double derivative_at(int order, bool from_x, double at) const override {
+      if constexpr (constexpr int i = UnaryRules::index<A>(); i >= 0) {
+        return detail::run_rule_derivative(i, &a, order, from_x, at);
+      } else {
+        if constexpr (requires { a.derivative_at(order, at); }) return a.derivative_at(order, at);
+        if constexpr (requires { a.second_derivative_from_x(at); })
+          if (order == 2 && from_x) return a.second_derivative_from_x(at);
+        double d = 1;
+        if (order > 1) detail::fail_order(a.name, order);
+        apply_vjp(1, &at, &d, &d);
+        return d;
+      }
     }
   };
 

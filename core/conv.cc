@@ -1,8 +1,6 @@
 #include "ramp/core/conv.h"
 
 #include <algorithm>
-#include <cstdlib>
-#include <string_view>
 
 #include "ramp/core/conv_methods.h"
 #include "ramp/core/error.h"
@@ -11,18 +9,11 @@
 namespace ramp {
 namespace {
 
-bool allows_winograd() {
-  const char* text = std::getenv("RAMP_CONV");
-  if (text == nullptr || *text == 0 || std::string_view(text) == "auto") return true;
-  if (std::string_view(text) == "direct") return false;
-  fail("RAMP_CONV: expected direct or auto; got \"{}\".", text);
-}
-
 // Where the tiles that reach over the edge do not eat up the gain, and where there are so many that
 // the 36 products pay for transforming the weights. All else is direct: it is faster there, and a
 // NaN, an inf or a huge value stays in the results that see it.
 bool takes_winograd(const ConvSizes& s) {
-  static const bool allowed = allows_winograd();
+  static const bool allowed = !environment_says("RAMP_CONV", "auto", "direct");
   const int64_t tiles = ceil_div(s.oh, 4) * ceil_div(s.ow, 4);
   return allowed && s.kh == 3 && s.kw == 3 && s.groups == 1 && s.c % 16 == 0 && s.k % 16 == 0 &&
          s.stride[0] == 1 && s.stride[1] == 1 && s.dilation[0] == 1 && s.dilation[1] == 1 &&

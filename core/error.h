@@ -4,9 +4,11 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <exception>
 #include <functional>
 #include <string>
+#include <string_view>
 #include <utility>
 
 namespace ramp {
@@ -49,6 +51,19 @@ struct TextFormatter {
 template <typename... Args>
 [[noreturn]] void fail(fmt::format_string<Args...> format, Args&&... args) {
   throw Error(fmt::format(format, std::forward<Args>(args)...));
+}
+/// True where the environment variable says `other`. Errors: a value that is neither.
+inline bool environment_says(const char* name, std::string_view usual, std::string_view other) {
+  const char* text = std::getenv(name);
+  const std::string_view value = text && *text ? text : usual;
+  if (value == usual || value == other) return value == other;
+  fail("{}: expected {} or {}; got \"{}\".", name, usual, other, value);
+}
+/// The arguments are computed in any case: they are names and shapes.
+template <typename... Args>
+void fail_if(bool wrong, fmt::format_string<Args...> format, Args&&... args) {
+  if (wrong) [[unlikely]]
+    fail(format, std::forward<Args>(args)...);
 }
 
 }  // namespace ramp

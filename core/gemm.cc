@@ -1,8 +1,6 @@
 #include "ramp/core/gemm.h"
 
 #include <algorithm>
-#include <cstdlib>
-#include <string_view>
 
 #include "ramp/core/blas.h"
 #include "ramp/core/error.h"
@@ -19,13 +17,6 @@ void cblas_dgemm(int order, int trans_a, int trans_b, int m, int n, int k, doubl
 
 namespace ramp {
 namespace {
-
-bool asks_for_blas() {
-  const char* text = std::getenv("RAMP_GEMM");
-  if (text == nullptr || *text == 0 || std::string_view(text) == "own") return false;
-  if (std::string_view(text) == "blas") return true;
-  fail("RAMP_GEMM: expected own or blas; got \"{}\".", text);
-}
 
 constexpr auto blas_of(float) { return cblas_sgemm; }
 constexpr auto blas_of(double) { return cblas_dgemm; }
@@ -204,7 +195,7 @@ void gemm_one_row(int64_t n, int64_t k, const T* a, const T* b, T* c, const Epil
 }  // namespace
 
 bool gemm_uses_blas() {
-  static const bool uses = asks_for_blas();
+  static const bool uses = environment_says("RAMP_GEMM", "own", "blas");
   return uses;
 }
 

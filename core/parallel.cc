@@ -61,13 +61,8 @@ class Pool {
     start_round();
     take_chunks();
     open_.store(false);
-    for (int i = 0; active_.load() > 0; ++i) {
-      if (i < kSpins) {
-        pause_briefly();
-      } else {
-        std::this_thread::yield();
-      }
-    }
+    for (int i = 0; active_.load() > 0; ++i)
+      i < kSpins ? pause_briefly() : std::this_thread::yield();
     if (error_) std::rethrow_exception(std::exchange(error_, nullptr));
     return true;
   }
@@ -98,9 +93,8 @@ class Pool {
   void work() {
     uint32_t seen = 0;
     while (!stop_) {
-      for (int i = 0; i < kSpins && round_.load(std::memory_order_acquire) == seen; ++i) {
+      for (int i = 0; i < kSpins && round_.load(std::memory_order_acquire) == seen; ++i)
         pause_briefly();
-      }
       round_.wait(seen);  // sleeps unless it has changed
       seen = round_.load();
       active_.fetch_add(1);
@@ -124,9 +118,8 @@ int threads_at_start() {
   if (const char* text = std::getenv("RAMP_NUM_THREADS"); text && *text) {
     char* end = nullptr;
     const long n = std::strtol(text, &end, 10);
-    if (*end != 0 || n < 1 || n > kMaxThreads) {
-      fail("RAMP_NUM_THREADS: expected a number from 1 to {}; got \"{}\".", kMaxThreads, text);
-    }
+    fail_if(*end != 0 || n < 1 || n > kMaxThreads,
+            "RAMP_NUM_THREADS: expected a number from 1 to {}; got \"{}\".", kMaxThreads, text);
     return static_cast<int>(n);
   }
   const int n = static_cast<int>(std::thread::hardware_concurrency());
@@ -151,9 +144,8 @@ Threads& threads() {
 int num_threads() { return threads().count.load(std::memory_order_relaxed); }
 
 void set_num_threads(int n) {
-  if (n < 1 || n > kMaxThreads) {
-    fail("set_num_threads: expected a number from 1 to {}; got {}.", kMaxThreads, n);
-  }
+  fail_if(n < 1 || n > kMaxThreads, "set_num_threads: expected a number from 1 to {}; got {}.",
+          kMaxThreads, n);
   if (in_parallel) fail("set_num_threads: called from inside parallel_for.");
   Threads& t = threads();
   const std::lock_guard lock(t.mutex);

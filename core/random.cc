@@ -8,6 +8,7 @@
 #include <cfloat>
 #include <cmath>
 #include <limits>
+#include <numeric>
 #include <utility>
 #include <vector>
 
@@ -115,9 +116,8 @@ void fill_each(Tensor& y, uint64_t seed, uint64_t draw, auto f) {
 }  // namespace
 
 Tensor Rng::uniform(const Shape& shape, double lo, double hi, DType dtype) {
-  if (!(lo <= hi) || !std::isfinite(hi - lo)) {
-    fail("uniform: expected finite bounds lo <= hi; got lo {} and hi {}.", lo, hi);
-  }
+  fail_if(!(lo <= hi) || !std::isfinite(hi - lo),
+          "uniform: expected finite bounds lo <= hi; got lo {} and hi {}.", lo, hi);
   Tensor y = Tensor::empty(shape, dtype);
   visit_float("uniform", dtype, [&]<typename T>(T) {
     // Rounding must not leave [lo, hi): the first and the last T in it.
@@ -135,9 +135,8 @@ Tensor Rng::uniform(const Shape& shape, double lo, double hi, DType dtype) {
 }
 
 Tensor Rng::normal(const Shape& shape, double mean, double std, DType dtype) {
-  if (!(std >= 0) || !std::isfinite(std) || !std::isfinite(mean)) {
-    fail("normal: expected a finite mean and std >= 0; got mean {} and std {}.", mean, std);
-  }
+  fail_if(!(std >= 0) || !std::isfinite(std) || !std::isfinite(mean),
+          "normal: expected a finite mean and std >= 0; got mean {} and std {}.", mean, std);
   Tensor y = Tensor::empty(shape, dtype);
   visit_float("normal", dtype, [&]<typename T>(T) {
     fill_pairs<T>(y, seed_, draw_++, [=](uint64_t a, uint64_t b) {
@@ -174,13 +173,10 @@ Tensor Rng::choice(int64_t n, int64_t k) {
 Tensor Rng::choice(const Tensor& weights, const Shape& shape) {
   check_defined("choice", "weights", weights);
   if (weights.rank() != 1) fail("choice: weights must be [classes]; got {}.", weights.shape());
-  std::vector<double> up_to = weights.values();  // the sum of the weights up to each
-  double total = 0;
-  bool negative = false;
-  for (double& w : up_to) {
-    negative |= w < 0;
-    w = total += w;
-  }
+  std::vector<double> up_to = weights.values();
+  const bool negative = std::any_of(up_to.begin(), up_to.end(), [](double w) { return w < 0; });
+  std::partial_sum(up_to.begin(), up_to.end(), up_to.begin());
+  const double total = up_to.empty() ? 0 : up_to.back();
   if (negative || !(total > 0) || !std::isfinite(total)) {
     fail("choice: expected weights of at least 0 with a finite sum above 0; got [{}].",
          fmt::join(weights.values(), ", "));

@@ -11,6 +11,8 @@
 // - at a kink it is 0 where y is flat on one side or turns (relu, clamp at its bounds, |x|), else
 //   that of the left side (leaky_relu: the slope); where two inputs tie (maximum), each takes half;
 // - at NaN it is not 0, so that nothing hides a NaN: it is NaN, or that of a side that is not flat.
+// The second derivative is that of y' by the same rule: 0 at a kink or jump of y' (softsign, elu);
+// and where y is made of straight lines (relu) it is 0 everywhere, at NaN too.
 #pragma once
 
 #include <cmath>
@@ -144,7 +146,7 @@ struct RuleList {
     ((at = std::same_as<X, A> ? i : at, ++i), ...);
     return at;
   }
-  static void for_each(auto f) { (f.template operator()<A>(), ...); }
+  static constexpr void for_each(auto f) { (f.template operator()<A>(), ...); }
   template <typename... More>
   using With = RuleList<A..., More...>;
 };

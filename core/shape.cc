@@ -19,10 +19,9 @@ void Shape::check() const {
   bool too_large = false;  // zero or not: strides() and numel() multiply the others too
   for (int i = 0; i < rank_; ++i) {
     const int64_t d = dims_[i];
-    if (d < 0) {
-      fail("shape: a dimension is at least 0; got {} at axis {}. Hint: reshape() takes one -1.", d,
-           i);
-    }
+    fail_if(d < 0,
+            "shape: a dimension is at least 0; got {} at axis {}. Hint: reshape() takes one -1.", d,
+            i);
     too_large |= d > 0 && (__builtin_mul_overflow(n, d, &n) || n > kMaxElements);
   }
   if (too_large) fail("shape: at most 2^58 elements; got {}.", str());
@@ -52,10 +51,9 @@ std::string Shape::str() const { return fmt::format("[{}]", fmt::join(begin(), e
 
 int normalize_axis(std::string_view op, int axis, int rank) {
   if (rank == 0) fail("{}: a scalar has no axes; got axis {}.", op, axis);
-  if (axis < -rank || axis >= rank) {
-    fail("{}: axis must be in {}..{} for a tensor of rank {}; got {}.", op, -rank, rank - 1, rank,
-         axis);
-  }
+  fail_if(axis < -rank || axis >= rank,
+          "{}: axis must be in {}..{} for a tensor of rank {}; got {}.", op, -rank, rank - 1, rank,
+          axis);
   return axis < 0 ? axis + rank : axis;
 }
 

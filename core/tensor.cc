@@ -46,9 +46,8 @@ Tensor Tensor::arange(int64_t n, DType dtype) {
 
 double Tensor::item() const {
   check_defined("item", "the tensor", *this);
-  if (numel() != 1) {
-    fail("item: expected a tensor of one element; got {}. Hint: sum(x) or mean(x) first.", shape_);
-  }
+  fail_if(numel() != 1,
+          "item: expected a tensor of one element; got {}. Hint: sum(x) or mean(x) first.", shape_);
   return visit_dtype(dtype_,
                      [&]<typename T>(T) { return static_cast<double>(*static_cast<T*>(data_)); });
 }
@@ -62,10 +61,8 @@ double Tensor::at(std::initializer_list<int64_t> index) const {
     inside = i >= -n && i < n;
     place = place * n + (i < 0 ? i + n : i);
   }
-  if (!inside) {
-    fail("at: expected {} indices inside {}, or negative ones from the end; got [{}].", rank(),
-         shape_, fmt::join(index, ", "));
-  }
+  fail_if(!inside, "at: expected {} indices inside {}, or negative ones from the end; got [{}].",
+          rank(), shape_, fmt::join(index, ", "));
   return visit_dtype(
       dtype_, [&]<typename T>(T) { return static_cast<double>(static_cast<T*>(data_)[place]); });
 }
@@ -81,9 +78,9 @@ std::vector<double> Tensor::values() const {
 Tensor& Tensor::copy_(const Tensor& source) {
   check_in_place("copy_", source);
   check_same_dtype("copy_", "the target", *this, "the source", source);
-  if (shape_ != source.shape_) {
-    fail("copy_: the target {} and the source {} must have the same shape.", shape_, source.shape_);
-  }
+  fail_if(shape_ != source.shape_,
+          "copy_: the target {} and the source {} must have the same shape.", shape_,
+          source.shape_);
   bump_version();
   std::memmove(data_, source.data_, static_cast<size_t>(numel()) * size_of(dtype_));
   return *this;
@@ -102,9 +99,8 @@ Tensor& Tensor::add_(const Tensor& other, double factor) {
   check_in_place("add_", other);
   check_same_dtype("add_", "the target", *this, "the other", other);
   check_number("add_", factor, dtype_);
-  if (shape_ != other.shape_) {
-    fail("add_: the target {} and the other {} must have the same shape.", shape_, other.shape_);
-  }
+  fail_if(shape_ != other.shape_, "add_: the target {} and the other {} must have the same shape.",
+          shape_, other.shape_);
   visit_dtype(dtype_, [&]<typename T>(T) {
     T* y = mutable_data<T>();
     const T* x = other.data<T>();
@@ -135,9 +131,8 @@ void Tensor::fail_data(DType wanted) const {
 }
 
 void check_defined(std::string_view op, std::string_view name, const Tensor& x) {
-  if (!x.defined()) {
-    fail("{}: {} is undefined (moved from, or never set). Hint: give it a value first.", op, name);
-  }
+  fail_if(!x.defined(),
+          "{}: {} is undefined (moved from, or never set). Hint: give it a value first.", op, name);
 }
 
 int normalize_axis(std::string_view op, int axis, const Tensor& x) {
@@ -153,9 +148,8 @@ void check_float(std::string_view op, const Tensor& x, std::string_view name) {
 
 void check_number(std::string_view op, double value, DType dtype) {
   if (is_float(dtype)) return;
-  if (value != std::trunc(value) || !(value >= -0x1p63 && value < 0x1p63)) {
-    fail("{}: an i64 tensor takes integers; got {}. Hint: x.to(f32).", op, value);
-  }
+  fail_if(value != std::trunc(value) || !(value >= -0x1p63 && value < 0x1p63),
+          "{}: an i64 tensor takes integers; got {}. Hint: x.to(f32).", op, value);
 }
 
 void check_same_dtype(std::string_view op, std::string_view a_name, const Tensor& a,

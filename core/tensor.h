@@ -136,6 +136,7 @@ class Tensor {
   /// The same memory without history: the one way to cut the tape.
   Tensor detach() const { return Tensor(storage_, data_, shape_, dtype_); }
 
+  const void* address() const { return data_; }
   bool same_memory(const Tensor& other) const { return data_ == other.data_; }
   bool unique() const { return storage_ && storage_.unique(); }
   uint32_t version() const {
@@ -177,9 +178,8 @@ class Tensor {
   static Tensor copied(Iterator values, size_t count, const Shape& shape) {
     using T = std::iter_value_t<Iterator>;
     using Element = std::conditional_t<std::is_integral_v<T>, int64_t, T>;
-    if (static_cast<int64_t>(count) != shape.numel()) {
-      fail("of: a tensor of shape {} holds {} values; got {}.", shape, shape.numel(), count);
-    }
+    fail_if(static_cast<int64_t>(count) != shape.numel(),
+            "of: a tensor of shape {} holds {} values; got {}.", shape, shape.numel(), count);
     Tensor t = empty(shape, dtype_of<Element>());
     Element* to = static_cast<Element*>(t.data_);
     for (size_t i = 0; i < count; ++i, ++values) to[i] = static_cast<Element>(*values);

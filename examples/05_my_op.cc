@@ -30,7 +30,12 @@ int main() {
 
   // The check that every op of ramp passes too.
   const auto check = [](const std::vector<Tensor>& in) { return length(in[0]); };
-  const std::string difference = gradcheck(check, {Rng(1).normal({4, 3}, 0, 1, f64)});
-  fmt::print("gradcheck: {}\n",
-             difference.empty() ? "agrees with central differences" : difference);
+  const std::vector<Tensor> at{Rng(1).normal({4, 3}, 0, 1, f64)};
+  const auto show = [](const char* name, const std::string& difference) {
+    fmt::print("{}: {}\n", name,
+               difference.empty() ? "agrees with central differences" : difference);
+  };
+  show("gradcheck", gradcheck(check, at));
+  // The rule is made of ops, so it has a derivative too.
+  show("gradgradcheck", gradgradcheck(check, at));
 }

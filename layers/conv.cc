@@ -16,14 +16,12 @@ Convolution<kName, kOp, kAxes, Options>::Convolution(int64_t c, int64_t k, Kerne
                                                      Activation f, Options o)
     : LinearLayer(std::move(f)), options(o) {
   const Size2d size = kernel;
-  if (std::min({c, k, size.h, size.w}) < 1) {
-    fail("{}: expected channels and a kernel of at least 1; got {} and {} channels, kernel {}.",
-         kName.text, c, k, size.str());
-  }
-  if (o.groups < 1 || c % o.groups != 0 || k % o.groups != 0) {
-    fail("{}: expected groups that divide the channels; got {} groups for {} and {} channels.",
-         kName.text, o.groups, c, k);
-  }
+  fail_if(std::min({c, k, size.h, size.w}) < 1,
+          "{}: expected channels and a kernel of at least 1; got {} and {} channels, kernel {}.",
+          kName.text, c, k, size.str());
+  fail_if(o.groups < 1 || c % o.groups != 0 || k % o.groups != 0,
+          "{}: expected groups that divide the channels; got {} groups for {} and {} channels.",
+          kName.text, o.groups, c, k);
   detail::check_conv_options(kName.text, kAxes + 2, o);
   const auto shape = [&](int64_t rows, int64_t columns) {
     return kAxes == 2 ? Shape{size.h, size.w, rows, columns} : Shape{size.w, rows, columns};
@@ -39,9 +37,7 @@ Fused Convolution<kName, kOp, kAxes, Options>::forward_with(const Tensor& x,
   const auto [f, took] = detail::activation_with(activation, next);
   if constexpr (kAxes == 2 && !kTransposed) {
     const auto* pool = took < next.size() ? dynamic_cast<MaxPool2d*>(next[took]) : nullptr;
-    if (pool && pool->is_halving()) {
-      return {conv2d_max_pool(x, weight, bias, options, f), took + 1};
-    }
+    if (pool && pool->is_halving()) return {conv2d_max_pool(x, weight, bias, options, f), took + 1};
   }
   return {detail::fused(f, kOp(x, weight, bias, options, f)), took};
 }

@@ -8,8 +8,10 @@
 
 #include "ramp/autograd/node.h"
 #include "ramp/autograd/ops_elementwise.h"
+#include "ramp/autograd/ops_linear.h"
+#include "ramp/autograd/ops_reduce.h"
 #include "ramp/autograd/ops_shape.h"
-#include "ramp/core/parallel.h"
+#include "ramp/autograd/ops_sort.h"
 
 namespace ramp {
 namespace init {
@@ -21,9 +23,8 @@ struct Fans {
 };
 
 Fans fans_of(const char* op, const Shape& shape) {
-  if (shape.rank() < 2) {
-    fail("{}: expected a weight shape of rank 2 or more, [.., in, out]; got {}.", op, shape);
-  }
+  fail_if(shape.rank() < 2, "{}: expected a weight shape of rank 2 or more, [.., in, out]; got {}.",
+          op, shape);
   const int r = shape.rank();
   const auto field = static_cast<double>(shape.without(r - 1).without(r - 2).numel());
   return {field * static_cast<double>(shape[r - 2]), field * static_cast<double>(shape[r - 1])};
@@ -89,12 +90,10 @@ Tensor truncated_normal(const Shape& shape, Rng& rng, double mean, double std, d
   const auto below = [&](double x) {
     return std::erfc((mean - x) / std / std::numbers::sqrt2) / 2;
   };
-  if (std >= 0 && !(below(high) - below(low) >= 0.01)) {
-    fail(
-        "truncated_normal: expected an interval with at least 1 % of N({}, {}^2); got {} to {}. "
-        "Hint: low and high are limits of the value, not multiples of std.",
-        mean, std, low, high);
-  }
+  fail_if(std >= 0 && !(below(high) - below(low) >= 0.01),
+          "truncated_normal: expected an interval with at least 1 % of N({}, {}^2); got {} to {}. "
+          "Hint: low and high are limits of the value, not multiples of std.",
+          mean, std, low, high);
   Tensor y = Tensor::empty(shape, dtype);
   visit_float("truncated_normal", dtype, [&]<typename T>(T) {
     for (T *out = y.mutable_data<T>(), *end = out + y.numel(); out < end;) {
@@ -113,28 +112,10 @@ Tensor orthogonal(const Shape& shape, Rng& rng, double scale, DType dtype) {
   const int64_t rows = static_cast<int64_t>(fans_of("orthogonal", shape).in), cols = shape.last();
   const int64_t n = std::min(rows, cols), length = std::max(rows, cols);
   Tensor q = rng.normal({n, length}, 0, 1, f64);
-  double* v = q.mutable_data<double>();
-  const auto dot = [length](const double* a, const double* b) {
-    double s[4] = {};
-    int64_t i = 0;
-    for (; i + 4 <= length; i += 4) {
-      for (int64_t k = 0; k < 4; ++k) s[k] += a[i + k] * b[i + k];
-    }
-    for (; i < length; ++i) s[0] += a[i] * b[i];
-    return (s[0] + s[1]) + (s[2] + s[3]);
-  };
   for (int64_t i = 0; i < n; ++i) {
-    double* a = v + i * length;
-    const double norm = std::sqrt(dot(a, a));
-    for (int64_t k = 0; k < length; ++k) a[k] /= norm;
-    const auto take_out = [&](int64_t j, int64_t end) {
-      for (; j < end; ++j) {
-        double* b = a + (j + 1) * length;
-        const double along = dot(a, b);
-        for (int64_t k = 0; k < length; ++k) b[k] -= along * a[k];
-      }
-    };
-    parallel_for(n - i - 1, std::max<int64_t>(1, kStreamGrain / length), take_out);
+    Tensor v = q.rows(i, i + 1), later = q.rows(i + 1, n);
+    v.mul_(1 / std::sqrt(sum(v * v).item()));
+    later.add_(matmul(matmul(later, v, Trans::b), v), -1);
   }
   const Tensor w = rows < cols ? q : transpose(q);
   return (w * scale).to(dtype).view(shape);
@@ -163,12 +144,10 @@ Tensor at_middle(const Shape& shape, const Tensor& m) {
 
 Tensor delta_orthogonal(const Shape& shape, Rng& rng, double scale, DType dtype) {
   const Shape m = matrix_of("delta_orthogonal", shape);
-  if (m[0] > m[1]) {
-    fail(
-        "delta_orthogonal: expected a shape [.., in, out] with in <= out; got {}. Hint: take "
-        "orthogonal().",
-        shape);
-  }
+  fail_if(m[0] > m[1],
+          "delta_orthogonal: expected a shape [.., in, out] with in <= out; got {}. Hint: take "
+          "orthogonal().",
+          shape);
   return at_middle(shape, orthogonal(m, rng, scale, dtype));
 }
 
@@ -180,21 +159,13 @@ Tensor identity(const Shape& shape, DType dtype) {
 
 Tensor sparse(const Shape& shape, Rng& rng, int64_t nonzero, double std, DType dtype) {
   const int64_t in = static_cast<int64_t>(fans_of("sparse", shape).in), out = shape.last();
-  if (nonzero < 0 || nonzero > in) {
-    fail("sparse: expected nonzero in 0..{}, the fan-in of {}; got {}.", in, shape, nonzero);
-  }
-  const Tensor values = rng.normal({out, nonzero}, 0, std, dtype);
-  Tensor w = Tensor::zeros(shape, dtype);
-  visit_float("sparse", dtype, [&]<typename T>(T) {
-    T* to = w.mutable_data<T>();
-    for (int64_t o = 0; o < out; ++o) {
-      const Tensor order = rng.permutation(in);
-      for (int64_t k = 0; k < nonzero; ++k) {
-        to[order.data<int64_t>()[k] * out + o] = values.data<T>()[o * nonzero + k];
-      }
-    }
-  });
-  return w;
+  fail_if(nonzero < 0 || nonzero > in,
+          "sparse: expected nonzero in 0..{}, the fan-in of {}; got {}.", in, shape, nonzero);
+  if (nonzero == 0) return Tensor::zeros(shape, dtype);
+  // Where the largest of random numbers lie.
+  const Tensor place = rng.uniform({in, out}, 0, 1, f64);
+  const Tensor least = topk(place, nonzero, 0).values.rows(nonzero - 1, nonzero);
+  return (rng.normal({in, out}, 0, std, dtype) * (place >= least).to(dtype)).view(shape);
 }
 
 void scale_by_gain(Parameter& weight, const Activation& f) {

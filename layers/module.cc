@@ -143,13 +143,11 @@ std::vector<std::string> load_tensors(const char* holder, const std::vector<Name
       copies.emplace_back(own.tensor, value);
     }
   }
-  for (const auto& [name, tensor] : given) {
+  for (const auto& [name, tensor] : given)
     left.push_back(fmt::format("\"{}\" {} is not in the {}", name, tensor.shape(), holder));
-  }
-  if (options.strict && !left.empty()) {
-    fail("load_state: the state and the {} must agree; {}. Hint: is it the same architecture?",
-         holder, fmt::join(left, "; "));
-  }
+  fail_if(options.strict && !left.empty(),
+          "load_state: the state and the {} must agree; {}. Hint: is it the same architecture?",
+          holder, fmt::join(left, "; "));
   const NoGrad no_grad;
   for (auto& [own, value] : copies) own.copy_(value.to(own.dtype()));
   return left;

@@ -18,8 +18,8 @@ struct Resampling final : Module {
   ResizeOptions options;
 
   explicit Resampling(Size2d s, ResizeOptions o = {}) : size(s), options(o) {
-    if (o.align_corners && !o.bilinear)
-      fail("{}: align_corners is of blended pixels. Hint: .bilinear = true.", kName.text);
+    fail_if(o.align_corners && !o.bilinear,
+            "{}: align_corners is of blended pixels. Hint: .bilinear = true.", kName.text);
   }
   Tensor forward(const Tensor& x) override {
     return options.bilinear ? kBilinear(x, size, {options.align_corners}) : kNearest(x, size);

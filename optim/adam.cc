@@ -10,9 +10,8 @@ Adam::Adam(const Variant& variant, Parameters parameters, AdamOptions o)
     : Optimizer(variant.name, std::move(parameters), o.lr.value_or(variant.lr),
                 o.weight_decay.value_or(variant.weight_decay), o),
       options_(o) {
-  if ((o.amsgrad && !variant.has_amsgrad) || (o.momentum_decay && !variant.has_momentum_decay)) {
-    fail("{}: amsgrad is an option of Adam and AdamW, momentum_decay of NAdam.", variant.name);
-  }
+  fail_if((o.amsgrad && !variant.has_amsgrad) || (o.momentum_decay && !variant.has_momentum_decay),
+          "{}: amsgrad is an option of Adam and AdamW, momentum_decay of NAdam.", variant.name);
   options_.decoupled |= variant.decoupled;
   check_options(variant.name, is_fraction(o.beta1), "beta1 in [0, 1)", {o.beta1});
   check_options(variant.name, is_fraction(o.beta2), "beta2 in [0, 1)", {o.beta2});

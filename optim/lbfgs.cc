@@ -54,14 +54,13 @@ double cubic_minimum(const Place& p, const Place& q, double lo, double hi) {
 
 LBFGS::LBFGS(Parameters parameters, LbfgsOptions o)
     : options_(o), parameters_(std::move(parameters)) {
-  if (!(o.lr > 0 && std::isfinite(o.lr)) || o.max_iterations < 1 || o.max_evaluations < 1 ||
-      !(o.gradient_tolerance >= 0) || !(o.change_tolerance >= 0) || o.history < 1) {
-    fail(
-        "LBFGS: expected lr, max_iterations, max_evaluations and history above 0, tolerances of at "
-        "least 0; got {}, {}, {}, {}, {} and {}.",
-        o.lr, o.max_iterations, o.max_evaluations, o.history, o.gradient_tolerance,
-        o.change_tolerance);
-  }
+  fail_if(
+      !(o.lr > 0 && std::isfinite(o.lr)) || o.max_iterations < 1 || o.max_evaluations < 1 ||
+          !(o.gradient_tolerance >= 0) || !(o.change_tolerance >= 0) || o.history < 1,
+      "LBFGS: expected lr, max_iterations, max_evaluations and history above 0, tolerances of at "
+      "least 0; got {}, {}, {}, {}, {} and {}.",
+      o.lr, o.max_iterations, o.max_evaluations, o.history, o.gradient_tolerance,
+      o.change_tolerance);
   parameters_.check_leaves("LBFGS");
   int64_t n = 0;
   for (const NamedTensor& p : parameters_) n += p.tensor.numel();
@@ -205,9 +204,8 @@ double LBFGS::step(const std::function<Tensor()>& loss) {
   Place place = evaluate(loss, w, 0);
   parameters_.check_gradients("LBFGS", options_.allow_unused);
   const double before = place.loss;
-  if (before == kTooFar) {
-    fail("LBFGS: the loss and its gradient must be finite where step() starts; got NaN or inf.");
-  }
+  fail_if(before == kTooFar,
+          "LBFGS: the loss and its gradient must be finite where step() starts; got NaN or inf.");
   for (int k = 1; largest(place.gradient) > options_.gradient_tolerance; ++k) {
     const bool first = counts[2]++ == 0;
     if (!first) remember(place.gradient);

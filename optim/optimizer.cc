@@ -37,9 +37,8 @@ void Optimizer::apply(const ParameterGroup& group) {
   const double lr = group.lr.value_or(0), decay = group.weight_decay.value_or(0);
   check_options(name_, is_at_least(lr), "a group's lr >= 0, finite", {lr});
   check_options(name_, is_at_least(decay), "a group's weight_decay >= 0, finite", {decay});
-  if (group.lr && lr_ == 0) {
-    fail("{}: with a group's lr the other lr must be above 0; got 0.", name_);
-  }
+  fail_if(group.lr && lr_ == 0, "{}: with a group's lr the other lr must be above 0; got 0.",
+          name_);
   bool any = false;
   for (size_t i = 0; i < parameters_.size(); ++i) {
     if (!matches(group.pattern.c_str(), parameters_[i].name.c_str())) continue;

@@ -18,9 +18,8 @@ Parameters::Parameters(const std::vector<NamedTensor>& list) {
 Parameters::Parameters(std::initializer_list<NamedModule> modules) {
   std::vector<NamedTensor> all;
   for (const NamedModule& m : modules) {
-    for (NamedTensor& p : m.module.named_parameters()) {
+    for (NamedTensor& p : m.module.named_parameters())
       all.push_back({m.name + "." + p.name, p.tensor, p.decays});
-    }
   }
   *this = Parameters(all);
 }
@@ -33,9 +32,8 @@ Parameters::Parameters(const std::vector<Tensor>& leaves) {
 
 std::string Parameters::str() const {
   std::string text;
-  for (size_t i = 0; i < size() && i < 6; ++i) {
+  for (size_t i = 0; i < size() && i < 6; ++i)
     text += fmt::format("{}\"{}\" {}", i ? ", " : "", (*this)[i].name, (*this)[i].tensor.shape());
-  }
   return text + (size() > 6 ? fmt::format(" and {} more", size() - 6) : "");
 }
 
@@ -56,10 +54,8 @@ void Parameters::check_leaves(const char* op) const {
                 : "requires no gradient. Hint: w.");
     }
     const auto [same, is_new] = names.emplace(p.name, p.tensor.shape());
-    if (!is_new) {
-      fail("{}: two parameters are named \"{}\", {} and {}.", op, p.name, same->second,
-           p.tensor.shape());
-    }
+    fail_if(!is_new, "{}: two parameters are named \"{}\", {} and {}.", op, p.name, same->second,
+            p.tensor.shape());
     mark_named(p.tensor);
   }
 }
@@ -78,12 +74,10 @@ void Parameters::check_gradients(const char* op, bool allowed) const {
   check_current(op);
   std::string unnamed;
   for (const Shape& shape : take_unnamed_parameters()) unnamed += " " + shape.str();
-  if (!unnamed.empty()) {
-    fail(
-        "{}: parameters got a gradient, but are in no fields():{}. Hint: f.param(\"w\", w) or "
-        "f.child(\"layer\", layer) there.",
-        op, unnamed);
-  }
+  fail_if(!unnamed.empty(),
+          "{}: parameters got a gradient, but are in no fields():{}. Hint: f.param(\"w\", w) or "
+          "f.child(\"layer\", layer) there.",
+          op, unnamed);
   Parameters without;
   size_t trained = 0;
   for (const NamedTensor& p : *this) {
@@ -92,10 +86,9 @@ void Parameters::check_gradients(const char* op, bool allowed) const {
     if (!p.tensor.grad().defined()) without.push_back(p);
   }
   if (without.empty()) return;
-  if (without.size() == trained) {
-    fail("{}: step() found no gradient in any of {} parameters. Hint: backward() comes before it.",
-         op, trained);
-  }
+  fail_if(without.size() == trained,
+          "{}: step() found no gradient in any of {} parameters. Hint: backward() comes before it.",
+          op, trained);
   if (allowed) return;
   fail(
       "{}: step() found no gradient for {}. Hint: freeze() what forward() does not use, or "

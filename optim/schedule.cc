@@ -141,13 +141,12 @@ void ReduceOnPlateau::load_state(const std::vector<NamedTensor>& state) {
   const std::vector<NamedTensor> own = this->state();
   load_tensors("plateau", own, state);
   const std::vector<double> v = own[0].tensor.values();
-  if (!(v[1] >= 0 && v[1] <= 1) || std::isnan(v[0]) || !(v[2] >= 0 && v[2] <= options_.patience) ||
-      !(v[3] >= 0 && v[3] <= options_.cooldown)) {
-    fail(
-        "ReduceOnPlateau: the state must be a number, a factor in [0, 1], and counts in [0, {}] "
-        "and [0, {}]; got {}, {}, {} and {}.",
-        options_.patience, options_.cooldown, v[0], v[1], v[2], v[3]);
-  }
+  fail_if(!(v[1] >= 0 && v[1] <= 1) || std::isnan(v[0]) ||
+              !(v[2] >= 0 && v[2] <= options_.patience) ||
+              !(v[3] >= 0 && v[3] <= options_.cooldown),
+          "ReduceOnPlateau: the state must be a number, a factor in [0, 1], and counts in [0, {}] "
+          "and [0, {}]; got {}, {}, {} and {}.",
+          options_.patience, options_.cooldown, v[0], v[1], v[2], v[3]);
   std::copy(v.begin(), v.end(), state_.begin());
 }
 

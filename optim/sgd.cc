@@ -8,10 +8,10 @@ SGD::SGD(Parameters parameters, SgdOptions o)
     : Optimizer("SGD", std::move(parameters), o.lr, o.weight_decay, o) {
   check_options("SGD", is_at_least(o.momentum), "momentum >= 0, finite", {o.momentum});
   check_options("SGD", is_at_least(o.dampening), "dampening >= 0, finite", {o.dampening});
-  if (o.nesterov && (o.momentum == 0 || o.dampening != 0)) {
-    fail("SGD: Nesterov needs momentum above 0 and no dampening; got momentum {} and dampening {}.",
-         o.momentum, o.dampening);
-  }
+  fail_if(
+      o.nesterov && (o.momentum == 0 || o.dampening != 0),
+      "SGD: Nesterov needs momentum above 0 and no dampening; got momentum {} and dampening {}.",
+      o.momentum, o.dampening);
   if (o.momentum != 0) add_state("velocity");
   rule_ = [o](const Step& s) -> Update {
     if (o.momentum == 0) return SgdUpdate{s.lr, s.decay};

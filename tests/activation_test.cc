@@ -7,7 +7,6 @@
 
 #include "fixture.h"
 #include "ramp/autograd/backward.h"
-#include "ramp/autograd/gradcheck.h"
 #include "ramp/autograd/ops_activation.h"
 #include "ramp/autograd/ops_conv.h"
 #include "ramp/autograd/ops_elementwise.h"
@@ -15,6 +14,7 @@
 #include "ramp/autograd/ops_norm.h"
 #include "ramp/autograd/ops_reduce.h"
 #include "ramp/core/random.h"
+#include "ramp/glass/gradcheck.h"
 #include "ramp/layers/activation.h"
 #include "ramp/layers/dense.h"
 #include "ramp/layers/init.h"

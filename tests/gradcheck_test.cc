@@ -1,4 +1,4 @@
-#include "ramp/autograd/gradcheck.h"
+#include "ramp/glass/gradcheck.h"
 
 #include <doctest/doctest.h>
 

@@ -3,11 +3,11 @@
 #include "fixture.h"
 #include "my_activations.h"
 #include "ramp/autograd/backward.h"
-#include "ramp/autograd/gradcheck.h"
 #include "ramp/autograd/ops_activation.h"
 #include "ramp/autograd/ops_elementwise.h"
 #include "ramp/autograd/ops_linear.h"
 #include "ramp/core/random.h"
+#include "ramp/glass/gradcheck.h"
 #include "threads.h"
 
 using namespace ramp;

@@ -8,10 +8,10 @@
 #include "fixture.h"
 #include "message.h"
 #include "ramp/autograd/backward.h"
-#include "ramp/autograd/gradcheck.h"
 #include "ramp/autograd/ops_activation.h"
 #include "ramp/autograd/ops_reduce.h"
 #include "ramp/core/parallel.h"
+#include "ramp/glass/gradcheck.h"
 
 using namespace ramp;
 

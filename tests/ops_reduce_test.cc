@@ -5,9 +5,9 @@
 
 #include "fixture.h"
 #include "ramp/autograd/backward.h"
-#include "ramp/autograd/gradcheck.h"
 #include "ramp/autograd/ops_elementwise.h"
 #include "ramp/core/random.h"
+#include "ramp/glass/gradcheck.h"
 #include "threads.h"
 
 using namespace ramp;

@@ -4,9 +4,9 @@
 
 #include "fixture.h"
 #include "ramp/autograd/backward.h"
-#include "ramp/autograd/gradcheck.h"
 #include "ramp/autograd/ops_reduce.h"
 #include "ramp/core/random.h"
+#include "ramp/glass/gradcheck.h"
 #include "threads.h"
 
 using namespace ramp;

@@ -5,8 +5,8 @@
 #include "fixture.h"
 #include "message.h"
 #include "ramp/autograd/backward.h"
-#include "ramp/autograd/gradcheck.h"
 #include "ramp/core/random.h"
+#include "ramp/glass/gradcheck.h"
 #include "threads.h"
 
 using namespace ramp;

@@ -8,10 +8,10 @@
 #include "fixture.h"
 #include "message.h"
 #include "ramp/autograd/backward.h"
-#include "ramp/autograd/gradcheck.h"
 #include "ramp/core/kernels/kernels.h"
 #include "ramp/core/memory.h"
 #include "ramp/core/random.h"
+#include "ramp/glass/gradcheck.h"
 #include "ramp/layers/sequential.h"
 #include "threads.h"
 

@@ -10,7 +10,6 @@
 #include <random>
 #include <set>
 
-#include "ramp/autograd/gradcheck.h"
 #include "ramp/autograd/node.h"
 #include "ramp/autograd/ops_activation.h"
 #include "ramp/autograd/ops_elementwise.h"
@@ -21,6 +20,7 @@
 #include "ramp/autograd/ops_softmax.h"
 #include "ramp/autograd/record.h"
 #include "ramp/core/random.h"
+#include "ramp/glass/gradcheck.h"
 
 using namespace ramp;
 
@@ -332,6 +332,12 @@ std::string check(const Graph& graph) {
                    {.tolerance = 1e-5, .allow_zero = true});
 }
 
+// "" or what is wrong with their derivatives.
+std::string check_second(const Graph& graph) {
+  return gradgradcheck([&](const Values& leaves) { return graph.run(leaves); }, graph.leaves(),
+                       {.tolerance = 1e-4});
+}
+
 }  // namespace
 
 TEST_CASE("the gradients of 2,000 random graphs agree with central differences") {
@@ -340,6 +346,7 @@ TEST_CASE("the gradients of 2,000 random graphs agree with central differences")
     const Graph graph(std::strtoull(seed, nullptr, 10));
     MESSAGE(graph.text());
     CHECK(check(graph) == "");
+    CHECK(check_second(graph) == "");
     return;
   }
   std::set<std::string> ops;
@@ -352,6 +359,18 @@ TEST_CASE("the gradients of 2,000 random graphs agree with central differences")
     }
   }
   CHECK(ops.size() == 66);  // each kind of step was taken
+  CHECK(live_nodes() == before);
+}
+
+TEST_CASE("the second derivatives of 500 random graphs agree with central differences") {
+  const int64_t before = live_nodes();
+  for (uint64_t seed = 10001; seed <= 10500; ++seed) {
+    const Graph graph(seed);
+    const std::string wrong = check_second(graph);
+    if (!wrong.empty()) {
+      FAIL_CHECK("RAMP_GRAPH_SEED=" << seed << ": " << wrong << "\n" << graph.text());
+    }
+  }
   CHECK(live_nodes() == before);
 }
 

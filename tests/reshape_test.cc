@@ -4,8 +4,8 @@
 
 #include "message.h"
 #include "ramp/autograd/backward.h"
-#include "ramp/autograd/gradcheck.h"
 #include "ramp/core/random.h"
+#include "ramp/glass/gradcheck.h"
 #include "ramp/layers/dense.h"
 #include "ramp/layers/residual.h"
 

@@ -11,7 +11,7 @@
 #include "fixture.h"
 #include "message.h"
 #include "ramp/autograd/backward.h"
-#include "ramp/autograd/gradcheck.h"
+#include "ramp/glass/gradcheck.h"
 
 using namespace ramp;
 

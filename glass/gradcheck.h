@@ -23,4 +23,9 @@ struct GradcheckOptions {
 std::string gradcheck(const std::function<Tensor(const std::vector<Tensor>&)>& f,
                       std::vector<Tensor> inputs, GradcheckOptions options = {});
 
+/// The same for second derivatives: gradcheck() of the gradients for dy (random), which are
+/// functions of the inputs and of dy. One that is zero everywhere is no fault: a linear op has it.
+std::string gradgradcheck(const std::function<Tensor(const std::vector<Tensor>&)>& f,
+                          std::vector<Tensor> inputs, GradcheckOptions options = {});
+
 }  // namespace ramp
