@@ -64,10 +64,10 @@ void add_in_place(Tensor& sum, const Tensor& g) {
 }
 
 // sum += g, in place only where nobody else sees the memory; g is undefined afterwards.
-void accumulate(Tensor& sum, Tensor&& g) {
+void accumulate(Tensor& sum, Tensor&& g, bool recorded = false) {
   if (!sum.defined()) {
     sum = std::move(g);
-  } else if (grad_enabled()) {
+  } else if (recorded) {
     sum = sum + g;
   } else {
     if (!sum.unique()) std::swap(sum, g);
@@ -97,9 +97,9 @@ void check_leaf(const Node& leaf) {
           leaf.shape);
 }
 
-void call_vjp(Node& node, Wants want, std::span<Tensor> dx) {
+void call_vjp(Node& node, Wants want, std::span<Tensor> dx, bool creates) {
   try {
-    if (!grad_enabled()) return node.vjp(std::move(node.cotangent), want, dx);
+    if (!creates) return node.vjp(std::move(node.cotangent), want, dx);
     const GraphStep step{&node};
     node.vjp(std::move(node.cotangent), want, dx);
     for (size_t i = 0; i < dx.size(); ++i) {
@@ -219,7 +219,7 @@ void walk(const Tensor& y, const Tensor& given, bool retains, bool creates, Targ
     if (gradients.size() < n) gradients.resize(n);
     const std::span dx(gradients.data(), n);
     const Wants want{inputs, targets ? &targets->path : nullptr};
-    call_vjp(*node, want, dx);
+    call_vjp(*node, want, dx, creates);
     for (uint32_t i = 0; i < n; ++i) {
       Node* input = inputs[i].get();
       Tensor& g = dx[i];
@@ -231,7 +231,7 @@ void walk(const Tensor& y, const Tensor& given, bool retains, bool creates, Targ
       if (g.shape() != input->shape || g.dtype() != input->dtype) fit_to_input(*node, i, g);
       const bool first = !input->cotangent.defined();
       if (first && !targets) check_leaf(*input);
-      accumulate(input->cotangent, std::move(g));
+      accumulate(input->cotangent, std::move(g), creates);
       if (first) queue.push(retains ? inputs[i] : std::move(inputs[i]));
     }
     // A node that only this loop holds is gone in a moment anyhow.

@@ -66,12 +66,13 @@ int64_t live_nodes() {
 }
 
 const Tensor& Saved::with_history() const {
+  if (!GraphStep::now || !value_.defined()) return value_;
   GraphStep& step = *GraphStep::now;
   Node* node = value_.address() == step.node->result ? step.node : nullptr;
   for (uint32_t i = 0; node_ && i < step.node->input_count; ++i) {
     if (Node* input = step.node->inputs()[i].get(); input == node_) node = input;
   }
-  if (!node || !value_.defined()) return value_;
+  if (!node) return value_;
   node->refs.fetch_add(1, std::memory_order_relaxed);
   step.values.push_back(value_);
   step.values.back().set_meta(Ref<GradMeta>::adopt(node));

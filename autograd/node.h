@@ -146,7 +146,9 @@ class Saved {
   /// Errors: "backward through mul: a [2, 3] was changed in place after the op saved it ..".
   const Tensor& get() const {
     if (value_.defined() && value_.version() != version_) fail_version();
-    return grad_enabled() && GraphStep::now ? with_history() : value_;
+    if (grad_enabled()) [[unlikely]]
+      return with_history();
+    return value_;
   }
 
  private:

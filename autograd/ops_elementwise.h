@@ -16,7 +16,7 @@ Tensor map_all(int rule, const char* op, const Tensor& a, const Tensor& b, bool 
 
 /// y = Op(a, b) with broadcasting, without history; `name` starts the error text.
 template <typename Op>
-Tensor map(const Tensor& a, const Tensor& b, const char* name = Op::name) {
+[[gnu::flatten]] Tensor map(const Tensor& a, const Tensor& b, const char* name = Op::name) {
   const bool same = a.defined() && b.defined() && a.dtype() == b.dtype() && a.shape() == b.shape();
   if (!same || a.numel() != 1) return map_all(BinaryRules::index<Op>(), name, a, b, same);
   Tensor y = Tensor::empty(a.shape(), a.dtype());  // chains of scalars, without a call
