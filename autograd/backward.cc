@@ -151,8 +151,9 @@ struct Targets {
     }
     for (const auto& [id, node] : seen) {
       // Behind a node that is freed there is nothing to see: the walk says so if it comes there.
-      bool leads = node->released ||
-                   std::any_of(x.begin(), x.end(), [&](auto& t) { return node_of(t) == node; });
+      bool leads = node->released || std::any_of(x.begin(), x.end(), [node = node](auto& t) {
+                     return node_of(t) == node;
+                   });
       for_inputs(*node, [&](const Node* input) { leads |= path.contains(input); });
       if (leads) path.insert(node);
     }

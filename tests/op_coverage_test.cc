@@ -364,7 +364,8 @@ std::map<std::string, Row> rows() {
 // The ops that the headers declare, and those that are members of Tensor. What carries no
 // derivative of its own is for writing ops with.
 std::set<std::string> declared() {
-  const std::set<std::string> parts{"activate", "activation_vjp", "finish", "scalar_like", "sum_to"};
+  const std::set<std::string> parts{"activate", "activation_vjp", "finish", "scalar_like",
+                                    "sum_to"};
   std::set<std::string> names;
   std::ifstream tensor(RAMP_FIXTURES_DIR "/../../core/tensor.h");
   for (std::string line; std::getline(tensor, line);) {
