@@ -48,13 +48,15 @@ class Activation {
   Activation(A rule)  // NOLINT: implicit, for Dense(784, 128, ReLU{})
       : rule_(std::make_shared<const Erased<A>>(std::move(rule))) {}
   /// f, and the parameter that it is a function of by the value that it has now.
-  Activation(Activation f, Tensor parameter) : Activation(std::move(f)) { parameter_ = parameter; }
+  Activation(const Activation& f, const Tensor& parameter) : rule_(f.rule_) {
+    if (parameter.defined()) parameter_ = std::make_shared<const Tensor>(parameter);
+  }
   Activation(const char*) = delete;  // write the type, not its name: Dense(784, 128, ReLU{})
   template <typename L>
   requires requires(L& layer) { layer.describe(); }
   Activation(const L&) = delete;  // a layer goes behind it: Dense(784, 128), PReLU{}
 
-  const char* name() const { return parameter_.defined() ? "prelu" : rule_->name; }
+  const char* name() const { return parameter_ ? "prelu" : rule_->name; }
   const char* formula() const { return rule_->formula; }
   /// "" where the rule does not tell.
   const char* derivative_formula() const { return rule_->derivative_formula; }
@@ -62,10 +64,10 @@ class Activation {
   std::vector<double> kinks() const { return rule_->kinks; }
   bool is_identity() const { return rule_->is_identity; }
   /// True when the derivative is a function of x; else it is one of y.
-  bool needs_x() const { return rule_->needs_x || parameter_.defined(); }
+  bool needs_x() const { return rule_->needs_x || parameter_; }
   /// The slope [1] of a prelu, one more input of an op that ends in it: dslope = sum of dy min(z,
   /// 0). Undefined for all others.
-  const Tensor& parameter() const { return parameter_; }
+  Tensor parameter() const { return parameter_ ? *parameter_ : Tensor(); }
 
   /// y[i] = f(x[i]); y may be x.
   template <typename T>
@@ -177,7 +179,7 @@ class Activation {
   };
 
   std::shared_ptr<const Rule> rule_;
-  Tensor parameter_;
+  std::shared_ptr<const Tensor> parameter_;
 };
 
 /// The activation at the end of a fused op: y = f(z) on blocks, as the op finishes its sums z.
