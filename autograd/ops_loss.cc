@@ -1,6 +1,7 @@
 #include "ramp/autograd/ops_loss.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <numbers>
 #include <numeric>
@@ -9,6 +10,7 @@
 #include "ramp/autograd/ops_activation.h"
 #include "ramp/autograd/ops_elementwise.h"
 #include "ramp/autograd/ops_reduce.h"
+#include "ramp/autograd/ops_shape.h"
 #include "ramp/autograd/ops_softmax.h"
 #include "ramp/autograd/record.h"
 #include "ramp/core/kernels/kernels.h"
@@ -41,6 +43,13 @@ void check_pair(const char* op, const char* a_name, const Tensor& a, const char*
 // x must lie in lo..hi (NaN may pass: the loss shows it); `what` says so.
 void check_range(const char* op, const char* what, const Tensor& x, double lo, double hi,
                  const char* hint) {
+  std::atomic<double> outside = 0;
+  visit_float(op, x.dtype(), [&]<typename T>(T) {
+    parallel_for(x.numel(), kStreamGrain, [&, v = x.data<T>()](int64_t i, int64_t end) {
+      outside += kernels<T>().count_outside(end - i, v + i, lo, hi);
+    });
+  });
+  if (outside == 0) return;
   const double least = min(x.detach()).item(), most = max(x.detach()).item();
   fail_if(least < lo || most > hi, "{}: expected {}; got {} to {}. Hint: {}.", op, what, least,
           most, hint);
@@ -65,10 +74,9 @@ void check_broadcasts(const char* op, const char* name, const Tensor& v, const c
 // recorded.
 std::string_view made_by(const Tensor& x) {
   const Node* node = node_of(x);
-  const auto moves = [](std::string_view op) {
-    return op == "reshape" || op == "permute" || op == "slice" || op == "clone";
-  };
-  while (node && !node->activation && moves(node->op)) node = node->inputs()[0].get();
+  constexpr std::string_view kMoves[] = {"reshape", "permute", "slice", "clone"};
+  while (node && !node->activation && std::ranges::count(kMoves, node->op) > 0)
+    node = node->inputs()[0].get();
   return !node ? "" : node->activation ? node->activation : node->op;
 }
 // The mistake of taking a softmax or sigmoid twice trains slowly, or not at all, and says nothing.
@@ -82,40 +90,33 @@ void check_logits(const char* op, const Tensor& logits,
       op, maker, instead);
 }
 
-// The losses f(y, t) of all elements, reduced; d(y, t) are their derivatives by y and by t.
-// again(y, t) is f of tensors, in recorded ops.
-template <typename F, typename D, typename Again>
+// The losses of all elements by a rule of core/rules_loss.h, reduced; again(y, t) is the rule of
+// tensors, in recorded ops.
+template <typename Rule, typename Again>
 Tensor elementwise_loss(const char* op, const char* name, const Tensor& y, const Tensor& target,
-                        Reduction reduction, F f, D d, Again again) {
+                        Reduction reduction, Rule rule, Again again) {
   check_pair(op, name, y, "target", target);
-  const auto forward = [f](int64_t n, const auto* y, const auto* t, auto* l) {
-    for (int64_t i = 0; i < n; ++i) l[i] = f(y[i], t[i]);
+  // g times l [0], dl/dy [1] or dl/dt [2]
+  const auto part = [op, rule](size_t k, const Tensor& y, const Tensor& t, const Tensor& g) {
+    const bool each = g.numel() > 1;
+    const auto kernel = [&]<typename T>(int64_t n, const T* y, const T* t, const T* of, T* out) {
+      kernels<T>().loss[LossRules::index<Rule>()][k](&rule, n, y, t, each ? of : g.data<T>(), each,
+                                                     out);
+    };
+    return map_chunks(op, kStreamGrain, kernel, y, t, each ? g : y);
   };
   return record(
-      op, reduce(map_chunks(op, kStreamGrain, forward, y, target), reduction), {y, target},
+      op, reduce(part(0, y, target, scalar_like(1, y)), reduction), {y, target},
       [=, y = Saved(y, name), target = Saved(target, "target")](const Tensor& dl, Wants want) {
         const Tensor &ys = y.get(), &ts = target.get();
         if (grad_enabled()) {
-          const auto loss = [&](const Tensor& y, const Tensor& t) {
-            return reduce(again(y, t), reduction);
-          };
+          const auto loss = [&](auto& y, auto& t) { return reduce(again(y, t), reduction); };
           return recorded_vjp(dl, loss, ys, ts);
         }
-        const bool each = reduction == Reduction::none;
-        const double all = each ? 0 : dl.item(), share = 1 / divisor(reduction, ys.shape());
-        std::array<Tensor, 2> dx;
-        for (size_t k = 0; k < 2; ++k) {
-          if (!want[static_cast<int>(k)]) continue;
-          const auto vjp = [=]<typename T>(int64_t n, const T* y, const T* t, const T* g, T* out) {
-            const T same = static_cast<T>(all) * static_cast<T>(share);
-            for (int64_t i = 0; i < n; ++i) {
-              const auto [da, db] = d(y[i], t[i]);
-              out[i] = (each ? g[i] : same) * (k == 0 ? da : db);
-            }
-          };
-          dx[k] = map_chunks(op, kStreamGrain, vjp, ys, ts, each ? dl : ys);  // of ys it reads none
-        }
-        return dx;
+        const double share = 1 / divisor(reduction, ys.shape());
+        const Tensor g = share == 1 ? dl : dl * share;
+        return std::array{want[0] ? part(1, ys, ts, g) : Tensor(),
+                          want[1] ? part(2, ys, ts, g) : Tensor()};
       });
 }
 
@@ -124,10 +125,17 @@ Tensor finite_where_0(const Tensor& q, const Tensor& log_p) {
   return where((q == 0.0) * (log_p == -INFINITY), scalar_like(0, log_p), log_p);
 }
 
-// The losses of y's elements, each times its weight (if they have any), reduced.
+// -q x, and 0 where q = 0.
+Tensor weigh(const char* op, const char* name, const Tensor& x, const Tensor& q) {
+  return elementwise_loss(
+      op, name, x, q, Reduction::none, ClassLoss{},
+      [](const Tensor& x, const Tensor& q) { return -(q * finite_where_0(q, x)); });
+}
+
+// The losses of y's elements, each times its weight, reduced; without weights they are already.
 Tensor weighted(const char* op, const char* name, const Tensor& loss, const Tensor& weight,
                 Reduction reduction) {
-  if (!weight.defined()) return reduce(loss, reduction);
+  if (!weight.defined()) return loss;
   check_broadcasts(op, "weight", weight, name, loss);
   return reduce(loss * weight, reduction);
 }
@@ -138,9 +146,8 @@ void check_classes(const char* op, const char* name, const Tensor& x, const Tens
   const Tensor& w = o.class_weights;
   check_float(op, x, name);
   check_defined(op, "target", target);
-  const bool soft = target.dtype() == x.dtype() && target.shape() == x.shape();
   fail_if(
-      target.dtype() != i64 && !soft,
+      target.dtype() != i64 && (target.dtype() != x.dtype() || target.shape() != x.shape()),
       "{}: target must be class numbers, i64, or soft, with shape and dtype of {} {} {}; got {} "
       "{}. Hint: labels.to(i64).",
       op, name, x.dtype(), x.shape(), target.dtype(), target.shape());
@@ -160,11 +167,10 @@ void check_classes(const char* op, const char* name, const Tensor& x, const Tens
   check_options(op, s >= 0 && s <= 1, "label_smoothing in 0..1", {s});
   if (target.dtype() != i64) return;
   const int64_t* label = target.data<int64_t>();
-  for (int64_t i = 0; i < target.numel(); ++i) {
+  for (int64_t i = 0; i < target.numel(); ++i)
     fail_if((label[i] < 0 || label[i] >= classes) && label[i] != o.ignore_index,
             "{}: labels must be in 0..{}; got {} at row {}. Hint: {} {} have {} classes.", op,
             classes - 1, label[i], i, name, x.shape(), classes);
-  }
 }
 
 // l_i = -sum over c of q[i, c] log_p[i, c], where q holds target, smoothing and weights; a class
@@ -172,34 +178,24 @@ void check_classes(const char* op, const char* name, const Tensor& x, const Tens
 Tensor class_loss(const char* op, const Tensor& log_p, const Tensor& target,
                   const CrossEntropyOptions& o) {
   const int64_t classes = log_p.dim(-1), n = log_p.numel() / classes;
-  const double s = o.label_smoothing;
-  double weight = static_cast<double>(n);  // what the mean divides by
-  Tensor q = target;
+  const double s = o.label_smoothing, spread = s / static_cast<double>(classes);
+  const Tensor w = o.class_weights.detach();
+  const auto term = [op](const Tensor& x, const Tensor& q) { return weigh(op, "log_p", x, q); };
   if (target.dtype() != i64) {
-    if (s > 0) q = q * (1 - s) + s / static_cast<double>(classes);
-    if (o.class_weights.defined()) q = q * o.class_weights;
-  } else {
-    q = Tensor::zeros(log_p.shape(), log_p.dtype());
-    weight = 0;
-    visit_float(op, q.dtype(), [&]<typename T>(T) {
-      const T* w = o.class_weights.defined() ? o.class_weights.data<T>() : nullptr;
-      const int64_t* label = target.data<int64_t>();
-      T* row = q.mutable_data<T>();
-      for (int64_t i = 0; i < n; ++i, row += classes) {
-        if (label[i] == o.ignore_index) continue;
-        const T spread = static_cast<T>(s / static_cast<double>(classes));
-        for (int64_t c = 0; c < classes; ++c) row[c] = w ? w[c] * spread : spread;
-        const T own = w ? w[label[i]] : 1;
-        row[label[i]] += static_cast<T>(1 - s) * own;
-        weight += own;
-      }
-    });
+    const Tensor q = s > 0 ? target * (1 - s) + spread : target;
+    return reduce(sum(term(log_p, w.defined() ? q * w : q), -1), o.reduction);
   }
-  const Tensor loss = elementwise_loss(
-      op, "log_p", log_p, q, Reduction::none, [](auto x, auto q) { return q == 0 ? 0 : -q * x; },
-      [](auto x, auto q) { return std::pair(-q, q == 0 && x == -INFINITY ? 0 : -x); },
-      [](const Tensor& x, const Tensor& q) { return -(q * finite_where_0(q, x)); });
-  if (o.reduction != Reduction::mean) return reduce(sum(loss, -1), o.reduction);
+  // q is 1 - s at the label and `spread` everywhere, times w, and 0 in ignored rows: never made.
+  const Tensor counted = target != static_cast<double>(o.ignore_index), label = target * counted;
+  const Tensor one = counted.to(log_p.dtype()), own = w.defined() ? one * take(w, label) : one;
+  const Tensor x = detail::gather(op, log_p, {n, classes}, 1, label.view({n, 1}), label.shape());
+  Tensor loss = term(x, own * (1 - s));
+  if (s > 0) {
+    const Tensor all = w.defined() ? -term(log_p, broadcast_to(w, log_p.shape())) : log_p;
+    loss = loss + term(sum(all, -1), one * spread);
+  }
+  if (o.reduction != Reduction::mean) return reduce(loss, o.reduction);
+  const double weight = sum(own).item();
   fail_if(weight == 0,
           "{}: the mean is over labels that weigh 0, or all {} are ignored ({}). Hint: leave out "
           "such batches, or take Reduction::sum.",
@@ -210,78 +206,55 @@ Tensor class_loss(const char* op, const Tensor& log_p, const Tensor& target,
 // What a logarithm of 1 may be off by.
 constexpr double kLogRounding = 1e-3;
 
-// For bce_loss.
-template <typename T>
-T bounded(T log) {
-  return log < -100 ? -100 : log;
-}
-// For kl_div: q v, and 0 for q = 0, even where log p is -inf; NaN where it is NaN.
-template <typename T>
-T q_times(T q, T v, T log_p) {
-  return log_p != log_p ? log_p : math::mul_or_zero(v, q);
-}
-
 Tensor huber(const char* op, const Tensor& y, const Tensor& target, double delta,
              Reduction reduction) {
-  return elementwise_loss(
-      op, "y", y, target, reduction,
-      [delta](auto y, auto t) {
-        const auto d = std::fabs(y - t), e = static_cast<decltype(y)>(delta), c = d < e ? d : e;
-        return c * (d - c / 2);
-      },
-      [delta](auto y, auto t) {
-        const auto s = math::clamp_abs(y - t, delta);
-        return std::pair(s, -s);
-      },
-      [delta](const Tensor& y, const Tensor& t) {
-        const Tensor d = y - t, c = clamp(d, -delta, delta);
-        return c * (d - c / 2);
-      });
+  return elementwise_loss(op, "y", y, target, reduction, HuberLoss{delta},
+                          [delta](const Tensor& y, const Tensor& t) {
+                            const Tensor d = y - t, c = clamp(d, -delta, delta);
+                            return c * (d - c / 2);
+                          });
 }
 
 }  // namespace
 
 Tensor cross_entropy(const Tensor& logits, const Tensor& target, const CrossEntropyOptions& o) {
-  check_classes("cross_entropy", "logits", logits, target, o);
-  check_logits("cross_entropy", logits, {"softmax", "log_softmax", "sigmoid"},
+  const char* op = "cross_entropy";
+  check_classes(op, "logits", logits, target, o);
+  check_logits(op, logits, {"softmax", "log_softmax", "sigmoid"},
                "nll_loss() takes log-probabilities");
   const int64_t classes = logits.dim(-1), n = logits.numel() / classes;
   const int64_t* label = target.dtype() == i64 ? target.data<int64_t>() : nullptr;
   if (!label || o.class_weights.defined() || o.label_smoothing > 0 ||
       o.reduction == Reduction::none || std::count(label, label + n, o.ignore_index) > 0) {
-    return class_loss("cross_entropy", log_softmax(logits), target, o);
+    return class_loss(op, log_softmax(logits), target, o);
   }
-  return visit_float("cross_entropy", logits.dtype(), [&]<typename T>(T) {
-    const T* x = logits.data<T>();
+  return visit_float(op, logits.dtype(), [&]<typename T>(T) {
     Tensor p = Tensor::empty(logits.shape(), logits.dtype());
     T* probability = p.mutable_data<T>();
     // The partial sums are added in the order of the pieces: equal bits for any thread count.
     const int64_t grain = std::max<int64_t>(64, kStreamGrain / classes);
     std::vector<double> part(static_cast<size_t>(ceil_div(n, grain)));
-    parallel_for(n, grain, [&](int64_t i, int64_t end) {
+    parallel_for(n, grain, [&, x = logits.data<T>()](int64_t i, int64_t end) {
       part[static_cast<size_t>(i / grain)] = kernels<T>().cross_entropy(
           end - i, classes, x + i * classes, label + i, probability + i * classes);
     });
-    const double loss = std::accumulate(part.begin(), part.end(), 0.0);
     const double count = divisor(o.reduction, target.shape());
-    const Tensor y = Tensor::scalar(loss / count, logits.dtype());
-    return record("cross_entropy", y, {logits},
-                  [o, count, p = Saved(p, "the probabilities"), labels = Saved(target, "target"),
-                   logits = Saved(logits, "logits")](const Tensor& dy, Wants) {
-                    if (grad_enabled()) {
-                      const auto loss = [&](const Tensor& x) {
-                        return class_loss("cross_entropy", log_softmax(x), labels.get(), o);
-                      };
-                      return recorded_vjp(dy, loss, logits.get())[0];
-                    }
-                    const Tensor f = dy / count;
-                    Tensor dx = p.get() * f;
-                    T* d = dx.mutable_data<T>();
-                    const int64_t* label = labels.get().data<int64_t>();
-                    const int64_t classes = dx.dim(-1), n = dx.numel() / classes;
-                    for (int64_t i = 0; i < n; ++i) d[i * classes + label[i]] -= *f.data<T>();
-                    return dx;
-                  });
+    const auto y =
+        Tensor::scalar(std::accumulate(part.begin(), part.end(), 0.0) / count, p.dtype());
+    auto vjp = [=, p = Saved(p, "the probabilities"), labels = Saved(target, "target"),
+                logits = Saved(logits, "logits")](const Tensor& dy, Wants) {
+      if (grad_enabled()) {
+        const auto loss = [&](auto& x) { return class_loss(op, log_softmax(x), labels.get(), o); };
+        return recorded_vjp(dy, loss, logits.get())[0];
+      }
+      const Tensor f = dy / count;
+      Tensor dx = p.get() * f;
+      const int64_t* label = labels.get().data<int64_t>();
+      T* d = dx.mutable_data<T>();
+      for (int64_t i = 0; i < n; ++i) d[i * classes + label[i]] -= *f.data<T>();
+      return dx;
+    };
+    return record(op, y, {logits}, std::move(vjp));
   });
 }
 
@@ -298,17 +271,11 @@ Tensor bce_loss(const Tensor& p, const Tensor& target, const BceOptions& o) {
   check_range(op, "probabilities p in 0..1", p, 0, 1, "bce_with_logits() takes logits");
   check_range(op, "targets in 0..1", target, 0, 1, "(target + 1) / 2 for -1 and +1");
   const Tensor loss = elementwise_loss(
-      op, "p", p, target, o.weight.defined() ? Reduction::none : o.reduction,
-      [](auto p, auto t) { return -t * bounded(std::log(p)) - (1 - t) * bounded(std::log1p(-p)); },
-      [](auto p, auto t) {
-        const auto v = p * (1 - p), least = static_cast<decltype(v)>(1e-12f);
-        return std::pair((p - t) / (v < least ? least : v),
-                         bounded(std::log1p(-p)) - bounded(std::log(p)));
-      },
+      op, "p", p, target, o.weight.defined() ? Reduction::none : o.reduction, BceLoss{},
       [](const Tensor& p, const Tensor& t) {
         return -(t * clamp(log(p), -100, INFINITY) + (1 - t) * clamp(log(1 - p), -100, INFINITY));
       });
-  return o.weight.defined() ? weighted(op, "p", loss, o.weight, o.reduction) : loss;
+  return weighted(op, "p", loss, o.weight, o.reduction);
 }
 
 Tensor bce_with_logits(const Tensor& logits, const Tensor& target, const BceWithLogitsOptions& o) {
@@ -317,45 +284,27 @@ Tensor bce_with_logits(const Tensor& logits, const Tensor& target, const BceWith
   check_range(op, "targets in 0..1", target, 0, 1, "(target + 1) / 2 for -1 and +1");
   check_logits(op, logits, {"sigmoid", "softmax", "log_softmax", "log_sigmoid"},
                "bce_loss() takes probabilities");
-  if (!o.pos_weight.defined() && !o.weight.defined()) {
-    return elementwise_loss(
-        op, "logits", logits, target, o.reduction,
-        [](auto x, auto t) {
-          return math::mul_or_zero(Softplus{}.f(-x), t) + math::mul_or_zero(Softplus{}.f(x), 1 - t);
-        },
-        [](auto x, auto t) {
-          return std::pair((1 - t) * math::sigmoid(x) - t * math::sigmoid(-x), -x);
-        },
+  const Reduction r = o.weight.defined() ? Reduction::none : o.reduction;
+  if (!o.pos_weight.defined()) {
+    const Tensor loss = elementwise_loss(
+        op, "logits", logits, target, r, LogitsLoss{},
         [](const Tensor& x, const Tensor& t) { return t * softplus(-x) + (1 - t) * softplus(x); });
+    return weighted(op, "logits", loss, o.weight, o.reduction);
   }
-  if (o.pos_weight.defined()) check_broadcasts(op, "pos_weight", o.pos_weight, "logits", logits);
-  // -w log sigmoid(x)
-  const auto term = [op](const Tensor& x, const Tensor& w) {
-    return elementwise_loss(
-        op, "logits", x, w, Reduction::none,
-        [](auto x, auto w) { return math::mul_or_zero(Softplus{}.f(-x), w); },
-        [](auto x, auto w) { return std::pair(-w * math::sigmoid(-x), Softplus{}.f(-x)); },
-        [](const Tensor& x, const Tensor& w) { return w * softplus(-x); });
-  };
-  const Tensor positive = term(logits, o.pos_weight.defined() ? o.pos_weight * target : target);
-  return weighted(op, "logits", positive + term(-logits, 1 - target), o.weight, o.reduction);
+  check_broadcasts(op, "pos_weight", o.pos_weight, "logits", logits);
+  const Tensor loss = weigh(op, "logits", log_sigmoid(logits), o.pos_weight * target) +
+                      weigh(op, "logits", log_sigmoid(-logits), 1 - target);
+  return weighted(op, "logits", reduce(loss, r), o.weight, o.reduction);
 }
 
 Tensor mse_loss(const Tensor& y, const Tensor& target, Reduction reduction) {
-  return elementwise_loss(
-      "mse_loss", "y", y, target, reduction, [](auto y, auto t) { return (y - t) * (y - t); },
-      [](auto y, auto t) { return std::pair(2 * (y - t), 2 * (t - y)); },
-      [](const Tensor& y, const Tensor& t) { return pow(y - t, 2); });
+  return elementwise_loss("mse_loss", "y", y, target, reduction, SquareLoss{},
+                          [](const Tensor& y, const Tensor& t) { return pow(y - t, 2); });
 }
 
 Tensor l1_loss(const Tensor& y, const Tensor& target, Reduction reduction) {
-  return elementwise_loss(
-      "l1_loss", "y", y, target, reduction, [](auto y, auto t) { return std::fabs(y - t); },
-      [](auto y, auto t) {
-        const auto s = static_cast<decltype(y)>((y > t) - (y < t));
-        return std::pair(s, -s);
-      },
-      [](const Tensor& y, const Tensor& t) { return abs(y - t); });
+  return elementwise_loss("l1_loss", "y", y, target, reduction, AbsLoss{},
+                          [](const Tensor& y, const Tensor& t) { return abs(y - t); });
 }
 
 Tensor smooth_l1_loss(const Tensor& y, const Tensor& target, double beta, Reduction reduction) {
@@ -439,9 +388,8 @@ Tensor poisson_nll_loss(const Tensor& y, const Tensor& target, const PoissonNllO
   const char* op = "poisson_nll_loss";
   check_pair(op, "y", y, "target", target);
   check_range(op, "counts, targets of at least 0", target, 0, INFINITY, "count from 0");
-  if (!o.log_input) {
+  if (!o.log_input)
     check_range(op, "rates y of at least 0", y, 0, INFINITY, ".log_input = true takes logarithms");
-  }
   check_options(op, is_at_least(o.eps), "eps >= 0, finite", {o.eps});
   Tensor loss = o.log_input ? exp(y) - target * y : y - target * log(y + o.eps);
   if (o.full) {
@@ -456,30 +404,15 @@ Tensor kl_div(const Tensor& log_p, const Tensor& target, const KlDivOptions& o) 
   check_pair("kl_div", "log_p", log_p, "target", target);
   check_range("kl_div", "log-probabilities log_p, at most 0", log_p, -INFINITY, kLogRounding,
               "log_softmax(logits)");
-  if (o.log_target) {
-    check_range("kl_div", "targets log q, at most 0", target, -INFINITY, kLogRounding,
-                ".log_target = false takes q");
-    return elementwise_loss(
-        "kl_div", "log_p", log_p, target, o.reduction,
-        [](auto x, auto t) { return q_times(std::exp(t), t - x, x); },
-        [](auto x, auto t) { return std::pair(-std::exp(t), q_times(std::exp(t), t - x + 1, x)); },
-        [](const Tensor& x, const Tensor& t) {
-          const Tensor q = exp(t);
-          return q * (finite_where_0(q, t) - finite_where_0(q, x));
-        });
-  }
-  check_range("kl_div", "targets q of at least 0", target, 0, INFINITY,
-              ".log_target = true takes log q");
-  return elementwise_loss(
-      "kl_div", "log_p", log_p, target, o.reduction,
-      [](auto x, auto q) { return q_times(q, std::log(q) - x, x); },
-      [](auto x, auto q) {
-        const bool ruled_out = q == 0 && x == -INFINITY;
-        return std::pair(-q, ruled_out ? 0 : std::log(q) + 1 - x);
-      },
-      [](const Tensor& x, const Tensor& q) {
-        return q * (log(q + (q == 0.0)) - finite_where_0(q, x));
-      });
+  const bool logs = o.log_target;
+  check_range("kl_div", logs ? "targets log q, at most 0" : "targets q of at least 0", target,
+              logs ? -INFINITY : 0, logs ? kLogRounding : INFINITY,
+              logs ? ".log_target = false takes q" : ".log_target = true takes log q");
+  const auto again = [logs](const Tensor& x, const Tensor& t) {
+    const Tensor q = logs ? exp(t) : t, log_q = logs ? finite_where_0(q, t) : log(q + (q == 0.0));
+    return q * (log_q - finite_where_0(q, x));
+  };
+  return elementwise_loss("kl_div", "log_p", log_p, target, o.reduction, KlLoss{logs}, again);
 }
 
 }  // namespace ramp

@@ -2,9 +2,11 @@
 // picks the table at start (RAMP_ISA=base|v3|v4 forces one).
 #pragma once
 
+#include <array>
 #include <cstdint>
 
 #include "ramp/core/rules_binary.h"
+#include "ramp/core/rules_loss.h"
 #include "ramp/core/rules_unary.h"
 #include "ramp/core/rules_update.h"
 
@@ -20,14 +22,17 @@ struct Segments {
 
 template <typename T>
 struct Kernels {
-  // ---- rules.cc: the rules of core/rules_unary.h and rules_binary.h, by their index in the list
-  // ---- y[i] = f(x[i]); y may be x
+  // ---- rules.cc: the rules of core/rules_unary.h, _binary.h and _loss.h, by their place ----
+  // y[i] = f(x[i]); y may be x
   void (*unary[UnaryRules::size])(const void* rule, int64_t n, const T* x, T* y);
   // dx[i] = dy[i] f'(at[i]), 0 where f' is 0; `at` is x or y, as needs_x(rule) says; dx may be dy
   void (*unary_vjp[UnaryRules::size])(const void* rule, int64_t n, const T* at, const T* dy, T* dx);
   // y[i] = f(a[i * sa], b[i * sb]); the strides are 0 or 1
   void (*binary[BinaryRules::size])(int64_t n, const T* a, int64_t sa, const T* b, int64_t sb,
                                     T* y);
+  // u[i] = g[i * sg] times l [0], dl/dy [1] or dl/dt [2] of y[i] and t[i]; sg is 0 or 1
+  using Loss = void(const void*, int64_t n, const T* y, const T* t, const T* g, int64_t sg, T* u);
+  std::array<Loss*, 3> loss[LossRules::size];
   // y[i] = c[i * sc] != 0 ? a[i * sa] : b[i * sb]
   void (*where)(int64_t n, const T* c, int64_t sc, const T* a, int64_t sa, const T* b, int64_t sb,
                 T* y);
@@ -83,7 +88,9 @@ struct Kernels {
   // sum of x[i]; sum of (x[i] - about)^2
   double (*sum)(int64_t n, const T* x);
   double (*sum_squares)(int64_t n, const T* x, T about);
-  // the same of each column j of x [rows, n], whose rows lie ld apart: y[j], about[j]
+  // how many x[i] are below low or above high; NaN is neither
+  double (*count_outside)(int64_t n, const T* x, double low, double high);
+  // the sums of each column j of x [rows, n], whose rows lie ld apart: y[j], about[j]
   void (*sum_cols)(int64_t rows, int64_t n, const T* x, int64_t ld, double* y);
   void (*sum_squares_cols)(int64_t rows, int64_t n, const T* x, int64_t ld, const T* about,
                            double* y);

@@ -157,6 +157,11 @@ void RAMP_ISA::fill_reduce(KernelTable& table) {
     k.sum_squares = [](int64_t n, const T* x, T about) {
       return sum_of(n, x, [about](auto v) { return (v - about) * (v - about); });
     };
+    k.count_outside = [](int64_t n, const T* x, double low, double high) {
+      return sum_of(n, x, [a = static_cast<T>(low), b = static_cast<T>(high)](auto v) {
+        return ((v < a) | (v > b)) ? math::constant_like(v, 1) : 0;
+      });
+    };
     k.sum_cols = [](int64_t rows, int64_t n, const T* x, int64_t ld, double* y) {
       sum_cols_of<T, false>(rows, n, x, ld, nullptr, y);
     };

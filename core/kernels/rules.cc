@@ -1,10 +1,21 @@
-// The rules of core/rules_unary.h and rules_binary.h in vectors, and what else goes element by
-// element.
+// The rules of core/rules_unary.h, rules_binary.h and rules_loss.h in vectors, and what else goes
+// element by element.
 #include "ramp/core/kernels/kernels.h"
 #include "ramp/core/kernels/map.h"
 #include "ramp/core/kernels/math.h"
 
 namespace ramp {
+namespace {
+
+template <typename T, typename A, size_t k>
+void loss(const void* rule, int64_t n, const T* y, const T* t, const T* g, int64_t sg, T* u) {
+  const auto f = [a = *static_cast<const A*>(rule)](Vec<T> y, Vec<T> t, Vec<T> g) {
+    return g * std::get<k>(a.f(y, t));
+  };
+  map(f, n, u, Stream<T>(y, 1), Stream<T>(t, 1), Stream<T>(g, sg));
+}
+
+}  // namespace
 
 void RAMP_ISA::fill_rules(KernelTable& table) {
   table.fill([]<typename T>(Kernels<T>& k) {
@@ -27,6 +38,9 @@ void RAMP_ISA::fill_rules(KernelTable& table) {
                                              int64_t sb, T* y) {
         map([](V a, V b) -> V { return A::f(a, b); }, n, y, S(a, sa), S(b, sb));
       };
+    });
+    LossRules::for_each([&]<typename A>() {
+      k.loss[LossRules::index<A>()] = {loss<T, A, 0>, loss<T, A, 1>, loss<T, A, 2>};
     });
 
     k.where = [](int64_t n, const T* c, int64_t sc, const T* a, int64_t sa, const T* b, int64_t sb,
