@@ -1,6 +1,7 @@
 // A rule is a small function, written once as a struct: of one number (rules_unary.h, the
-// activations among them), of two (rules_binary.h; rules_loss.h), or an optimizer's step (rules_update.h). The
-// kernels compile all rules of a list, so a new op is one struct and one name in a list.
+// activations among them), of two (rules_binary.h; rules_loss.h), or an optimizer's step
+// (rules_update.h). The kernels compile all rules of a list, so a new op is one struct and one name
+// in a list.
 //
 // The x of a rule is a number or a vector of numbers: it uses what both have, which is arithmetic,
 // comparisons, `c ? a : b` and math::. So `auto f(auto x) const { return x < 0 ? 0 : x; }` is
