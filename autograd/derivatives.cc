@@ -12,8 +12,7 @@ namespace {
 Tensor variable(const Tensor& x, bool create_graph) {
   check_float("derivative", x);
   if (create_graph && x.requires_grad()) return x.view(x.shape());
-  Tensor at = x.detach();
-  return at.requires_grad_();
+  return x.detach().requires_grad_();
 }
 
 Tensor gradient(const Tensor& y, const Tensor& x, const Tensor& dy, bool create_graph) {
@@ -47,8 +46,7 @@ Tensor vjp(const TensorFunction& f, const Tensor& x, const Tensor& dy, bool crea
 
 Tensor jvp(const TensorFunction& f, const Tensor& x, const Tensor& v, bool create_graph) {
   const Tensor at = variable(x, create_graph), y = f(at);
-  Tensor dy = Tensor::zeros(y.shape(), y.dtype());
-  dy.requires_grad_();
+  const Tensor dy = Tensor::zeros(y.shape(), y.dtype()).requires_grad_();
   return gradient(gradient(y, at, dy, true), dy, v, create_graph);
 }
 

@@ -357,8 +357,7 @@ Tensor group_norm(const Tensor& x, int64_t groups, const Tensor& gamma, const Te
   if (rows == 1) {  // groups are rows by themselves
     const Tensor split = x.view({n * groups, channels / groups});
     Tensor y = layer_norm(split, {}, {}, {.eps = eps}).view(x.shape());
-    if (gamma.defined()) y = y * gamma;
-    return beta.defined() ? y + beta : y;
+    return detail::finish(gamma.defined() ? y * gamma : y, beta, Identity{}, {});
   }
   const Layout layout(x.dtype(), n, rows, groups, channels / groups);
   return normalize(op, x, layout, gamma, beta, statistics(x, layout, eps), eps, false, Identity{});

@@ -177,9 +177,9 @@ Tensor prod(const Tensor& x, Axes axes, ReduceOptions options) {
   Tensor y = p.x.view({p.outer, p.n, p.inner}).to(f64);
   // Half of the factors times the other half: no division, so that a 0 among them does no harm.
   for (int64_t n = p.n; n > 1; n = y.dim(1)) {
-    const Tensor rest = slice(y, 1, n / 2 * 2, n);
-    y = slice(y, 1, 0, n / 2) * slice(y, 1, n / 2, n / 2 * 2);
-    if (n % 2 == 1) y = concat({y, rest}, 1);
+    const Tensor all = y;
+    y = slice(all, 1, 0, n / 2) * slice(all, 1, n / 2, n / 2 * 2);
+    if (n % 2 == 1) y = concat({y, slice(all, 1, n - 1, n)}, 1);
   }
   return y.to(x.dtype()).view(p.y);
 }

@@ -249,8 +249,13 @@ Tensor concat(const std::vector<Tensor>& x, int axis) {
     copy_strided(part.shape(), part, 0, part.shape().strides(), y, offset, stride);
     offset += part.shape()[axis] * stride[static_cast<size_t>(axis)];
   }
-  return record("concat", y, x,
-                [sizes, axis](const Tensor& dy, Wants) { return split(dy, sizes, axis); });
+  return record("concat", y, x, [sizes, axis](const Tensor& dy, Wants want) {
+    std::vector<Tensor> dx(sizes.size());
+    int64_t at = 0;
+    for (size_t i = 0; i < dx.size(); at += sizes[i++])
+      if (want[static_cast<int>(i)]) dx[i] = slice(dy, axis, at, at + sizes[i]);
+    return dx;
+  });
 }
 
 Tensor stack(const std::vector<Tensor>& x, int axis) {
