@@ -25,16 +25,9 @@ Tensor gradient(const Tensor& y, const Tensor& x, const Tensor& dy, bool create_
   return dx.defined() ? dx : Tensor::zeros(x.shape(), x.dtype());
 }
 
-// One pass for each value of y.
-Tensor jacobian_of(const Tensor& y, const Tensor& x, bool create_graph) {
-  std::vector<int64_t> shape(y.shape().begin(), y.shape().end());
-  shape.insert(shape.end(), x.shape().begin(), x.shape().end());
-  std::vector<Tensor> rows;
-  for (int64_t i = 0; i < y.numel(); ++i) {
-    const Tensor dy = one_hot(Tensor::of<int64_t>({i}), y.numel(), y.dtype()).view(y.shape());
-    rows.push_back(gradient(y, x, dy, create_graph));
-  }
-  return rows.empty() ? Tensor::zeros(shape, x.dtype()) : stack(rows).view(shape);
+// The gradient of a scalar f as a function, on the tape.
+TensorFunction gradient_of(const TensorFunction& f) {
+  return [&f](const Tensor& x) { return gradient(f(x), x, {}, true); };
 }
 
 }  // namespace
@@ -52,18 +45,23 @@ Tensor jvp(const TensorFunction& f, const Tensor& x, const Tensor& v, bool creat
 
 Tensor hessian_vector_product(const TensorFunction& f, const Tensor& x, const Tensor& v,
                               bool create_graph) {
-  const Tensor at = variable(x, create_graph);
-  return gradient(gradient(f(at), at, {}, true), at, v, create_graph);
+  return vjp(gradient_of(f), x, v, create_graph);
 }
 
 Tensor jacobian(const TensorFunction& f, const Tensor& x, bool create_graph) {
-  const Tensor at = variable(x, create_graph);
-  return jacobian_of(f(at), at, create_graph);
+  const Tensor at = variable(x, create_graph), y = f(at);
+  std::vector<int64_t> shape(y.shape().begin(), y.shape().end());
+  shape.insert(shape.end(), x.shape().begin(), x.shape().end());
+  std::vector<Tensor> rows;
+  for (int64_t i = 0; i < y.numel(); ++i) {
+    const Tensor dy = one_hot(Tensor::of<int64_t>({i}), y.numel(), y.dtype()).view(y.shape());
+    rows.push_back(gradient(y, at, dy, create_graph));
+  }
+  return rows.empty() ? Tensor::zeros(shape, x.dtype()) : stack(rows).view(shape);
 }
 
 Tensor hessian(const TensorFunction& f, const Tensor& x, bool create_graph) {
-  const Tensor at = variable(x, create_graph);
-  return jacobian_of(gradient(f(at), at, {}, true), at, create_graph);
+  return jacobian(gradient_of(f), x, create_graph);
 }
 
 }  // namespace ramp

@@ -146,18 +146,20 @@ Tensor& Tensor::hook(std::function<Tensor(const Tensor&)> f) {
 }
 
 void Tensor::check_in_place(const char* op, const Tensor& source) const {
-  check_defined(op, "the target", *this);
+  check_same_dtype(op, "the target", *this, "the source", source);
+  fail_if(shape_ != source.shape_, "{}: the target {} and the source {} must have the same shape.",
+          op, shape_, source.shape_);
   if (!grad_enabled()) return;
+  fail_if(requires_grad() && node_of(*this)->is_leaf,
+          "{}: the target {} requires a gradient and recording is on. Hint: put NoGrad around it.",
+          op, shape_);
+  if (requires_grad())
+    fail("{}: the target {} is a result of {} on the tape. Hint: y.detach().clone().", op, shape_,
+         node_of(*this)->op);
   fail_if(source.requires_grad(),
           "{}: the source {} requires a gradient, which a write in place does not pass on. Hint: "
           "source.detach(), or an op that makes a new tensor.",
           op, source.shape_);
-  if (!requires_grad()) return;
-  fail_if(node_of(*this)->is_leaf,
-          "{}: the target {} requires a gradient and recording is on. Hint: put NoGrad around it.",
-          op, shape_);
-  fail("{}: the target {} is a result of {} on the tape. Hint: y.detach().clone().", op, shape_,
-       node_of(*this)->op);
 }
 
 }  // namespace ramp

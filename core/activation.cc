@@ -1,7 +1,5 @@
 #include "ramp/core/activation.h"
 
-#include <array>
-
 #include "ramp/core/kernels/kernels.h"
 #include "ramp/core/taylor.h"
 
@@ -31,8 +29,7 @@ void fail_order(const char* name, int order) {
 }
 
 template <typename A>
-double rule_derivative(const void* rule, int order, bool from_x, double at) {
-  const A& a = *static_cast<const A*>(rule);
+double rule_derivative(const A& a, int order, bool from_x, double at) {
   if (order == 1) return ramp::derivative(a, at);
   if (order == 2 && from_x) return a.second_derivative_from_x(at);
   const int n = order - (from_x ? 2 : 1);
@@ -45,12 +42,12 @@ double rule_derivative(const void* rule, int order, bool from_x, double at) {
   return factorial * Taylor(derivative(a, x))[n];
 }
 double run_rule_derivative(int index, const void* rule, int order, bool from_x, double at) {
-  static constexpr auto table = [] {
-    std::array<double (*)(const void*, int, bool, double), UnaryRules::size> t{};
-    UnaryRules::for_each([&]<typename A>() { t[UnaryRules::index<A>()] = rule_derivative<A>; });
-    return t;
-  }();
-  return table[index](rule, order, from_x, at);
+  double d = 0;
+  UnaryRules::for_each([&]<typename A>() {
+    if (UnaryRules::index<A>() == index)
+      d = rule_derivative(*static_cast<const A*>(rule), order, from_x, at);
+  });
+  return d;
 }
 
 }  // namespace detail

@@ -42,13 +42,17 @@ std::string core_name() {
   return "unknown";
 }
 
+// Its kernels are for an older CPU than this one.
+bool is_slow(const std::string& core) {
+  const int rank = rank_of_core(core);
+  return rank > 0 && rank < rank_of_cpu();
+}
+
 void choose_kernels() {
   if (openblas_set_num_threads) openblas_set_num_threads(1);
   if (!gotoblas_corename || !gotoblas_dynamic_quit || !gotoblas_dynamic_init) return;
-  if (std::getenv("OPENBLAS_CORETYPE")) return;
-  const int have = rank_of_core(core_name()), want = rank_of_cpu();
-  if (have == 0 || have >= want) return;
-  setenv("OPENBLAS_CORETYPE", want == 3 ? "SkylakeX" : "Haswell", 1);
+  if (std::getenv("OPENBLAS_CORETYPE") || !is_slow(core_name())) return;
+  setenv("OPENBLAS_CORETYPE", rank_of_cpu() == 3 ? "SkylakeX" : "Haswell", 1);
   gotoblas_dynamic_quit();
   gotoblas_dynamic_init();
   unsetenv("OPENBLAS_CORETYPE");
@@ -64,11 +68,8 @@ void prepare_blas() {
 
 BlasInfo blas_info() {
   prepare_blas();
-  BlasInfo info;
-  info.core = core_name();
-  const int have = rank_of_core(info.core);
-  info.slow = have > 0 && have < rank_of_cpu();
-  return info;
+  const std::string core = core_name();
+  return {core, is_slow(core)};
 }
 
 }  // namespace ramp

@@ -174,7 +174,7 @@ Tensor Rng::choice(const Tensor& weights, const Shape& shape) {
   check_defined("choice", "weights", weights);
   if (weights.rank() != 1) fail("choice: weights must be [classes]; got {}.", weights.shape());
   std::vector<double> up_to = weights.values();
-  const bool negative = std::any_of(up_to.begin(), up_to.end(), [](double w) { return w < 0; });
+  const bool negative = std::ranges::any_of(up_to, [](double w) { return w < 0; });
   std::partial_sum(up_to.begin(), up_to.end(), up_to.begin());
   const double total = up_to.empty() ? 0 : up_to.back();
   if (negative || !(total > 0) || !std::isfinite(total)) {
@@ -193,15 +193,12 @@ Tensor Rng::permutation(int64_t n) {
   if (n < 0) fail("permutation: expected a length n >= 0; got {}.", n);
   Tensor y = Tensor::arange(n);
   int64_t* p = y.mutable_data<int64_t>();
-  const uint64_t draw = draw_++;
-  Blocks bits;
+  Tensor random = Tensor::empty({n}, i64);
+  fill_each<int64_t>(random, seed_, draw_++, [](uint64_t bits) { return bits; });
+  const int64_t* bits = random.data<int64_t>();
   // Fisher, Yates: place i takes one of places 0..i.
-  for (int64_t i = n - 1; i > 0; --i) {
-    const int64_t drawn = n - 1 - i, at = drawn % (2 * kBlocks);
-    if (at == 0) fill(bits, seed_, draw, static_cast<uint64_t>(drawn) / 2);
-    const uint64_t r = at % 2 == 0 ? bits.a[at / 2] : bits.b[at / 2];
-    std::swap(p[i], p[below(static_cast<uint64_t>(i + 1), r)]);
-  }
+  for (int64_t i = n - 1; i > 0; --i)
+    std::swap(p[i], p[below(static_cast<uint64_t>(i + 1), static_cast<uint64_t>(bits[n - 1 - i]))]);
   return y;
 }
 

@@ -23,10 +23,8 @@ class Ref {
     if (p_) p_->refs.fetch_add(1, std::memory_order_relaxed);
   }
   Ref(Ref&& other) noexcept : p_(std::exchange(other.p_, nullptr)) {}
-  Ref& operator=(const Ref& other) noexcept { return *this = Ref(other); }
-  Ref& operator=(Ref&& other) noexcept {
-    T* old = std::exchange(p_, std::exchange(other.p_, nullptr));
-    if (old) drop(old);
+  Ref& operator=(Ref other) noexcept {
+    std::swap(p_, other.p_);
     return *this;
   }
   ~Ref() {

@@ -16,8 +16,10 @@
 // and where y is made of straight lines (relu) it is 0 everywhere, at NaN too.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <concepts>
+#include <cstddef>
 #include <initializer_list>
 #include <type_traits>
 #include <vector>
@@ -28,11 +30,7 @@ namespace ramp {
 /// where their errors stand.
 namespace math {
 using std::abs, std::ceil, std::cos, std::erf, std::exp, std::expm1, std::floor, std::log,
-    std::log1p, std::sin, std::sqrt, std::tanh;
-template <std::floating_point T>
-T pow(T x, T p) {
-  return std::pow(x, p);
-}
+    std::log1p, std::pow, std::sin, std::sqrt, std::tanh;
 /// To the nearest integer, of two the even one.
 template <std::floating_point T>
 T round(T x) {
@@ -136,6 +134,13 @@ inline bool is_at_least(double option, double least = 0) {
   return option >= least && std::isfinite(option);
 }
 inline bool is_fraction(double option) { return option >= 0 && option < 1; }
+
+/// A name as a template argument: `Comparison<"less", std::less<>>`.
+template <size_t n>
+struct LiteralName {
+  char text[n];
+  constexpr LiteralName(const char (&name)[n]) { std::copy_n(name, n, text); }  // NOLINT: implicit
+};
 
 template <typename... A>
 struct RuleList {

@@ -4,26 +4,23 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 
 #include "ramp/core/rules.h"
 
 namespace ramp {
 
-struct Add {
-  static constexpr const char* name = "add";
-  static auto f(auto a, auto b) { return a + b; }
-  static int64_t f(int64_t a, int64_t b) { return static_cast<int64_t>(uint64_t(a) + uint64_t(b)); }
+template <LiteralName kName, typename Operation>
+struct Wrapping {
+  static constexpr const char* name = kName.text;
+  static auto f(auto a, auto b) { return Operation{}(a, b); }
+  static int64_t f(int64_t a, int64_t b) {
+    return static_cast<int64_t>(Operation{}(static_cast<uint64_t>(a), static_cast<uint64_t>(b)));
+  }
 };
-struct Sub {
-  static constexpr const char* name = "sub";
-  static auto f(auto a, auto b) { return a - b; }
-  static int64_t f(int64_t a, int64_t b) { return static_cast<int64_t>(uint64_t(a) - uint64_t(b)); }
-};
-struct Mul {
-  static constexpr const char* name = "mul";
-  static auto f(auto a, auto b) { return a * b; }
-  static int64_t f(int64_t a, int64_t b) { return static_cast<int64_t>(uint64_t(a) * uint64_t(b)); }
-};
+using Add = Wrapping<"add", std::plus<>>;
+using Sub = Wrapping<"sub", std::minus<>>;
+using Mul = Wrapping<"mul", std::multiplies<>>;
 /// Errors: i64 and b = 0.
 struct Div {
   static constexpr const char* name = "div";
@@ -54,30 +51,17 @@ struct MaxGradient {
   }
 };
 
-struct Less {
-  static constexpr const char* name = "less";
-  static auto f(auto a, auto b) { return a < b ? math::constant_like(a, 1) : 0; }
+template <LiteralName kName, typename Relation>
+struct Comparison {
+  static constexpr const char* name = kName.text;
+  static auto f(auto a, auto b) { return Relation{}(a, b) ? math::constant_like(a, 1) : 0; }
 };
-struct LessEqual {
-  static constexpr const char* name = "less_equal";
-  static auto f(auto a, auto b) { return a <= b ? math::constant_like(a, 1) : 0; }
-};
-struct Greater {
-  static constexpr const char* name = "greater";
-  static auto f(auto a, auto b) { return a > b ? math::constant_like(a, 1) : 0; }
-};
-struct GreaterEqual {
-  static constexpr const char* name = "greater_equal";
-  static auto f(auto a, auto b) { return a >= b ? math::constant_like(a, 1) : 0; }
-};
-struct Equal {
-  static constexpr const char* name = "equal";
-  static auto f(auto a, auto b) { return a == b ? math::constant_like(a, 1) : 0; }
-};
-struct NotEqual {
-  static constexpr const char* name = "not_equal";
-  static auto f(auto a, auto b) { return a != b ? math::constant_like(a, 1) : 0; }
-};
+using Less = Comparison<"less", std::less<>>;
+using LessEqual = Comparison<"less_equal", std::less_equal<>>;
+using Greater = Comparison<"greater", std::greater<>>;
+using GreaterEqual = Comparison<"greater_equal", std::greater_equal<>>;
+using Equal = Comparison<"equal", std::equal_to<>>;
+using NotEqual = Comparison<"not_equal", std::not_equal_to<>>;
 struct LogicalAnd {
   static constexpr const char* name = "logical_and";
   static auto f(auto a, auto b) { return a == 0 ? 0 : b == 0 ? 0 : math::constant_like(a, 1); }

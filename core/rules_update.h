@@ -28,26 +28,22 @@ struct Constant {
   }
 };
 
-/// w -= lr d
+/// w -= lr d. With momentum: v = momentum v + (1 - dampening) d (the first time d),  w -= lr v;
+/// Nesterov: w -= lr (d + momentum v)
+template <bool kMomentum>
 struct SgdUpdate {
-  static constexpr int states = 0;
-  Constant lr, l2;
-
-  void step(auto g, auto& w, auto*) const { w -= lr * (g + l2 * w); }
-};
-
-/// v = momentum v + (1 - dampening) d (the first time d),  w -= lr v; Nesterov: w -= lr (d +
-/// momentum v)
-struct MomentumUpdate {
-  static constexpr int states = 1;
+  static constexpr int states = kMomentum;
   Constant lr, l2, momentum, dampening;
   bool nesterov, first;
 
   void step(auto g, auto& w, auto* s) const {
-    auto& v = s[0];
-    const auto d = g + l2 * w;
-    v = first ? d : momentum * v + (1 - dampening) * d;
-    w -= lr * (nesterov ? d + momentum * v : v);
+    auto d = g + l2 * w;
+    if constexpr (kMomentum) {
+      auto& v = s[0];
+      v = first ? d : momentum * v + (1 - dampening) * d;
+      d = nesterov ? d + momentum * v : v;
+    }
+    w -= lr * d;
   }
 };
 
@@ -63,32 +59,23 @@ struct AdamConstants {
   }
 };
 
-/// w = keep w - lr m / (sqrt(v) / sqrt(1 - b2^t) + eps), lr as it is after division by 1 - b1^t
+/// w = keep w - lr m / (sqrt(v) / sqrt(1 - b2^t) + eps), lr as it is after division by 1 - b1^t;
+/// Amsgrad goes by the largest v so far.
+template <bool kAmsgrad>
 struct AdamUpdate : AdamConstants {
-  static constexpr int states = 2;
+  static constexpr int states = 2 + kAmsgrad;
   Constant v_scale;  // 1 / sqrt(1 - b2^t)
 
   void step(auto g, auto& w, auto* s) const {
-    auto &m = s[0], &v = s[1];
+    auto &m = s[0], &v = s[1], &largest = s[1 + kAmsgrad];
     means(g, w, m, v);
-    w = keep * w - lr * m / (v_scale * math::sqrt(v) + eps);
-  }
-};
-
-/// Adam's, by the largest v so far.
-struct AmsgradUpdate : AdamUpdate {
-  static constexpr int states = 3;
-
-  void step(auto g, auto& w, auto* s) const {
-    auto &m = s[0], &v = s[1], &largest = s[2];
-    means(g, w, m, v);
-    largest = v < largest ? largest : v;
+    if constexpr (kAmsgrad) largest = v < largest ? largest : v;
     w = keep * w - lr * m / (v_scale * math::sqrt(largest) + eps);
   }
 };
 
 /// w = keep w - (lr m + lr_d d) / (sqrt(v) / sqrt(1 - b2^t) + eps)
-struct NAdamUpdate : AdamUpdate {
+struct NAdamUpdate : AdamUpdate<false> {
   Constant lr_d;
 
   void step(auto g, auto& w, auto* s) const {
@@ -192,8 +179,8 @@ struct LionUpdate {
 };
 
 /// Those that have a kernel: all.
-using UpdateRules = RuleList<SgdUpdate, MomentumUpdate, AdamUpdate, AmsgradUpdate, NAdamUpdate,
-                             RAdamUpdate, AdamaxUpdate, RmspropUpdate<false, false>,
+using UpdateRules = RuleList<SgdUpdate<false>, SgdUpdate<true>, AdamUpdate<false>, AdamUpdate<true>,
+                             NAdamUpdate, RAdamUpdate, AdamaxUpdate, RmspropUpdate<false, false>,
                              RmspropUpdate<true, false>, RmspropUpdate<false, true>,
                              RmspropUpdate<true, true>, AdagradUpdate, AdadeltaUpdate, LionUpdate>;
 

@@ -24,8 +24,6 @@ Tensor Tensor::zeros(const Shape& shape, DType dtype) {
   return t;
 }
 
-Tensor Tensor::ones(const Shape& shape, DType dtype) { return full(shape, 1, dtype); }
-
 Tensor Tensor::full(const Shape& shape, double value, DType dtype) {
   check_number("full", value, dtype);
   Tensor t = empty(shape, dtype);
@@ -77,17 +75,13 @@ std::vector<double> Tensor::values() const {
 
 Tensor& Tensor::copy_(const Tensor& source) {
   check_in_place("copy_", source);
-  check_same_dtype("copy_", "the target", *this, "the source", source);
-  fail_if(shape_ != source.shape_,
-          "copy_: the target {} and the source {} must have the same shape.", shape_,
-          source.shape_);
   bump_version();
   std::memmove(data_, source.data_, static_cast<size_t>(numel()) * size_of(dtype_));
   return *this;
 }
 
 Tensor& Tensor::fill_(double value) {
-  check_in_place("fill_");
+  check_in_place("fill_", *this);
   check_number("fill_", value, dtype_);
   visit_dtype(dtype_, [&]<typename T>(T) {
     std::fill_n(mutable_data<T>(), numel(), static_cast<T>(value));
@@ -97,10 +91,7 @@ Tensor& Tensor::fill_(double value) {
 
 Tensor& Tensor::add_(const Tensor& other, double factor) {
   check_in_place("add_", other);
-  check_same_dtype("add_", "the target", *this, "the other", other);
   check_number("add_", factor, dtype_);
-  fail_if(shape_ != other.shape_, "add_: the target {} and the other {} must have the same shape.",
-          shape_, other.shape_);
   visit_dtype(dtype_, [&]<typename T>(T) {
     T* y = mutable_data<T>();
     const T* x = other.data<T>();
@@ -111,7 +102,7 @@ Tensor& Tensor::add_(const Tensor& other, double factor) {
 }
 
 Tensor& Tensor::mul_(double factor) {
-  check_in_place("mul_");
+  check_in_place("mul_", *this);
   check_number("mul_", factor, dtype_);
   visit_dtype(dtype_, [&]<typename T>(T) {
     T* y = mutable_data<T>();

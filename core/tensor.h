@@ -41,7 +41,7 @@ class Tensor {
   /// Memory that is not set yet.
   static Tensor empty(const Shape& shape, DType dtype = f32);
   static Tensor zeros(const Shape& shape, DType dtype = f32);
-  static Tensor ones(const Shape& shape, DType dtype = f32);
+  static Tensor ones(const Shape& shape, DType dtype = f32) { return full(shape, 1, dtype); }
   static Tensor full(const Shape& shape, double value, DType dtype = f32);
   static Tensor scalar(double value, DType dtype = f32) { return full({}, value, dtype); }
   /// 0, 1, ... n-1.
@@ -73,15 +73,13 @@ class Tensor {
   template <typename T>
   static Tensor of(std::initializer_list<std::initializer_list<T>> rows) {
     if (rows.size() == 0) return of(std::vector<T>{});
+    const size_t n = rows.begin()->size();
     std::vector<T> values;
     for (const auto& row : rows) {
-      if (row.size() != rows.begin()->size()) {
-        fail("of: all rows must have the same length; got {} and {}.", rows.begin()->size(),
-             row.size());
-      }
+      fail_if(row.size() != n, "of: all rows must have the same length; got {} and {}.", n,
+              row.size());
       values.insert(values.end(), row.begin(), row.end());
     }
-    const size_t n = rows.begin()->size();
     return of(values, Shape{static_cast<int64_t>(rows.size()), static_cast<int64_t>(n)});
   }
 
@@ -189,7 +187,7 @@ class Tensor {
     if (!storage_ || wanted != dtype_) fail_data(wanted);
   }
   [[noreturn]] void fail_data(DType wanted) const;
-  void check_in_place(const char* op, const Tensor& source = {}) const;
+  void check_in_place(const char* op, const Tensor& source) const;
 
   // No two words side by side that a move takes: g++ would read them as one 16-byte load, which
   // waits for the two stores that made them.

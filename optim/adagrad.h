@@ -20,7 +20,17 @@ struct AdagradOptions {
 /// Errors: a negative or not finite option.
 /// Source: Duchi, Hazan and Singer (2011), the diagonal form.
 struct Adagrad final : Optimizer {
-  explicit Adagrad(Parameters parameters, AdagradOptions options = {});
+  explicit Adagrad(Parameters parameters, AdagradOptions o = {})
+      : Optimizer("Adagrad", std::move(parameters), o.lr, o.weight_decay, o) {
+    check_options("Adagrad", is_at_least(o.lr_decay), "lr_decay >= 0, finite", {o.lr_decay});
+    check_options("Adagrad", is_at_least(o.initial_accumulator), "initial_accumulator >= 0, finite",
+                  {o.initial_accumulator});
+    check_options("Adagrad", is_at_least(o.eps), "eps >= 0, finite", {o.eps});
+    add_state("v", o.initial_accumulator);
+    rule_ = [o](const Step& s) {
+      return AdagradUpdate{s.lr / (1 + (s.t - 1) * o.lr_decay), s.decay, o.eps};
+    };
+  }
 };
 
 struct AdadeltaOptions {
@@ -37,7 +47,14 @@ struct AdadeltaOptions {
 /// w -= lr y. Errors: a negative or not finite option; a rho outside [0, 1).
 /// Source: Zeiler (2012), algorithm 1.
 struct Adadelta final : Optimizer {
-  explicit Adadelta(Parameters parameters, AdadeltaOptions options = {});
+  explicit Adadelta(Parameters parameters, AdadeltaOptions o = {})
+      : Optimizer("Adadelta", std::move(parameters), o.lr, o.weight_decay, o) {
+    check_options("Adadelta", is_fraction(o.rho), "rho in [0, 1)", {o.rho});
+    check_options("Adadelta", is_at_least(o.eps), "eps >= 0, finite", {o.eps});
+    add_state("v");
+    add_state("z");
+    rule_ = [o](const Step& s) { return AdadeltaUpdate{s.lr, s.decay, o.rho, o.eps}; };
+  }
 };
 
 struct RmspropOptions {
@@ -56,7 +73,22 @@ struct RmspropOptions {
 /// p = momentum p + y, w -= lr p. Errors: a negative or not finite option; an alpha outside [0, 1).
 /// Source: Tieleman and Hinton (2012), lecture 6.5.
 struct RMSprop final : Optimizer {
-  explicit RMSprop(Parameters parameters, RmspropOptions options = {});
+  explicit RMSprop(Parameters parameters, RmspropOptions o = {})
+      : Optimizer("RMSprop", std::move(parameters), o.lr, o.weight_decay, o) {
+    check_options("RMSprop", is_fraction(o.alpha), "alpha in [0, 1)", {o.alpha});
+    check_options("RMSprop", is_at_least(o.eps), "eps >= 0, finite", {o.eps});
+    check_options("RMSprop", is_at_least(o.momentum), "momentum >= 0, finite", {o.momentum});
+    add_state("v");
+    if (o.centered) add_state("mean");
+    if (o.momentum != 0) add_state("p");
+    rule_ = [o](const Step& s) -> Update {
+      const RmspropConstants constants{s.lr, s.decay, o.alpha, o.eps, o.momentum};
+      if (o.centered && o.momentum != 0) return RmspropUpdate<true, true>{constants};
+      if (o.centered) return RmspropUpdate<true, false>{constants};
+      if (o.momentum != 0) return RmspropUpdate<false, true>{constants};
+      return RmspropUpdate<false, false>{constants};
+    };
+  }
 };
 
 }  // namespace ramp

@@ -7,8 +7,6 @@
 
 namespace ramp {
 
-struct AdamConstants;
-
 /// For Adam, AdamW, Adamax, NAdam and RAdam.
 struct AdamOptions {
   std::optional<double> lr = {};  // 1e-3; of Adamax and NAdam 2e-3
@@ -39,8 +37,36 @@ struct Adam : Optimizer {
     double lr = 1e-3, weight_decay = 0;
     bool decoupled = false, has_amsgrad = false, has_momentum_decay = false;
   };
-  Adam(const Variant& variant, Parameters parameters, AdamOptions options);
-  AdamConstants constants(const Step& s, double step_lr) const;
+  Adam(const Variant& variant, Parameters parameters, AdamOptions o)
+      : Optimizer(variant.name, std::move(parameters), o.lr.value_or(variant.lr),
+                  o.weight_decay.value_or(variant.weight_decay), o),
+        options_(o) {
+    const char* name = variant.name;
+    const double momentum_decay = o.momentum_decay.value_or(0);
+    fail_if(
+        (o.amsgrad && !variant.has_amsgrad) || (o.momentum_decay && !variant.has_momentum_decay),
+        "{}: amsgrad is an option of Adam and AdamW, momentum_decay of NAdam.", name);
+    options_.decoupled |= variant.decoupled;
+    check_options(name, is_fraction(o.beta1), "beta1 in [0, 1)", {o.beta1});
+    check_options(name, is_fraction(o.beta2), "beta2 in [0, 1)", {o.beta2});
+    check_options(name, is_at_least(o.eps), "eps >= 0, finite", {o.eps});
+    check_options(name, is_at_least(momentum_decay), "momentum_decay >= 0, finite",
+                  {momentum_decay});
+    add_state("m");
+    add_state("v");
+    if (o.amsgrad) add_state("largest_v");
+    rule_ = [this](const Step& s) -> Update {
+      const AdamConstants c = constants(s, s.lr / bias1(s.t));
+      const double v_scale = 1 / std::sqrt(bias2(s.t));
+      if (options_.amsgrad) return AdamUpdate<true>{c, v_scale};
+      return AdamUpdate<false>{c, v_scale};
+    };
+  }
+  AdamConstants constants(const Step& s, double step_lr) const {
+    const AdamOptions& o = options_;
+    const double l2 = o.decoupled ? 0 : s.decay, keep = o.decoupled ? 1 - s.lr * s.decay : 1;
+    return {step_lr, l2, keep, o.beta1, o.beta2, o.eps};
+  }
   /// 1 - beta^t: m and v start at 0, and are too small by this factor.
   double bias1(double t) const { return 1 - std::pow(options_.beta1, t); }
   double bias2(double t) const { return 1 - std::pow(options_.beta2, t); }
@@ -59,14 +85,31 @@ struct AdamW final : Adam {
 /// m as Adam's,  u = max(b2 u, |g| + eps),  w -= lr / (1 - b1^t) m / u. Errors: those of Adam.
 /// Source: Kingma and Ba (2015), algorithm 2; eps is PyTorch's.
 struct Adamax final : Adam {
-  explicit Adamax(Parameters parameters, AdamOptions options = {});
+  explicit Adamax(Parameters parameters, AdamOptions o = {})
+      : Adam({.name = "Adamax", .lr = 2e-3}, std::move(parameters), o) {
+    rule_ = [this](const Step& s) { return AdamaxUpdate{constants(s, s.lr / bias1(s.t))}; };
+  }
 };
 
 /// Adam that looks ahead: with mu_t = b1 (1 - 0.96^(t momentum_decay) / 2) and P_t = mu_1 .. mu_t
 /// w -= lr (mu_(t+1) m / (1 - P_(t+1)) + (1 - mu_t) g / (1 - P_t)) / (sqrt(v / (1 - b2^t)) + eps).
 /// Errors: those of Adam. Source: Dozat (2016), algorithm 2.
 struct NAdam final : Adam {
-  explicit NAdam(Parameters parameters, AdamOptions options = {});
+  explicit NAdam(Parameters parameters, AdamOptions o = {})
+      : Adam({.name = "NAdam", .lr = 2e-3, .has_momentum_decay = true}, std::move(parameters), o) {
+    // P_t, which depends on t alone.
+    rule_ = [this, p = std::vector<double>{1}](const Step& s) mutable {
+      const double decay = options_.momentum_decay.value_or(4e-3);
+      const auto mu = [&](double t) {
+        return options_.beta1 * (1 - 0.5 * std::pow(0.96, t * decay));
+      };
+      const auto t = static_cast<size_t>(s.t);
+      while (p.size() <= t + 1) p.push_back(p.back() * mu(static_cast<double>(p.size())));
+      const double lr_m = s.lr * (mu(s.t + 1) / (1 - p[t + 1])),
+                   lr_d = s.lr * (1 - mu(s.t)) / (1 - p[t]);
+      return NAdamUpdate{{constants(s, lr_m), 1 / std::sqrt(bias2(s.t))}, lr_d};
+    };
+  }
 };
 
 /// Adam that trusts v only where enough steps stand behind it: with r = 2 / (1 - b2) - 1 and
@@ -75,7 +118,16 @@ struct NAdam final : Adam {
 /// eps), else w -= lr m / (1 - b1^t). Errors: those of Adam.
 /// Source: Liu et al. (2020), algorithm 2; eps is PyTorch's.
 struct RAdam final : Adam {
-  explicit RAdam(Parameters parameters, AdamOptions options = {});
+  explicit RAdam(Parameters parameters, AdamOptions o = {})
+      : Adam({.name = "RAdam"}, std::move(parameters), o) {
+    rule_ = [this](const Step& step) {
+      const double b2 = bias2(step.t), r = 2 / (1 - options_.beta2) - 1,
+                   s = r - 2 * step.t * (1 - b2) / b2;
+      double lr = step.lr / bias1(step.t);
+      if (s > 5) lr *= std::sqrt(b2 * (s - 4) * (s - 2) * r / ((r - 4) * (r - 2) * s));
+      return RAdamUpdate{constants(step, lr), s > 5};
+    };
+  }
 };
 
 }  // namespace ramp

@@ -6,6 +6,7 @@
 
 #include "ramp/autograd/backward.h"
 #include "ramp/autograd/ops_elementwise.h"
+#include "ramp/autograd/ops_reduce.h"
 #include "ramp/autograd/ops_shape.h"
 
 namespace ramp {
@@ -20,15 +21,8 @@ double dot(const Tensor& a, const Tensor& b) {
   return std::inner_product(x, x + a.numel(), b.data<double>(), 0.);
 }
 
-double largest(const Tensor& x) {
-  double most = 0;
-  for (const double v : x.values()) most = std::max(most, std::fabs(v));
-  return most;
-}
-
-bool is_finite(const Tensor& x) {
-  return std::ranges::all_of(x.values(), [](double v) { return std::isfinite(v); });
-}
+double largest(const Tensor& x) { return x.numel() == 0 ? 0 : max(abs(x)).item(); }
+bool is_finite(const Tensor& x) { return std::isfinite(largest(x)); }
 
 // What `of` gives for each parameter, all in one row, f64.
 Tensor joined(const Parameters& parameters, Tensor (*of)(const Tensor& w)) {
@@ -81,7 +75,7 @@ void LBFGS::put(const Tensor& w) {
 }
 
 LBFGS::Place LBFGS::evaluate(const std::function<Tensor()>& loss, const Tensor& w, double t) {
-  ++counts_.mutable_data<int64_t>()[3];
+  ++count_[3];
   put(t == 0 ? w : w + t * direction_);
   parameters_.zero_grad();
   const Tensor l = loss();
@@ -98,7 +92,7 @@ LBFGS::Place LBFGS::evaluate(const std::function<Tensor()>& loss, const Tensor& 
 LBFGS::Place LBFGS::search(const std::function<Tensor()>& loss, const Tensor& w, const Place& start,
                            double t) {
   constexpr double kDecrease = 1e-4, kCurvature = 0.9;
-  const auto most = static_cast<int>(options_.max_evaluations - counts_.data<int64_t>()[3]);
+  const auto most = static_cast<int>(options_.max_evaluations - count_[3]);
   const auto too_high = [&](const Place& p) {
     return p.loss > start.loss + kDecrease * p.t * start.slope;
   };
@@ -146,50 +140,46 @@ LBFGS::Place LBFGS::search(const std::function<Tensor()>& loss, const Tensor& w,
 
 // One more pair, in place of the oldest if need be.
 void LBFGS::remember(const Tensor& gradient) {
-  int64_t* counts = counts_.mutable_data<int64_t>();
-  double* scales = scales_.mutable_data<double>();
-  const Tensor y = gradient - gradient_, s = scales[0] * direction_;
+  const Tensor y = gradient - gradient_, s = scale_[0] * direction_;
   const double ys = dot(y, s);
   if (!(ys > 1e-10)) return;  // no curvature to learn from
-  y_.rows(counts[1], counts[1] + 1).copy_(unsqueeze(y, 0));
-  s_.rows(counts[1], counts[1] + 1).copy_(unsqueeze(s, 0));
-  scales[1] = ys / dot(y, y);
-  counts[0] = std::min<int64_t>(counts[0] + 1, options_.history);
-  counts[1] = (counts[1] + 1) % options_.history;
+  y_[count_[1]].copy_(y);
+  s_[count_[1]].copy_(s);
+  scale_[1] = ys / dot(y, y);
+  count_[0] = std::min<int64_t>(count_[0] + 1, options_.history);
+  count_[1] = (count_[1] + 1) % options_.history;
 }
 
 // d = -H g by algorithm 7.4.
 void LBFGS::choose_direction(const Tensor& gradient) {
-  const int64_t *counts = counts_.data<int64_t>(), held = counts[0];
   const auto pair = [&](int64_t age) {  // 0: the last one
-    const int64_t at = (counts[1] - 1 - age + 2 * options_.history) % options_.history;
-    return std::pair{squeeze(y_.rows(at, at + 1), 0), squeeze(s_.rows(at, at + 1), 0)};
+    const int64_t at = (count_[1] - 1 - age + 2 * options_.history) % options_.history;
+    return std::pair{y_[at], s_[at]};
   };
   Tensor d = -gradient;
-  std::vector<double> alpha(static_cast<size_t>(held));
-  for (int64_t age = 0; age < held; ++age) {
+  std::vector<double> alpha;
+  for (int64_t age = 0; age < count_[0]; ++age) {
     const auto [y, s] = pair(age);
-    const double a = alpha[static_cast<size_t>(age)] = dot(s, d) / dot(y, s);
-    d = d - a * y;
+    alpha.push_back(dot(s, d) / dot(y, s));
+    d = d - alpha.back() * y;
   }
-  d = scales_.data<double>()[1] * d;
-  for (int64_t age = held - 1; age >= 0; --age) {
+  d = scale_[1] * d;
+  for (int64_t age = count_[0] - 1; age >= 0; --age) {
     const auto [y, s] = pair(age);
-    d = d + (alpha[static_cast<size_t>(age)] - dot(y, d) / dot(y, s)) * s;
+    d = d + (alpha.back() - dot(y, d) / dot(y, s)) * s;
+    alpha.pop_back();
   }
   direction_.copy_(d);
 }
 
 double LBFGS::step(const std::function<Tensor()>& loss) {
-  int64_t* counts = counts_.mutable_data<int64_t>();
-  double* scales = scales_.mutable_data<double>();
-  counts[3] = 0;
+  count_[3] = 0;
   Tensor w = joined(parameters_, [](const Tensor& w) { return w.detach(); });
   std::vector<bool> frozen;
   for (const NamedTensor& p : parameters_) frozen.push_back(!p.tensor.requires_grad());
   if (!frozen_.empty() && frozen != frozen_) {
-    counts[0] = counts[2] = 0;
-    scales[1] = 1;
+    count_[0] = count_[2] = 0;
+    scale_[1] = 1;
   }
   frozen_ = std::move(frozen);
   // Also after an exception out of loss() the weights are the best ones so far.
@@ -207,20 +197,18 @@ double LBFGS::step(const std::function<Tensor()>& loss) {
   fail_if(before == kTooFar,
           "LBFGS: the loss and its gradient must be finite where step() starts; got NaN or inf.");
   for (int k = 1; largest(place.gradient) > options_.gradient_tolerance; ++k) {
-    const bool first = counts[2]++ == 0;
+    const bool first = count_[2]++ == 0;
     if (!first) remember(place.gradient);
     choose_direction(place.gradient);
     gradient_.copy_(place.gradient);
-    double size = 0;
-    for (const double g : place.gradient.values()) size += std::fabs(g);
     const Place start{0, place.loss, dot(place.gradient, direction_), place.gradient};
-    scales[0] = options_.lr * (first ? std::min(1., 1 / size) : 1);
+    scale_[0] = options_.lr * (first ? std::min(1., 1 / sum(abs(place.gradient)).item()) : 1);
     if (!std::isfinite(start.slope) || start.slope > -options_.change_tolerance) break;
-    place = search(loss, w, start, scales[0]);
-    scales[0] = place.t;
+    place = search(loss, w, start, scale_[0]);
+    scale_[0] = place.t;
     const Tensor change = place.t * direction_;
     w = w + change;
-    if (k == options_.max_iterations || counts[3] >= options_.max_evaluations ||
+    if (k == options_.max_iterations || count_[3] >= options_.max_evaluations ||
         largest(change) <= options_.change_tolerance ||
         std::fabs(place.loss - start.loss) < options_.change_tolerance) {
       break;
@@ -246,7 +234,7 @@ void LBFGS::load_state(const std::vector<NamedTensor>& state) {
           "{3}.",
           h, v[0], v[1], v[2]);
     }
-    if (!is_finite(t.tensor)) fail("LBFGS: the saved \"{}\" must be finite.", t.name);
+    if (!is_finite(t.tensor.to(f64))) fail("LBFGS: the saved \"{}\" must be finite.", t.name);
   }
   load_tensors("LBFGS", this->state(), state);
   frozen_.clear();

@@ -58,6 +58,8 @@ class LBFGS {
   Tensor y_, s_, gradient_, direction_;
   // {pairs held, place of the next, iterations done, evaluations in this call}; {t, y s / y y}.
   Tensor counts_ = Tensor::zeros({4}, i64), scales_ = Tensor::of<double>({0, 1});
+  int64_t* count_ = counts_.mutable_data<int64_t>();
+  double* scale_ = scales_.mutable_data<double>();
 };
 
 }  // namespace ramp

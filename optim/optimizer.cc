@@ -5,7 +5,7 @@
 
 #include "ramp/autograd/node.h"
 #include "ramp/core/kernels/kernels.h"
-#include "ramp/core/rules_update.h"
+#include "ramp/core/parallel.h"
 
 namespace ramp {
 namespace {
@@ -18,37 +18,28 @@ bool matches(const char* pattern, const char* text) {
 
 }  // namespace
 
-Optimizer::Optimizer(const char* name, Parameters parameters, double lr, double weight_decay,
-                     const std::vector<ParameterGroup>& groups, Schedule schedule,
-                     bool allow_unused)
-    : name_(name),
-      parameters_(std::move(parameters)),
-      schedule_(std::move(schedule)),
-      allow_unused_(allow_unused),
-      steps_(Tensor::zeros({1 + static_cast<int64_t>(parameters_.size())}, i64)) {
-  parameters_.check_leaves(name);
+void Optimizer::start(double lr, double weight_decay, const std::vector<ParameterGroup>& groups) {
+  parameters_.check_leaves(name_);
+  steps_ = Tensor::zeros({1 + static_cast<int64_t>(parameters_.size())}, i64);
   set_lr(lr);
   check_options(name_, is_at_least(weight_decay), "weight_decay >= 0, finite", {weight_decay});
   for (const NamedTensor& p : parameters_) own_.push_back({1, p.decays ? weight_decay : 0});
-  for (const ParameterGroup& group : groups) apply(group);
-}
-
-void Optimizer::apply(const ParameterGroup& group) {
-  const double lr = group.lr.value_or(0), decay = group.weight_decay.value_or(0);
-  check_options(name_, is_at_least(lr), "a group's lr >= 0, finite", {lr});
-  check_options(name_, is_at_least(decay), "a group's weight_decay >= 0, finite", {decay});
-  fail_if(group.lr && lr_ == 0, "{}: with a group's lr the other lr must be above 0; got 0.",
-          name_);
-  bool any = false;
-  for (size_t i = 0; i < parameters_.size(); ++i) {
-    if (!matches(group.pattern.c_str(), parameters_[i].name.c_str())) continue;
-    any = true;
-    if (group.lr) own_[i].lr_factor = lr / lr_;
-    if (group.weight_decay) own_[i].decay = decay;
+  for (const ParameterGroup& group : groups) {
+    const double lr_of_group = group.lr.value_or(0), decay = group.weight_decay.value_or(0);
+    check_options(name_, is_at_least(lr_of_group), "a group's lr >= 0, finite", {lr_of_group});
+    check_options(name_, is_at_least(decay), "a group's weight_decay >= 0, finite", {decay});
+    fail_if(group.lr && lr == 0, "{}: with a group's lr the other lr must be above 0; got 0.",
+            name_);
+    bool any = false;
+    for (size_t i = 0; i < parameters_.size(); ++i) {
+      if (!matches(group.pattern.c_str(), parameters_[i].name.c_str())) continue;
+      any = true;
+      if (group.lr) own_[i].lr_factor = lr_of_group / lr;
+      if (group.weight_decay) own_[i].decay = decay;
+    }
+    fail_if(!any, "{}: the pattern of a group must match a parameter's name; got \"{}\" and {}.",
+            name_, group.pattern, parameters_.str());
   }
-  if (any) return;
-  fail("{}: the pattern of a group must match a parameter's name; got \"{}\" and {}.", name_,
-       group.pattern, parameters_.str());
 }
 
 void Optimizer::set_lr(double lr) {

@@ -8,13 +8,11 @@
 #include <string>
 #include <vector>
 
-#include "ramp/core/parallel.h"
+#include "ramp/core/rules_update.h"
 #include "ramp/optim/parameters.h"
 #include "ramp/optim/schedule.h"
 
 namespace ramp {
-
-struct Update;
 
 /// Options of the parameters whose names match: "*.bias", "0.*"; * stands for any text, ? for one
 /// character. Where groups overlap, the last one wins.
@@ -57,13 +55,15 @@ class Optimizer {
  protected:
   /// Errors: Parameters::check_leaves(); an lr or decay that is negative or not finite; a group
   /// that matches no parameter.
-  Optimizer(const char* name, Parameters parameters, double lr, double weight_decay,
-            const std::vector<ParameterGroup>& groups, Schedule schedule, bool allow_unused);
   template <typename Options>
   Optimizer(const char* name, Parameters parameters, double lr, double weight_decay,
             const Options& o)
-      : Optimizer(name, std::move(parameters), lr, weight_decay, o.groups, o.schedule,
-                  o.allow_unused) {}
+      : name_(name),
+        parameters_(std::move(parameters)),
+        schedule_(o.schedule),
+        allow_unused_(o.allow_unused) {
+    start(lr, weight_decay, o.groups);
+  }
 
   /// One more state tensor for each parameter, in the order of the kernel.
   void add_state(const char* name, double start = 0);
@@ -80,7 +80,7 @@ class Optimizer {
     double lr_factor, decay;
     std::vector<NamedTensor> states = {};
   };
-  void apply(const ParameterGroup& group);
+  void start(double lr, double weight_decay, const std::vector<ParameterGroup>& groups);
 
   const char* name_;
   Parameters parameters_;

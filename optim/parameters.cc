@@ -1,5 +1,7 @@
 #include "ramp/optim/parameters.h"
 
+#include <algorithm>
+#include <iterator>
 #include <map>
 #include <unordered_set>
 
@@ -62,9 +64,7 @@ void Parameters::check_leaves(const char* op) const {
 
 void Parameters::check_current(const char* op) const {
   Parameters replaced;
-  for (const NamedTensor& p : *this) {
-    if (was_replaced(p.tensor)) replaced.push_back(p);
-  }
+  std::ranges::copy_if(*this, std::back_inserter(replaced), was_replaced, &NamedTensor::tensor);
   if (replaced.empty()) return;
   fail("{}: other tensors stand in the place of {} now. Hint: take the parameters after to().", op,
        replaced.str());

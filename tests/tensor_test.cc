@@ -222,7 +222,7 @@ TEST_CASE("a user's mistakes") {
       "f64 [2, 3]. Hint: the source.to(f32).",
       Error);
   CHECK_THROWS_WITH_AS(w.add_(Tensor::zeros({3})),
-                       "add_: the target [2, 3] and the other [3] must have the same shape.",
+                       "add_: the target [2, 3] and the source [3] must have the same shape.",
                        Error);
   CHECK_THROWS_AS(w.add_(x.to(i64)), Error);
   CHECK(w.version() == 0);  // none of them wrote
