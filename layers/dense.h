@@ -1,7 +1,8 @@
 // The fully connected layer.
 #pragma once
 
-#include "ramp/core/activation.h"
+#include "ramp/autograd/ops_linear.h"
+#include "ramp/layers/activation.h"
 #include "ramp/layers/init.h"
 #include "ramp/layers/module.h"
 
@@ -29,10 +30,22 @@ struct DenseOptions {
 /// an activation the gain is 1 (LeCun), or that of the activation right behind it in a Sequential.
 /// Errors: in or out below 1; those of linear().
 struct Dense final : LinearLayer {
-  Dense(int64_t in, int64_t out, Activation f = Identity{}, DenseOptions options = {});
+  Dense(int64_t in, int64_t out, Activation f = Identity{}, DenseOptions options = {})
+      : LinearLayer(std::move(f)) {
+    fail_if(in < 1 || out < 1, "Dense: expected in and out of at least 1; got {} and {}.", in, out);
+    weight.start(init::he_normal({in, out}, layer_rng(), activation));
+    if (options.bias) bias = Tensor::zeros({out});
+  }
   Dense(int64_t in, int64_t out, DenseOptions options) : Dense(in, out, Identity{}, options) {}
-  Fused forward_with(const Tensor& x, std::span<Module* const> next) override;
-  std::string describe() const override;
+
+  Fused forward_with(const Tensor& x, std::span<Module* const> next) override {
+    const auto [f, took] = detail::activation_with(activation, next);
+    return {detail::fused(f, linear(x, weight, bias, f)), took};
+  }
+  std::string describe() const override {
+    return fmt::format("Dense({}, {}{}{})", weight.dim(0), weight.dim(1),
+                       detail::after_comma(activation), bias.defined() ? "" : ", no bias");
+  }
 };
 
 }  // namespace ramp

@@ -8,7 +8,7 @@ namespace ramp {
 
 /// dropout(x, p) in training, x in evaluation. The masks come from a Generator of its own. Errors:
 /// p outside [0, 1].
-template <LayerName kName, auto kOp>
+template <LiteralName kName, auto kOp>
 struct DropoutOf final : Module {
   double p;
   Generator rng;

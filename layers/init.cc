@@ -43,6 +43,21 @@ Tensor uniform_of_std(const Shape& shape, Rng& rng, double std, DType dtype) {
   return rng.uniform(shape, -limit, limit, dtype);
 }
 
+Shape matrix_of(const char* op, const Shape& shape) {
+  fans_of(op, shape);
+  return {shape[shape.rank() - 2], shape.last()};
+}
+
+// Zeros, with the matrix m [in, out] at the middle tap: with kSame the output's own place.
+Tensor at_middle(const Shape& shape, const Tensor& m) {
+  const Tensor w = Tensor::zeros(shape, m.dtype());
+  if (w.numel() == 0) return w;
+  Tensor tap = w;
+  for (int axis = 0; axis < shape.rank() - 2; ++axis) tap = tap[(shape[axis] - 1) / 2];
+  tap.copy_(m);
+  return w;
+}
+
 }  // namespace
 
 // The trapezoid rule converges exponentially for a Gaussian weight; 0 is a node, so a kink there
@@ -120,27 +135,6 @@ Tensor orthogonal(const Shape& shape, Rng& rng, double scale, DType dtype) {
   const Tensor w = rows < cols ? q : transpose(q);
   return (w * scale).to(dtype).view(shape);
 }
-
-namespace {
-
-Shape matrix_of(const char* op, const Shape& shape) {
-  fans_of(op, shape);
-  return {shape[shape.rank() - 2], shape.last()};
-}
-
-// Zeros, with the matrix m [in, out] at the middle tap: with kSame the output's own place.
-Tensor at_middle(const Shape& shape, const Tensor& m) {
-  int64_t tap = 0, taps = 1;
-  for (int axis = 0; axis < shape.rank() - 2; ++axis) {
-    tap = tap * shape[axis] + (shape[axis] - 1) / 2;
-    taps *= shape[axis];
-  }
-  Tensor w = Tensor::zeros(shape, m.dtype());
-  if (taps > 0) w.view({taps, m.numel()}).rows(tap, tap + 1).copy_(m.view({1, m.numel()}));
-  return w;
-}
-
-}  // namespace
 
 Tensor delta_orthogonal(const Shape& shape, Rng& rng, double scale, DType dtype) {
   const Shape m = matrix_of("delta_orthogonal", shape);

@@ -3,8 +3,6 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <array>
-#include <bit>
 #include <map>
 #include <unordered_set>
 
@@ -13,7 +11,6 @@
 namespace ramp {
 namespace {
 
-thread_local bool evaluating = false;
 thread_local int depth = 0;
 
 // Those of the kinds that are wanted, each once.
@@ -28,15 +25,6 @@ std::vector<NamedTensor> tensors_of(ModuleBase& module, bool parameters, bool bu
   return list;
 }
 
-// Tells the leaves that they have a name, and stand where they are: written only if that is news.
-void tell_names(const std::vector<NamedTensor>& parameters) {
-  for (const NamedTensor& p : parameters) {
-    Node& leaf = *node_of(p.tensor);
-    if (!leaf.named) leaf.named = true;
-    if (leaf.replaced) leaf.replaced = false;
-  }
-}
-
 }  // namespace
 
 const void* detail::identity(const Tensor& t) {
@@ -46,13 +34,12 @@ const void* detail::identity(const Tensor& t) {
 
 detail::CallDepth::CallDepth(ModuleBase& module) {
   if (depth == 0 && !module.named_ && grad_enabled() && module.training()) {
-    tell_names(tensors_of(module, true, false));
+    module.named_parameters();
     module.named_ = true;
   }
   ++depth;
 }
 detail::CallDepth::~CallDepth() { --depth; }
-thread_local constinit detail::Watch detail::watch = nullptr;
 
 Fields::Fields(ModuleBase& module) {
   reserve(16);
@@ -83,7 +70,12 @@ void ModuleBase::add_path(Error& error) {
 
 std::vector<NamedTensor> ModuleBase::named_parameters() {
   std::vector<NamedTensor> list = tensors_of(*this, true, false);
-  tell_names(list);
+  // The leaves are told that they have a name, and stand where they are, if that is news to them.
+  for (const NamedTensor& p : list) {
+    Node& leaf = *node_of(p.tensor);
+    if (!leaf.named) leaf.named = true;
+    if (leaf.replaced) leaf.replaced = false;
+  }
   return list;
 }
 
@@ -159,9 +151,7 @@ ModuleBase& ModuleBase::train(bool on) {
     if (f.module) f.module->training_ = on;
   return *this;
 }
-bool ModuleBase::training() const { return training_ && !evaluating; }
-EvalMode::EvalMode() : before_(std::exchange(evaluating, true)) {}
-EvalMode::~EvalMode() { evaluating = before_; }
+bool ModuleBase::training() const { return training_ && !EvalMode::on_; }
 
 ModuleBase& ModuleBase::to(DType dtype) {
   if (!is_float(dtype)) fail("to: a model is f32 or f64; got {}.", dtype);
@@ -193,89 +183,6 @@ ModuleBase& ModuleBase::freeze(bool on) {
 void ModuleBase::zero_grad() {
   for (const Field& f : Fields(*this))
     if (f.trained) f.tensor->zero_grad();
-}
-
-namespace {
-
-std::string table(ModuleBase& model, const std::map<const ModuleBase*, std::string>& shapes = {}) {
-  std::vector<std::array<std::string, 4>> rows{{"path", "layer", "output", "parameters"}};
-  const auto add = [&](const std::string& path, ModuleBase& m) {
-    rows.push_back({path, m.describe(), shapes.contains(&m) ? shapes.at(&m) : "",
-                    std::to_string(m.parameter_count())});
-  };
-  for (const Field& f : Fields(model))
-    if (f.module) add(f.path, *f.module);
-  add("", model);
-  std::array<size_t, 3> width{};
-  for (const auto& row : rows) {
-    for (size_t i = 0; i < width.size(); ++i) width[i] = std::max(width[i], row[i].size());
-  }
-  std::string text;
-  for (const auto& [path, what, shape, parameters] : rows) {
-    text += fmt::format("{:<{}}  {:<{}}  ", path, width[0], what, width[1]);
-    if (!shapes.empty()) text += fmt::format("{:<{}}  ", shape, width[2]);
-    text += fmt::format("{:>12}\n", parameters);
-  }
-  return text;
-}
-
-// The shapes of the leaves that y depends on and that are not known: parameters, or Tensors that
-// should be.
-std::string unknown_parameters(const std::vector<Tensor>& y,
-                               std::unordered_set<const void*>& known) {
-  std::string text;
-  std::vector<const Node*> stack;
-  const auto push = [&](const Node* node) {
-    const GradMeta* identity = node;
-    if (node && known.insert(identity).second) stack.push_back(node);
-  };
-  for (const Tensor& t : y) push(node_of(t));
-  while (!stack.empty()) {
-    const Node& node = *stack.back();
-    stack.pop_back();
-    if (node.is_leaf) text += fmt::format("; a parameter {}", node.shape);
-    for (uint32_t i = 0; i < node.input_count; ++i) push(node.inputs()[i].get());
-  }
-  return text;
-}
-
-}  // namespace
-
-std::string ModuleBase::summary() { return table(*this); }
-
-std::string ModuleBase::summary_of(const std::function<void()>& f) {
-  std::map<const ModuleBase*, std::string> shapes;
-  std::unordered_set<const void*> known{this};  // modules and leaves that have names
-  std::string unknown;
-  for (const Field& own : Fields(*this))
-    known.insert(own.tensor ? detail::identity(*own.tensor) : own.module);
-  const std::function watch = [&](ModuleBase& module, const std::vector<Tensor>& y) {
-    std::vector<std::string> all;
-    for (const Tensor& t : y) all.push_back(t.shape().str());
-    shapes[&module] = fmt::format("{}", fmt::join(all, ", "));
-    if (&module == this) unknown += unknown_parameters(y, known);
-    if (!known.insert(&module).second) return;
-    unknown += "; " + module.describe();
-    for (const NamedTensor& p : tensors_of(module, true, false))
-      known.insert(detail::identity(p.tensor));
-  };
-  {
-    struct Watching {
-      detail::Watch before;
-      ~Watching() { detail::watch = before; }
-    } const watching{std::exchange(detail::watch, &watch)};
-    const EvalMode eval;
-    f();
-  }
-  std::string text = table(*this, shapes);
-  if (unknown.empty()) return text;
-  return text + "in no fields(), so never trained or saved: " + unknown.substr(2) + "\n";
-}
-
-std::string Module::summary(const Shape& input) {
-  const std::vector<NamedTensor> own = tensors_of(*this, true, false);
-  const DType dtype = own.empty() ? f32 : own[0].tensor.dtype();
-  return summary_of([&] { (*this)(Tensor::zeros(input, dtype)); });
 }
 
 }  // namespace ramp

@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "ramp/core/rules.h"
 #include "ramp/core/tensor.h"
 #include "ramp/layers/parameter.h"
 
@@ -90,7 +91,7 @@ struct CallDepth {
 
 /// What is told the results of all modules on this thread: summary(), while it runs.
 using Watch = const std::function<void(ModuleBase& module, const std::vector<Tensor>& y)>*;
-extern thread_local constinit Watch watch;
+inline thread_local constinit Watch watch = nullptr;
 
 /// The tensors in what a forward() returns: one, or a pair, tuple, array, vector .. of them.
 template <typename Y>
@@ -104,6 +105,11 @@ void tensors_in(const Y& y, std::vector<Tensor>& all) {
   } else if constexpr (requires { y.took; }) {
     all.push_back(y.y);
   }
+}
+
+/// ", stride 2" for describe(); nothing where it is the usual value.
+inline std::string unless_usual(const char* what, Size2d value, int64_t usual) {
+  return value == Size2d(usual) ? "" : fmt::format(", {} {}", what, value.str());
 }
 
 }  // namespace detail
@@ -153,7 +159,7 @@ class ModuleBase {
   ModuleBase& freeze(bool on = true);
   void zero_grad();
 
-  /// A table of layers and parameters.
+  /// A table of layers and parameters (made in glass/summary.cc).
   std::string summary();
 
  protected:
@@ -213,22 +219,8 @@ class Module : public ModuleBase {
   std::string summary(const Shape& input);
 };
 
-namespace detail {
-/// ", stride 2" for describe(); nothing where it is the usual value.
-inline std::string unless_usual(const char* what, Size2d value, int64_t usual) {
-  return value == Size2d(usual) ? "" : fmt::format(", {} {}", what, value.str());
-}
-}  // namespace detail
-
-/// The name of a layer that is a template.
-template <size_t n>
-struct LayerName {
-  char text[n];
-  constexpr LayerName(const char (&name)[n]) { std::copy_n(name, n, text); }  // NOLINT: implicit
-};
-
 /// y = op(x, rest..), where nothing else is held: `OpLayer<"Softmax", softmax, -1>`.
-template <LayerName kName, auto kOp, auto... kRest>
+template <LiteralName kName, auto kOp, auto... kRest>
 struct OpLayer final : Module {
   Tensor forward(const Tensor& x) override { return kOp(x, kRest...); }
   std::string describe() const override { return kName.text; }
@@ -260,13 +252,14 @@ class ModuleOf : public ModuleBase {
 /// While it lives, modules are in eval mode for this thread, whatever their own switch says.
 class EvalMode {
  public:
-  EvalMode();
-  ~EvalMode();
+  EvalMode() { on_ = true; }
+  ~EvalMode() { on_ = before_; }
   EvalMode(const EvalMode&) = delete;
-  EvalMode& operator=(const EvalMode&) = delete;
 
  private:
-  bool before_;
+  friend class ModuleBase;
+  inline static constinit thread_local bool on_ = false;
+  const bool before_ = on_;
 };
 
 }  // namespace ramp

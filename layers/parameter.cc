@@ -42,61 +42,18 @@ void make_parameter(Tensor& t, bool trains) {
   if (!trains) t.requires_grad_(false);
 }
 
-template <bool kTrained>
-Held<kTrained>::Held(Tensor value) {
-  if (!value.defined()) return;
-  if (kTrained && value.meta() && !node_of(value)->is_leaf) {
-    fail("Parameter: expected a tensor without history; got a result of {} {}. Hint: y.detach().",
-         node_of(value)->op, value.shape());
+Tensor copy_held(const Tensor& original, bool trained) {
+  if (!original.defined()) return {};
+  const bool tied = copying.tensors.erase(&original) > 0;
+  Tensor own, &in_copy = tied ? copying.copies[identity(original)] : own;
+  if (!in_copy.defined()) {
+    in_copy = original.detach().clone();
+    if (trained) make_parameter(in_copy, original.requires_grad());
   }
-  const bool trains = !value.meta() || value.requires_grad();
-  value = value.detach();
-  Tensor::operator=(value.unique() ? std::move(value) : value.clone());
-  if (kTrained) make_parameter(*this, trains);
-}
-
-template <bool kTrained>
-Held<kTrained>::Held(const Held& other) : Tensor() {
-  if (!other.defined()) return;
-  const bool tied = copying.tensors.erase(&other) > 0;
-  Tensor own, &copy = tied ? copying.copies[identity(other)] : own;
-  if (!copy.defined()) {
-    copy = other.detach().clone();
-    if (kTrained) make_parameter(copy, other.requires_grad());
-  }
-  Tensor::operator=(copy);
+  const Tensor copy = in_copy;
   if (tied && copying.tensors.empty()) copying = {};
-  if (other.at_start()) start_ = version();
+  return copy;
 }
-
-template <bool kTrained>
-Held<kTrained>& Held<kTrained>::operator=(Held other) {
-  const bool starts = other.at_start();
-  if (defined() && other.defined() && shape() == other.shape() && dtype() == other.dtype()) {
-    const NoGrad no_grad;
-    copy_(other);
-    if (kTrained) zero_grad();
-  } else {
-    if (kTrained && meta()) {
-      mark_replaced(*this);
-      if (node_of(*this)->named) mark_named(other);
-    }
-    Tensor::operator=(std::move(other));
-  }
-  start_ = starts ? version() : ~0u;
-  return *this;
-}
-
-template <bool kTrained>
-void Held<kTrained>::share(const Held& other) {
-  check_defined("share", "the tensor to share", other);
-  if (meta().get() != other.meta().get()) mark_replaced(*this);
-  Tensor::operator=(other);
-  start_ = ~0u;
-}
-
-template class Held<true>;
-template class Held<false>;
 
 }  // namespace detail
 

@@ -44,7 +44,7 @@ using MaxPool1d = Pool<max_pool1d, int64_t, MaxPool1dOptions>;
 using AvgPool1d = Pool<avg_pool1d, int64_t, AvgPool1dOptions>;
 
 /// To the given height and width, whatever the image's.
-template <LayerName kName, auto kPool>
+template <LiteralName kName, auto kPool>
 struct AdaptivePool2d final : Module {
   Size2d size;
 

@@ -12,7 +12,7 @@ struct ResizeOptions {
 };
 
 /// What they share: pixels are repeated or blended by the ops they name.
-template <LayerName kName, auto kNearest, auto kBilinear>
+template <LiteralName kName, auto kNearest, auto kBilinear>
 struct Resampling final : Module {
   Size2d size;
   ResizeOptions options;

@@ -3,7 +3,6 @@
 #include <optional>
 #include <span>
 
-#include "ramp/autograd/node.h"
 #include "ramp/layers/dense.h"
 
 namespace ramp {
@@ -44,42 +43,11 @@ std::string mistake(const Module& layer, const Tensor& x, const Shape& image) {
 
 }  // namespace
 
-Sequential& Sequential::operator=(Sequential other) {
-  Module::operator=(other);
-  bool same = size() == other.size();
-  for (size_t i = 0; same && i < size(); ++i) same = slots_[i].assign((*this)[i], other[i]);
-  if (same) return *this;
-  for (Module& layer : *this) forget(layer);
-  slots_ = std::move(other.slots_);
-  return *this;
-}
-
-// Whoever holds its parameters is told that they are not the net's any more.
-void Sequential::forget(Module& layer) {
-  for (const Tensor& p : layer.parameters()) mark_replaced(p);
-}
-
-// Slot i is new.
 void Sequential::place(size_t i) {
   for (const size_t k : {i, i + 1}) {
     if (k == 0 || k >= size()) continue;
     if (const auto f = scales_for((*this)[k])) (*this)[k - 1].start_before(*f);
   }
-}
-
-Sequential& Sequential::append(Sequential other) {
-  for (Slot& slot : other.slots_) {
-    slots_.push_back(std::move(slot));
-    place(size() - 1);
-  }
-  return *this;
-}
-
-Sequential Sequential::first(size_t k) const {
-  if (k > size()) fail("Sequential: expected at most {} layers; got {}.", size(), k);
-  Sequential copy = *this;
-  copy.slots_.resize(k);
-  return copy;
 }
 
 Tensor Sequential::forward(const Tensor& x) {

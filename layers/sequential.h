@@ -7,6 +7,7 @@
 #include <typeinfo>
 #include <vector>
 
+#include "ramp/autograd/node.h"
 #include "ramp/layers/activation.h"
 #include "ramp/layers/module.h"
 
@@ -44,7 +45,15 @@ class Sequential : public Module {
   Sequential(Sequential&&) = default;
   /// Layer by layer, as Parameter = Parameter, where the types are the same; else the layers are
   /// replaced.
-  Sequential& operator=(Sequential other);
+  Sequential& operator=(Sequential other) {
+    Module::operator=(other);
+    bool same = size() == other.size();
+    for (size_t i = 0; same && i < size(); ++i) same = slots_[i].assign((*this)[i], other[i]);
+    if (same) return *this;
+    for (Module& layer : *this) forget(layer);
+    slots_ = std::move(other.slots_);
+    return *this;
+  }
 
   template <SequentialLayer L>
   Sequential& add(L layer) {
@@ -53,7 +62,13 @@ class Sequential : public Module {
     return *this;
   }
   /// The layers of another one, at the end.
-  Sequential& append(Sequential other);
+  Sequential& append(Sequential other) {
+    for (Slot& slot : other.slots_) {
+      slots_.push_back(std::move(slot));
+      place(size() - 1);
+    }
+    return *this;
+  }
   /// Puts another layer, of any type, in the place of layer i. An optimizer is made afterwards.
   template <SequentialLayer L>
   Sequential& replace(size_t i, L layer) {
@@ -63,7 +78,12 @@ class Sequential : public Module {
     return *this;
   }
   /// A copy of the first k layers. Errors: fewer than k.
-  Sequential first(size_t k) const;
+  Sequential first(size_t k) const {
+    if (k > size()) fail("Sequential: expected at most {} layers; got {}.", size(), k);
+    Sequential copy = *this;
+    copy.slots_.resize(k);
+    return copy;
+  }
 
   size_t size() const { return slots_.size(); }
   /// Errors: no such layer.
@@ -119,8 +139,12 @@ class Sequential : public Module {
       return {std::make_unique<L>(std::move(layer)), copy, assign};
     }
   }
+  // Slot i is new.
   void place(size_t i);
-  static void forget(Module& layer);
+  // Whoever holds its parameters is told that they are not the net's any more.
+  static void forget(Module& layer) {
+    for (const Tensor& p : layer.parameters()) mark_replaced(p);
+  }
 
   std::vector<Slot> slots_;
 };
