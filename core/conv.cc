@@ -15,9 +15,9 @@ namespace {
 bool takes_winograd(const ConvSizes& s) {
   static const bool allowed = !environment_says("RAMP_CONV", "auto", "direct");
   const int64_t tiles = ceil_div(s.oh, 4) * ceil_div(s.ow, 4);
-  return allowed && s.kh == 3 && s.kw == 3 && s.groups == 1 && s.c % 16 == 0 && s.k % 16 == 0 &&
-         s.stride[0] == 1 && s.stride[1] == 1 && s.dilation[0] == 1 && s.dilation[1] == 1 &&
-         8 * tiles <= s.oh * s.ow && s.n * tiles >= 16;
+  return allowed && s.kh == 3 && s.kw == 3 && s.c % (16 * s.groups) == 0 &&
+         s.k % (16 * s.groups) == 0 && s.stride[0] == 1 && s.stride[1] == 1 && s.dilation[0] == 1 &&
+         s.dilation[1] == 1 && 8 * tiles <= s.oh * s.ow && s.n * tiles >= 16;
 }
 
 }  // namespace
@@ -40,13 +40,6 @@ void conv_vjp(const ConvSizes& s, const T* x, const T* w, DyRows<T> dy, T* dx, T
 }
 
 template <typename T>
-void ConvSums<T>::add_db(int64_t chunk, int64_t rows, const T* dy) const {
-  double *db = dbs.get() + chunk * 2 * db_size, *sums = db + db_size;
-  kernels<T>().sum_cols(rows, db_size, dy, db_size, sums);
-  for (int64_t j = 0; j < db_size; ++j) db[j] += sums[j];
-}
-
-template <typename T>
 const T* ConvSums<T>::total_dw() const {
   parallel_for(dw_size, kStreamGrain, [&](int64_t begin, int64_t end) {
     for (int64_t i = 1; i < chunks; ++i)
@@ -59,7 +52,7 @@ template <typename T>
 void ConvSums<T>::total_db(T* db) const {
   for (int64_t j = 0; j < db_size; ++j) {
     double sum = 0;
-    for (int64_t i = 0; i < chunks; ++i) sum += dbs.get()[i * 2 * db_size + j];
+    for (int64_t i = 0; i < chunks; ++i) sum += dbs.get()[i * db_size + j];
     db[j] = static_cast<T>(sum);
   }
 }

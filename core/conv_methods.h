@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "ramp/core/conv.h"
+#include "ramp/core/gemm.h"
 #include "ramp/core/memory.h"
 #include "ramp/core/parallel.h"
 
@@ -28,6 +29,20 @@ struct WinogradConv {
 constexpr int64_t kConvChunks = 8;
 constexpr int64_t kConvChunksBytes = 1 << 26;
 
+/// Few images, each with work for many threads: these share the rows and channels of one image
+/// after the other. Else the chunks of images.
+inline bool shares_image(const ConvSizes& s) {
+  return s.n < kConvChunks && s.oh * s.ow * s.k * s.kh * s.kw * (s.c / s.groups) > 8 * kGemmGrain;
+}
+
+/// f(i) for i < count on the threads that are free; `work` is about what one takes in
+/// multiply-adds.
+inline void share(int64_t count, int64_t work, auto f) {
+  parallel_for(count, kGemmGrain / (work + 1) + 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) f(i);
+  });
+}
+
 /// The sums for dw and db (size 0: not wanted) over images: each chunk of images has its own.
 template <typename T>
 struct ConvSums {
@@ -35,21 +50,25 @@ struct ConvSums {
   ScratchMemory<T> dws;
   ScratchMemory<double> dbs;
 
-  ConvSums(int64_t n, int64_t dw_size, int64_t db_size, int64_t most)
+  ConvSums(const ConvSizes& s, int64_t dw_size, int64_t db_size, int64_t most)
       : dw_size(dw_size),
         db_size(db_size),
         images(
-            ceil_div(n, std::clamp<int64_t>(kConvChunksBytes / (dw_size * int64_t{sizeof(T)} + 1),
-                                            1, std::min(most, n)))),
-        chunks(ceil_div(n, images)),
+            ceil_div(s.n, std::clamp<int64_t>(kConvChunksBytes / (dw_size * int64_t{sizeof(T)} + 1),
+                                              1, shares_image(s) ? 1 : std::min(most, s.n)))),
+        chunks(ceil_div(s.n, images)),
         dws(chunks * dw_size),
-        dbs(chunks * 2 * db_size) {
-    std::fill_n(dbs.get(), chunks * 2 * db_size, 0.);
+        dbs(chunks * db_size) {
+    std::fill_n(dbs.get(), chunks * db_size, 0.);
   }
 
   T* dw(int64_t chunk) const { return dws.get() + chunk * dw_size; }
-  /// Adds the rows of dy [rows, db_size].
-  void add_db(int64_t chunk, int64_t rows, const T* dy) const;
+  /// Adds sums of dy [parts, db_size].
+  void add_db(int64_t chunk, int64_t parts, const double* sums) const {
+    double* const db = dbs.get() + chunk * db_size;
+    for (; parts > 0; --parts, sums += db_size)
+      for (int64_t j = 0; j < db_size; ++j) db[j] += sums[j];
+  }
   /// Over all chunks, in their order.
   const T* total_dw() const;
   void total_db(T* db) const;

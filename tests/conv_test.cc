@@ -91,6 +91,8 @@ TEST_CASE("every method against the formula, in f32 and f64") {
       {2, 8, 12, 16, 3, 80, {.padding = 2}, 4e-5},
       {1, 13, 13, 256, 3, 256, {.padding = 1}, 2e-4},
       {9, 6, 6, 16, 3, 32, {}, 4e-5},
+      {2, 12, 13, 32, 3, 64, {.padding = 1, .groups = 2}, 4e-5},
+      {2, 10, 10, 160, 3, 160, {.padding = 1, .groups = 2}, 1e-4},
       // direct
       {3, 28, 28, 1, 3, 32, {}, 1e-5},
       {2, 28, 28, 1, 5, 6, {.padding = 2}, 1e-5},
@@ -112,6 +114,18 @@ TEST_CASE("every method against the formula, in f32 and f64") {
       {1, 1, 1, 1, 1, 1, {}, 1e-5},
       {1, 1, 1, 1, 1, 1, {.stride = 9, .padding = 4}, 1e-5},
       {1, 13, 13, 256, 3, 20, {}, 1e-5},
+      // few channels: two to eight results side by side in a row of a product
+      {2, 12, 12, 2, 7, 24, {.padding = 3}, 1e-5},
+      {2, 9, 24, 3, 4, 1, {.stride = 2, .padding = 1}, 1e-5},
+      {2, 9, 20, 4, 3, 3, {.padding = 2, .dilation = {1, 2}}, 1e-5},
+      {1, 5, 16, 2, 3, 2, {.padding = 1}, 1e-5},
+      // dx where a row of dy is longer, or an edge wider, than what is added at once
+      {1, 3, 70, 20, 5, 50, {.padding = 2}, 1e-5},
+      {1, 2, 2, 6, 5, 5, {.padding = 4}, 1e-5},
+      {1, 24, 9, 12, 5, 6, {.padding = {2, 1}, .dilation = {2, 1}, .groups = 2}, 1e-5},
+      // depthwise: blocks of pixels and of taps, and what is left of them
+      {2, 30, 31, 40, 3, 40, {.padding = 1, .groups = 40}, 1e-5},
+      {1, 12, 23, 20, 5, 20, {.stride = 3, .padding = 6, .groups = 20}, 1e-5},
   };
   for (const Case& t : cases) {
     for (const DType dtype : {f32, f64}) {
@@ -319,6 +333,10 @@ TEST_CASE("equal bits for 1 and 2 threads") {
                         Case{{1, 40, 40, 16}, {3, 3, 16, 16}, {.padding = 1}},
                         Case{{17, 28, 28, 1}, {5, 5, 1, 6}, {.padding = 2}},
                         Case{{1, 60, 60, 3}, {5, 5, 3, 20}, {.stride = 2}},
+                        Case{{2, 70, 70, 16}, {3, 3, 16, 16}, {.padding = 1}},
+                        Case{{2, 40, 40, 24}, {5, 5, 24, 10}, {.padding = 1}},
+                        Case{{1, 24, 24, 64}, {3, 3, 32, 64}, {.padding = 1, .groups = 2}},
+                        Case{{1, 90, 90, 64}, {5, 5, 1, 64}, {.stride = 2, .groups = 64}},
                         Case{{20, 20, 20, 16}, {3, 3, 1, 16}, {.groups = 16}}}) {
     INFO(t.x.str());
     check_equal_bits([&] {
@@ -367,6 +385,19 @@ TEST_CASE("no images, and NaN where it is met") {
     const std::vector<double> z = conv2d(bad, w, b, {}, ReLU{}).values();
     CHECK(std::isnan(z[0]));
     CHECK(z[z.size() - 1] == doctest::Approx(9. * static_cast<double>(c) + 1));
+  }
+}
+
+TEST_CASE("few channels: a pixel that is no number reaches as far as the results of one product") {
+  const Tensor w = Tensor::ones({5, 5, 1, 6});
+  Tensor x = Tensor::zeros({1, 28, 28, 1});
+  x.mutable_data<float>()[13 * 28 + 13] = INFINITY;
+  const std::vector<double> y = conv2d(x, w, {}, {.padding = 2}).values();
+  for (int64_t i = 0; i < 28 * 28; ++i) {
+    const int64_t down = std::abs(i / 28 - 13), across = std::abs(i % 28 - 13);
+    const double value = y[static_cast<size_t>(i * 6)];
+    if (down <= 2 && across <= 2) CHECK(!std::isfinite(value));
+    if (down > 2 || across > 2 + 7) CHECK(value == 0);
   }
 }
 

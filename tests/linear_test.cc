@@ -115,7 +115,7 @@ TEST_CASE("only the gradients that are wanted are computed") {
 }
 
 TEST_CASE("equal bits for 1 and 2 threads") {
-  for (const Shape& shape : {Shape{300, 200}, Shape{64, 784}, Shape{1000, 17}}) {
+  for (const Shape& shape : {Shape{300, 200}, Shape{64, 784}, Shape{1000, 17}, Shape{1, 900}}) {
     for (const auto& named : activations) {
       INFO(named.first);
       const Activation& f = named.second;

@@ -16,40 +16,58 @@ inline void put(T* p, Vec<T> v, int64_t count) {
   store_first(p, v, count);
 }
 
-template <typename T>
+// The sums of kMany pixels hide each other's latency and share what they load of w; a rest takes
+// fewer at a time.
+template <typename T, int kMany>
 void depthwise(int64_t n, int64_t channels, int64_t taps, const int64_t* offset, const T* x,
                int64_t step, const T* w, const T* bias, T* y, int64_t y_step) {
-  for (int64_t i = 0; i < n; ++i, x += step, y += y_step) {
+  for (; n >= kMany; n -= kMany, x += kMany * step, y += kMany * y_step) {
     for (int64_t c = 0; c < channels; c += kLanes<T>) {
       const int64_t left = channels - c;
-      Vec<T> sum = bias ? get(bias + c, left) : Vec<T>{};
-      for (int64_t t = 0; t < taps; ++t)
-        sum += get(x + offset[t] + c, left) * get(w + t * channels + c, left);
-      put(y + c, sum, left);
+      Vec<T> sum[kMany];
+#pragma GCC unroll 8
+      for (int i = 0; i < kMany; ++i) sum[i] = bias ? get(bias + c, left) : Vec<T>{};
+      for (int64_t t = 0; t < taps; ++t) {
+        const Vec<T> weight = get(w + t * channels + c, left);
+#pragma GCC unroll 8
+        for (int i = 0; i < kMany; ++i) sum[i] += get(x + i * step + offset[t] + c, left) * weight;
+      }
+#pragma GCC unroll 8
+      for (int i = 0; i < kMany; ++i) put(y + i * y_step + c, sum[i], left);
     }
   }
+  if constexpr (kMany > 1)
+    depthwise<T, kMany / 2>(n, channels, taps, offset, x, step, w, bias, y, y_step);
 }
 
-template <typename T>
+// The same for dw, where the sums are those of kMany taps.
+template <typename T, int kMany>
 void depthwise_dw(int64_t n, int64_t channels, int64_t taps, const int64_t* offset, const T* x,
                   int64_t step, const T* dy, T* dw) {
-  for (int64_t c = 0; c < channels; c += kLanes<T>) {
-    const int64_t left = channels - c;
-    for (int64_t t = 0; t < taps; ++t) {
-      Vec<T> sum = get(dw + t * channels + c, left);
-      for (int64_t i = 0; i < n; ++i)
-        sum += get(x + i * step + offset[t] + c, left) * get(dy + i * channels + c, left);
-      put(dw + t * channels + c, sum, left);
+  for (; taps >= kMany; taps -= kMany, offset += kMany, dw += kMany * channels) {
+    for (int64_t c = 0; c < channels; c += kLanes<T>) {
+      const int64_t left = channels - c;
+      Vec<T> sum[kMany];
+#pragma GCC unroll 9
+      for (int t = 0; t < kMany; ++t) sum[t] = get(dw + t * channels + c, left);
+      for (int64_t i = 0; i < n; ++i) {
+        const Vec<T> g = get(dy + i * channels + c, left);
+#pragma GCC unroll 9
+        for (int t = 0; t < kMany; ++t) sum[t] += get(x + i * step + offset[t] + c, left) * g;
+      }
+#pragma GCC unroll 9
+      for (int t = 0; t < kMany; ++t) put(dw + t * channels + c, sum[t], left);
     }
   }
+  if constexpr (kMany > 1) depthwise_dw<T, kMany / 2>(n, channels, taps, offset, x, step, dy, dw);
 }
 
 }  // namespace
 
 void RAMP_ISA::fill_depthwise(KernelTable& table) {
   table.fill([]<typename T>(Kernels<T>& k) {
-    k.depthwise = depthwise<T>;
-    k.depthwise_dw = depthwise_dw<T>;
+    k.depthwise = depthwise<T, 8>;
+    k.depthwise_dw = depthwise_dw<T, 9>;
   });
 }
 

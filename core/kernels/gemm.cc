@@ -18,19 +18,19 @@ template <typename T, int MR, int NV, bool kAccumulate>
   Vec<T> sum[MR][NV];
 #pragma GCC unroll 16
   for (int i = 0; i < MR; ++i)
-#pragma GCC unroll 4
+#pragma GCC unroll 8
     for (int j = 0; j < NV; ++j) sum[i][j] = Vec<T>{};
   for (int64_t s = 0; s < segments.count; ++s) {
     const T* a = from + segments.offset[s];
 #pragma GCC unroll 2
     for (int64_t p = 0; p < k; ++p) {
       Vec<T> row[NV];
-#pragma GCC unroll 4
+#pragma GCC unroll 8
       for (int j = 0; j < NV; ++j) row[j] = load(b + j * W);
 #pragma GCC unroll 16
       for (int i = 0; i < MR; ++i) {
         const Vec<T> x = splat(a[i * a_row]);
-#pragma GCC unroll 4
+#pragma GCC unroll 8
         for (int j = 0; j < NV; ++j) sum[i][j] += x * row[j];
       }
       a += a_col;
@@ -39,7 +39,7 @@ template <typename T, int MR, int NV, bool kAccumulate>
   }
 #pragma GCC unroll 16
   for (int i = 0; i < MR; ++i)
-#pragma GCC unroll 4
+#pragma GCC unroll 8
     for (int j = 0; j < NV; ++j) {
       T* y = c + i * ldc + j * W;
       Vec<T> v = sum[i][j];
@@ -111,38 +111,38 @@ void gemm_panel(int64_t m, int64_t n, Segments segments, int64_t k, const T* a, 
                                                   c, ldc);
 }
 
-// y[j..] = sum_p x[p] b(p, j..) for NV vectors of columns.
-template <typename T, int NV>
-void row_block(int64_t k, const T* x, const T* b, int64_t ldb, T* y) {
-  constexpr int W = kLanes<T>;
-  Vec<T> sum[NV] = {};
-  for (int64_t p = 0; p < k; ++p, b += ldb) {
-    const Vec<T> a = splat(x[p]);
-#pragma GCC unroll 8
-    for (int j = 0; j < NV; ++j) sum[j] += a * load(b + j * W);
-  }
-#pragma GCC unroll 8
-  for (int j = 0; j < NV; ++j) store(y + j * W, sum[j]);
-}
-
 // Eight vectors at a time keep both multiply-add units busy. A rest of columns is computed as the
 // last full vector, which overlaps the one before.
 template <typename T>
 void gemm_row(int64_t n, int64_t k, const T* x, const T* b, int64_t ldb, T* y) {
   constexpr int W = kLanes<T>;
+  const auto run = [&]<int NV>(std::integer_sequence<int, NV>, int64_t j) {
+    block<T, 1, NV, false>({}, k, x, 0, 1, b + j, ldb, nullptr, y + j, 0, 0);
+  };
   int64_t j = 0;
-  for (; j + 8 * W <= n; j += 8 * W) row_block<T, 8>(k, x, b + j, ldb, y + j);
-  for (; j + 4 * W <= n; j += 4 * W) row_block<T, 4>(k, x, b + j, ldb, y + j);
-  for (; j + W <= n; j += W) row_block<T, 1>(k, x, b + j, ldb, y + j);
+  for (; j + 8 * W <= n; j += 8 * W) run(std::integer_sequence<int, 8>(), j);
+  for (; j + W <= n; j += W) run(std::integer_sequence<int, 1>(), j);
   if (j == n) return;
-  if (n >= W) {
-    row_block<T, 1>(k, x, b + n - W, ldb, y + n - W);
-    return;
-  }
+  if (n >= W) return run(std::integer_sequence<int, 1>(), n - W);
   for (; j < n; ++j) {
     T sum = 0;
     for (int64_t p = 0; p < k; ++p) sum += x[p] * b[p * ldb + j];
     y[j] = sum;
+  }
+}
+
+template <typename T>
+void dots(int64_t rows, int64_t n, const T* a, const T* x, T* y) {
+  constexpr int W = kLanes<T>;
+  for (; rows > 0; --rows, a += n, ++y) {
+    Vec<T> sum[4] = {};
+    int64_t j = 0;
+    for (; j + 4 * W <= n; j += 4 * W)
+#pragma GCC unroll 8
+      for (int i = 0; i < 4; ++i) sum[i] += load(a + j + i * W) * load(x + j + i * W);
+    *y = 0;
+    for (int l = 0; l < W; ++l) *y += (sum[0][l] + sum[1][l]) + (sum[2][l] + sum[3][l]);
+    for (; j < n; ++j) *y += a[j] * x[j];
   }
 }
 
@@ -188,6 +188,7 @@ void RAMP_ISA::fill_gemm(KernelTable& table) {
     k.gemm_panel = gemm_panel<T>;
     k.gemm_panel_width = (kVectorBytes == 64 ? 4 : 2) * kLanes<T>;
     k.gemm_row = gemm_row<T>;
+    k.dots = dots<T>;
     k.transpose = transpose<T>;
     k.lanes = kLanes<T>;
   });

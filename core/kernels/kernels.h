@@ -52,6 +52,8 @@ struct Kernels {
   int lanes;  // of a vector
   // y[j] = sum over p < k of x[p] b[p * ldb + j], for n columns
   void (*gemm_row)(int64_t n, int64_t k, const T* x, const T* b, int64_t ldb, T* y);
+  // y[i] = sum over j < n of a[i * n + j] x[j]
+  void (*dots)(int64_t rows, int64_t n, const T* a, const T* x, T* y);
   // to[j, i] = from[i, j] for rows x cols
   void (*transpose)(int64_t rows, int64_t cols, const T* from, int64_t ld_from, T* to,
                     int64_t ld_to);
@@ -66,10 +68,13 @@ struct Kernels {
 
   // ---- winograd.cc: F(4x4, 3x3), channels a multiple of 16. A tile is 6x6 pixels of the input and
   // 4x4 of the output; its 36 transformed values lie `pitch` apart: v[p * pitch + tile * c + ..].
-  // U = G w G' of w [3, 3, c, k], in panels [36][ceil(k / width)][c][width]
-  void (*winograd_weights)(int64_t c, int64_t k, const T* w, int64_t width, T* u);
-  // dw = G' dU G of dU [36, c, k]
-  void (*winograd_weights_vjp)(int64_t c, int64_t k, const T* du, T* dw);
+  // U = G w G' of w [3, 3, c, k], in panels [36][ceil(k / width)][c][width]: the rows [begin, end)
+  // of c
+  void (*winograd_weights)(int64_t c, int64_t k, int64_t begin, int64_t end, const T* w,
+                           int64_t width, T* u);
+  // dw = G' dU G of dU [36, c, k], for the rows [begin, end) of c
+  void (*winograd_weights_vjp)(int64_t c, int64_t k, int64_t begin, int64_t end, const T* du,
+                               T* dw);
   // v = B' x B for a row of tiles, the first one at (row, col) of the image x [h, w, c]; pixels
   // outside are 0
   void (*winograd_input)(int64_t h, int64_t w, int64_t c, int64_t row, int64_t col, int64_t tiles,

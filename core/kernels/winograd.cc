@@ -1,6 +1,8 @@
 // Winograd's F(4x4, 3x3) over channels-last images: 36 products of matrices for 16 outputs of a
 // 3x3 kernel, a quarter of the multiplications. Vectors run over the channels.
 // Source: Lavin and Gray (2016), "Fast algorithms for convolutional neural networks", section 4.3.
+#include <type_traits>
+
 #include "ramp/core/kernels/kernels.h"
 #include "ramp/core/kernels/vec.h"
 
@@ -92,9 +94,9 @@ template <typename T, int kFrom, int kTo, auto f, typename Get, typename Put>
 }
 
 template <typename T>
-void weights(int64_t c, int64_t k, const T* w, int64_t width, T* u) {
+void weights(int64_t c, int64_t k, int64_t begin, int64_t end, const T* w, int64_t width, T* u) {
   const int64_t panels = (k + width - 1) / width, size = panels * c * width;
-  for (int64_t i = 0; i < c; ++i)
+  for (int64_t i = begin; i < end; ++i)
     for (int64_t j = 0; j < k; j += kLanes<T>) {
       const T* x = w + i * k + j;
       T* y = u + (j / width * c + i) * width + j % width;
@@ -105,36 +107,40 @@ void weights(int64_t c, int64_t k, const T* w, int64_t width, T* u) {
 }
 
 template <typename T>
-void weights_vjp(int64_t c, int64_t k, const T* du, T* dw) {
-  for (int64_t i = 0; i < c * k; i += kLanes<T>) {
+void weights_vjp(int64_t c, int64_t k, int64_t begin, int64_t end, const T* du, T* dw) {
+  for (int64_t i = begin * k; i < end * k; i += kLanes<T>) {
     transform<T, 6, 3, weights_vjp_1d<T>>(
         [&](int p, int q) { return load(du + (p * 6 + q) * c * k + i); },
         [&](int p, int q, Vec<T> v) { store(dw + (p * 3 + q) * c * k + i, v); });
   }
 }
 
+// f(true_type) for a tile that is whole, which need not ask for each pixel whether it is there.
+[[gnu::always_inline]] inline void for_tile(bool whole, auto f) {
+  if (whole) return f(std::true_type());
+  f(std::false_type());
+}
+
+// in(p, q): whether pixel (row + p, col + q) is in the image [h, w].
+inline auto inside(int64_t h, int64_t w, int64_t row, int64_t col) {
+  return [=](int p, int q) { return row + p >= 0 && row + p < h && col + q >= 0 && col + q < w; };
+}
+
 template <typename T>
 void input(int64_t h, int64_t w, int64_t c, int64_t row, int64_t col, int64_t tiles, const T* x,
            T* v, int64_t pitch) {
   for (int64_t b = 0; b < tiles; ++b, col += 4, v += c) {
-    const bool inside = row >= 0 && col >= 0 && row + 6 <= h && col + 6 <= w;
-    for (int64_t i = 0; i < c; i += kLanes<T>) {
-      const auto put = [&](int p, int q, Vec<T> y) { store(v + (p * 6 + q) * pitch + i, y); };
-      if (inside) {
+    const auto in = inside(h, w, row, col);
+    for_tile(in(0, 0) && in(5, 5), [&](auto whole) {
+      for (int64_t i = 0; i < c; i += kLanes<T>) {
         const T* from = x + (row * w + col) * c + i;
-        transform<T, 6, 6, input_1d<T>>([&](int p, int q) { return load(from + (p * w + q) * c); },
-                                        put);
-      } else {
-        Vec<T> d[36];
-        for (int p = 0; p < 6; ++p)
-          for (int q = 0; q < 6; ++q) {
-            const int64_t y = row + p, z = col + q;
-            const bool in = y >= 0 && y < h && z >= 0 && z < w;
-            d[p * 6 + q] = in ? load(x + (y * w + z) * c + i) : Vec<T>{};
-          }
-        transform<T, 6, 6, input_1d<T>>([&](int p, int q) { return d[p * 6 + q]; }, put);
+        transform<T, 6, 6, input_1d<T>>(
+            [&](int p, int q) {
+              return whole || in(p, q) ? load(from + (p * w + q) * c) : Vec<T>{};
+            },
+            [&](int p, int q, Vec<T> y) { store(v + (p * 6 + q) * pitch + i, y); });
       }
-    }
+    });
   }
 }
 
@@ -142,61 +148,53 @@ template <typename T>
 void input_vjp(int64_t h, int64_t w, int64_t c, int64_t row, int64_t col, int64_t tiles,
                const T* dv, int64_t pitch, T* dx) {
   for (int64_t b = 0; b < tiles; ++b, col += 4, dv += c) {
-    const bool inside = row >= 0 && col >= 0 && row + 6 <= h && col + 6 <= w;
-    for (int64_t i = 0; i < c; i += kLanes<T>) {
-      const auto get = [&](int p, int q) { return load(dv + (p * 6 + q) * pitch + i); };
-      T* to = dx + (row * w + col) * c + i;
-      const auto add = [&](int p, int q, Vec<T> y) {
-        T* at = to + (p * w + q) * c;
-        store(at, load(at) + y);
-      };
-      if (inside) {
-        transform<T, 6, 6, input_vjp_1d<T>>(get, add);
-      } else {
-        transform<T, 6, 6, input_vjp_1d<T>>(get, [&](int p, int q, Vec<T> y) {
-          const bool in = row + p >= 0 && row + p < h && col + q >= 0 && col + q < w;
-          if (in) add(p, q, y);
-        });
+    const auto in = inside(h, w, row, col);
+    for_tile(in(0, 0) && in(5, 5), [&](auto whole) {
+      for (int64_t i = 0; i < c; i += kLanes<T>) {
+        T* to = dx + (row * w + col) * c + i;
+        transform<T, 6, 6, input_vjp_1d<T>>(
+            [&](int p, int q) { return load(dv + (p * 6 + q) * pitch + i); },
+            [&](int p, int q, Vec<T> y) {
+              T* at = to + (p * w + q) * c;
+              if (whole || in(p, q)) store(at, load(at) + y);
+            });
       }
-    }
+    });
   }
 }
 
 template <typename T>
 void output(int64_t rows, int64_t cols, int64_t k, const T* m, int64_t pitch, const T* bias, T* y) {
   for (int64_t col = 0; col < cols; col += 4, m += k) {
-    const bool whole = rows == 4 && col + 4 <= cols;
-    for (int64_t j = 0; j < k; j += kLanes<T>) {
-      const Vec<T> b = bias ? load(bias + j) : Vec<T>{};
-      const auto get = [&](int p, int q) { return load(m + (p * 6 + q) * pitch + j); };
-      T* to = y + col * k + j;
-      const auto put = [&](int p, int q, Vec<T> v) { store(to + (p * cols + q) * k, v + b); };
-      if (whole) {
-        transform<T, 6, 4, output_1d<T>>(get, put);
-      } else {
-        transform<T, 6, 4, output_1d<T>>(get, [&](int p, int q, Vec<T> v) {
-          if (p < rows && col + q < cols) put(p, q, v);
-        });
+    const auto in = inside(rows, cols, 0, col);
+    for_tile(in(3, 3), [&](auto whole) {
+      for (int64_t j = 0; j < k; j += kLanes<T>) {
+        const Vec<T> b = bias ? load(bias + j) : Vec<T>{};
+        T* to = y + col * k + j;
+        transform<T, 6, 4, output_1d<T>>(
+            [&](int p, int q) { return load(m + (p * 6 + q) * pitch + j); },
+            [&](int p, int q, Vec<T> v) {
+              if (whole || in(p, q)) store(to + (p * cols + q) * k, v + b);
+            });
       }
-    }
+    });
   }
 }
 
 template <typename T>
 void output_vjp(int64_t rows, int64_t cols, int64_t k, const T* dy, T* dm, int64_t pitch) {
   for (int64_t col = 0; col < cols; col += 4, dm += k) {
-    const bool whole = rows == 4 && col + 4 <= cols;
-    for (int64_t j = 0; j < k; j += kLanes<T>) {
-      const T* from = dy + col * k + j;
-      const auto get = [&](int p, int q) { return load(from + (p * cols + q) * k); };
-      const auto put = [&](int p, int q, Vec<T> v) { store(dm + (p * 6 + q) * pitch + j, v); };
-      if (whole) {
-        transform<T, 4, 6, output_vjp_1d<T>>(get, put);
-      } else {
+    const auto in = inside(rows, cols, 0, col);
+    for_tile(in(3, 3), [&](auto whole) {
+      for (int64_t j = 0; j < k; j += kLanes<T>) {
+        const T* from = dy + col * k + j;
         transform<T, 4, 6, output_vjp_1d<T>>(
-            [&](int p, int q) { return p < rows && col + q < cols ? get(p, q) : Vec<T>{}; }, put);
+            [&](int p, int q) {
+              return whole || in(p, q) ? load(from + (p * cols + q) * k) : Vec<T>{};
+            },
+            [&](int p, int q, Vec<T> v) { store(dm + (p * 6 + q) * pitch + j, v); });
       }
-    }
+    });
   }
 }
 
