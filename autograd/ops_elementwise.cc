@@ -150,14 +150,18 @@ Tensor neg(const Tensor& x) {
 
 Tensor pow(const Tensor& x, double p) {
   check_defined("pow", "x", x);
-  if (x.dtype() == i64) fail("pow: expected an f32 or f64 tensor; got i64. Hint: x.to(f32).");
-  Tensor y = p == 1   ? x.detach().clone()
-             : p == 2 ? map<Mul>(x, x, "pow")
-                      : map<Pow>(x, scalar_like(p, x));
-  return record("pow", std::move(y), {x}, [x = Saved(x, "x"), p](const Tensor& dy, Wants) {
-    const Tensor zero = scalar_like(0, dy);
-    return p == 0 ? where(zero, dy, zero) : dy * (pow(x.get(), p - 1) * p);
-  });
+  const Power rule{p};
+  rule.check();
+  const auto value = [&](int64_t n, const auto* x, auto* y) {
+    detail::run_rule(UnaryRules::index<Power>(), &rule, n, x, y);
+  };
+  return record("pow", map_chunks("pow", kStreamGrain, value, x), {x},
+                [x = Saved(x, "x"), p](const Tensor& dy, Wants) {
+                  const Tensor zero = scalar_like(0, dy);
+                  return !grad_enabled() ? activation_vjp(Power{p}, x.get(), dy)
+                         : p == 0        ? where(zero, dy, zero)
+                                         : dy * (pow(x.get(), p - 1) * p);
+                });
 }
 
 Tensor pow(const Tensor& x, const Tensor& p) {

@@ -408,6 +408,24 @@ struct Sqrt {
   auto second_derivative_from_x(auto x) const { return -1 / (4 * x * math::sqrt(x)); }
 };
 
+/// y = x^p, as the C function; the derivative of x^0 is 0.
+struct Power {
+  static constexpr const char *name = "pow", *formula = "y = x^p";
+  double p = 2;
+  void check() const { check_options(name, is_finite(p), "a finite exponent", {p}); }
+  auto f(auto x) const { return times_power(1, p, x); }
+  auto derivative_from_x(auto x) const { return times_power(p, p - 1, x); }
+  auto second_derivative_from_x(auto x) const { return times_power(p * (p - 1), p - 2, x); }
+  static auto times_power(double a, double p, auto x) {
+    const auto c = math::constant_like(x, a);
+    return a == 0 || p == 0 ? c
+           : p == 1         ? c * x
+           : p == 2         ? c * (x * x)
+           : p == 3         ? c * (x * x * x)
+                            : c * math::pow(x, math::constant_like(x, p));
+  }
+};
+
 /// y = |x|.
 struct Abs {
   static constexpr const char *name = "abs", *formula = "y = |x|";
@@ -478,6 +496,6 @@ struct Sign : Step {
 
 /// Those that have a kernel.
 using UnaryRules =
-    Activations::With<Exp, Log, Sqrt, Abs, Erf, Clamp, Sin, Cos, Floor, Ceil, Round, Sign>;
+    Activations::With<Exp, Log, Sqrt, Power, Abs, Erf, Clamp, Sin, Cos, Floor, Ceil, Round, Sign>;
 
 }  // namespace ramp

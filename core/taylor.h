@@ -78,6 +78,10 @@ template <> inline Taylor cos(Taylor x) { return wave(std::cos(x[0]), -std::sin(
 template <> inline Taylor exp(Taylor x) {
   return solve(std::exp(x[0]), x, [](Taylor z) { return z; });
 }
+template <> inline Taylor pow(Taylor x, Taylor p) {
+  if (p[0] > 0 && p[0] == std::floor(p[0])) return p == 1 ? x : x * pow(x, p - 1);
+  return solve(std::pow(x[0], p[0]), x, [=](Taylor z) { return p * z / x; });
+}
 template <> inline Taylor sigmoid(Taylor x) {
   return solve(sigmoid(x[0]), x, [](Taylor z) { return z * (1 - z); });
 }

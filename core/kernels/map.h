@@ -15,7 +15,7 @@ struct Stream {
   // An array is not read before it is walked: it may be empty.
   Stream(const T* x, int64_t stride)
       : p(x), moves(stride != 0), same(moves ? Vec<T>{} : splat(*x)) {}
-  Vec<T> at(int64_t i) const { return moves ? load(p + i) : same; }
+  Vec<T> at(int64_t i) const { return moves ? load_unmasked(p + i) : same; }
   Vec<T> rest(int64_t i, int64_t n) const { return moves ? load_first(p + i, n) : same; }
 };
 

@@ -1,6 +1,7 @@
 // The functions of core/rules.h of a vector, for f32 and f64. No tables, no branches, accurate over
 // the whole range (denormals, infinities, NaN). The largest errors, measured in tests/math_test.cc:
-// exp 1, log 0.9, tanh 2.6, sigmoid 2.5, erf 3 ulp. pow, sin and cos are the C library's.
+// exp 1, log 0.9, tanh 2.6, sigmoid 2.5, erf 3, sin and cos 2.3, pow (f32) 1 ulp. pow of f64 is the
+// C library's, as are sin and cos of large numbers.
 #pragma once
 
 #include <math.h>
@@ -14,8 +15,11 @@ namespace {
 // kExp: (e^r - 1 - r) / r^2 on |r| <= log(2)/2; kLog: (2 atanh(s) - 2s) / s^3 as a polynomial in
 // s^2, s <= 3 - 2 sqrt(2), kLog1p for s <= 1/3; kErf: erf(x) / x in x^2 <= 0.26; kMills: (x + c)
 // e^(x^2/2) P(z > x) in t = (x - c) / (x + c), c = kMillsCenter, x >= 0. Interpolated at Chebyshev
-// nodes, relative error < 2^-28 (f32), 2^-56 (f64). kLn2High has so many zeros at its end that
-// kLn2High * exponent is exact; kSplit keeps the upper half of a mantissa.
+// nodes, relative error < 2^-28 (f32), 2^-56 (f64); kSin: (sin(r) - r) / r^3, kCos: (cos(r) - 1 +
+// r^2/2) / r^4 in r^2 on |r| <= pi/4, of the same error in the result. kHalfPi sums up to pi/2; all
+// but the last have so many zeros at their end that k kHalfPi[i] is exact up to kFar. kLn2High has
+// so many zeros at its end that kLn2High * exponent is exact; kSplit keeps the upper half of a
+// mantissa.
 template <typename T>
 struct MathOf;
 template <>
@@ -31,11 +35,18 @@ struct MathOf<float> {
                                      -0.1865212814f,     0.060397533088f,  -0.0075452682657f,
                                      -0.0034893172761f,  0.0016452192974f, 0.00017105461159f,
                                      -0.00023179867834f, -5.1556593299e-5f};
-  static constexpr float kMillsCenter = 4, kErfHigh = 20;
+  static constexpr float kSin[] = {-0.16666666664f, 0.0083333318738f, -0.00019840086264f,
+                                   2.7249864655e-6f};
+  static constexpr float kCos[] = {0.0416666646583f, -0.00138883028023f, 2.4547891619814e-5f};
+  static constexpr float kHalfPi[] = {0x1.92p+0f, 0x1.fb4p-12f, 0x1.444p-24f, 0x1.68c234p-39f};
+  static constexpr float kFar = 1e4f, k2OverPi = 0.636619772f;
+  static constexpr float kMillsCenter = 4, kErfHigh = 14.4f;
   static constexpr uint32_t kSplit = 0xfffff000;
   static constexpr float kLog2E = 1.44269504f, kLn2High = 0.693359375f, kLn2Low = -2.12194440e-4f;
   static constexpr float kRound = 0x1.8p23f, kTwoToMantissa = 0x1p23f, kMinNormal = 0x1p-126f;
   // e^x is 0 below kExpLow, inf above kExpHigh; tanh(x) is 1 above kTanhHigh.
+  static constexpr uint32_t kUp = 100;
+  static constexpr float kDown = 0x1p-100f;
   static constexpr float kExpLow = -104, kExpHigh = 89, kTanhHigh = 9.1f;
   static constexpr float kInf = __builtin_inff(), kNaN = __builtin_nanf("");
   static constexpr int kMantissa = 23;
@@ -77,27 +88,37 @@ struct MathOf<double> {
       -3.3661536810124711722e-7,  4.3314103568625849535e-7,    4.2274993740065348384e-8,
       -6.5942216624772230429e-8,  -9.3135609943260591435e-9,   7.6630718007600410458e-9,
       1.7530484014082319805e-9,   -1.5877468827473365378e-10};
-  static constexpr double kMillsCenter = 5, kErfHigh = 50;
+  static constexpr double kSin[] = {-0.16666666666666664621,   0.0083333333333309461029,
+                                    -0.00019841269836754970,   2.755731610068302914e-6,
+                                    -2.5051131455427947391e-8, 1.5918101230274120348e-10};
+  static constexpr double kCos[] = {0.041666666666666665387,    -0.0013888888888887395746,
+                                    0.000024801587298763433164, -2.7557317270560324065e-7,
+                                    2.0876146024689746601e-9,   -1.1382614868556324576e-11};
+  static constexpr double kHalfPi[] = {0x1.921fb544p+0, 0x1.0b4611a6p-34, 0x1.3198a2e037073p-69};
+  static constexpr double kFar = 1e6, k2OverPi = 0.63661977236758134308;
+  static constexpr double kMillsCenter = 5, kErfHigh = 38.6;
   static constexpr uint64_t kSplit = 0xfffffffff8000000;
   static constexpr double kLog2E = 1.4426950408889634074, kLn2High = 6.93147180369123816490e-01,
                           kLn2Low = 1.90821492927058770002e-10;
   static constexpr double kRound = 0x1.8p52, kTwoToMantissa = 0x1p52, kMinNormal = 0x1p-1022;
+  static constexpr uint64_t kUp = 1000;
+  static constexpr double kDown = 0x1p-1000;
   static constexpr double kExpLow = -746, kExpHigh = 710, kTanhHigh = 19.1;
   static constexpr double kInf = __builtin_inf(), kNaN = __builtin_nan("");
   static constexpr int kMantissa = 52;
   static constexpr uint64_t kBias = 1023, kOne = 0x3ff0000000000000, kSqrtHalf = 0x3fe6a09e667f3bcd;
 };
 
-template <typename T, int N>
-inline Vec<T> polynomial(Vec<T> x, const T (&c)[N]) {
-  Vec<T> y = splat(c[N - 1]);
+template <typename T, typename C, int N>
+inline Vec<T> polynomial(Vec<T> x, const C (&c)[N]) {
+  Vec<T> y = splat(T(c[N - 1]));
 #pragma GCC unroll 32
-  for (int i = N - 2; i >= 0; --i) y = y * x + c[i];
+  for (int i = N - 2; i >= 0; --i) y = y * x + T(c[i]);
   return y;
 }
 
-// x = n log(2) + r with |r| <= log(2)/2: returns e^r - 1 and the integer n.
-template <typename T>
+// x = n log(2) + r with |r| <= log(2)/2: returns e^r - 1, as exact as C, and the integer n.
+template <typename T, typename C = T>
 inline Vec<T> exp_reduced(Vec<T> x, Bits<T>& n) {
   using M = MathOf<T>;
   // Adding 1.5 * 2^mantissa rounds to an integer, which then lies in the lowest bits.
@@ -105,7 +126,7 @@ inline Vec<T> exp_reduced(Vec<T> x, Bits<T>& n) {
   n = (Bits<T>)rounded - (Bits<T>)splat(M::kRound);
   const Vec<T> k = rounded - M::kRound;
   const Vec<T> r = (x - k * M::kLn2High) - k * M::kLn2Low;
-  return r + r * r * polynomial<T>(r, M::kExp);
+  return r + r * r * polynomial<T>(r, MathOf<C>::kExp);
 }
 
 template <typename V>
@@ -144,10 +165,23 @@ inline V exp(V x) {
   return y * (V)(half << M::kMantissa) * (V)((n - half) << M::kMantissa);
 }
 
+/// e^-|x|, in fewer steps.
+template <typename V>
+inline V exp_minus_abs(V x) {
+  using T = Lane<V>;
+  using M = MathOf<T>;
+  const V low = splat(M::kExpLow);
+  x = (V)((Bits<T>)x | (Bits<T>)splat(T(-0.0)));
+  x = x < low ? low : x;  // NaN passes
+  Bits<T> n;
+  const V y = exp_reduced<T>(x, n) + T(1);
+  return y * (V)((n + (M::kBias + M::kUp)) << M::kMantissa) * M::kDown;  // 2^n may be a denormal
+}
+
 /// log(x); -inf at 0, NaN below. x = 2^k (1 + f), 1 + f in [sqrt(1/2), sqrt(2)); s = f / (2 + f):
 /// log(1 + f) = 2 atanh(s) = f - f^2/2 + s (f^2/2 + s^2 P(s^2))  (fdlibm, e_log.c)
-template <typename V>
-inline V log(V x) {
+template <typename V, typename C = Lane<V>>
+inline V log_as_exact_as(V x) {
   using T = Lane<V>;
   using M = MathOf<T>;
   const Mask<T> tiny = x < M::kMinNormal;
@@ -160,11 +194,15 @@ inline V log(V x) {
   const V bias = tiny ? splat(M::kTwoToMantissa + (M::kBias + M::kMantissa))
                       : splat(M::kTwoToMantissa + M::kBias);
   const V k = biased - bias, s = f / (f + T(2)), z = s * s, half = f * f * T(0.5);
-  const V tail = s * (half + z * polynomial<T>(z, M::kLog)) + k * M::kLn2Low;
+  const V tail = s * (half + z * polynomial<T>(z, MathOf<C>::kLog)) + k * M::kLn2Low;
   const V y = k * M::kLn2High - ((half - tail) - f);
   const V special = x == T(0) ? splat(-M::kInf) : x == M::kInf ? x : splat(M::kNaN);
   const Mask<T> regular = (x > T(0)) & (x < M::kInf);
   return regular ? y : special;
+}
+template <typename V>
+inline V log(V x) {
+  return log_as_exact_as<V>(x);
 }
 
 template <typename V>
@@ -173,38 +211,97 @@ inline V abs(V x) {
   return (V)((Bits<T>)x & ~(Bits<T>)splat(T(-0.0)));
 }
 
-// Of the first four both compilers make one instruction (at base, of sqrt alone).
+// Of these two both compilers make one instruction (at base, of sqrt alone).
 template <typename V>
 inline V sqrt(V x) {
   return each_lane<::sqrtf, ::sqrt>(x);
-}
-template <typename V>
-inline V floor(V x) {
-  return each_lane<::floorf, ::floor>(x);
-}
-template <typename V>
-inline V ceil(V x) {
-  return each_lane<::ceilf, ::ceil>(x);
 }
 template <typename V>
 inline V round(V x) {
   return each_lane<::rintf, ::rint>(x);
 }
 template <typename V>
+inline V floor(V x) {
+  const V y = round(x);
+  return y > x ? y - Lane<V>(1) : y;
+}
+template <typename V>
+inline V ceil(V x) {
+  return -floor(-x);
+}
+
+/// sin(x + quarters pi/2): sin or cos of r = x - k pi/2, |r| <= pi/4, and a sign, by k + quarters.
+template <typename V>
+inline V sin_ahead(V x, int quarters) {
+  using T = Lane<V>;
+  using M = MathOf<T>;
+  const V rounded = x * M::k2OverPi + M::kRound, k = rounded - M::kRound;
+  const Bits<T> n = (Bits<T>)rounded + static_cast<decltype(M::kOne)>(quarters);
+  V r = x;
+#pragma GCC unroll 4
+  for (const T part : M::kHalfPi) r = r - k * part;
+  const V z = r * r, s = r + r * z * polynomial<T>(z, M::kSin);
+  const V c = (T(1) - T(0.5) * z) + z * z * polynomial<T>(z, M::kCos);
+  const Bits<T> sign = (n >> 1) << (8 * sizeof(T) - 1);
+  return (V)((Bits<T>)((n & 1) != 0 ? c : s) ^ sign);
+}
+template <typename V>
+inline bool any_far(V x) {
+  using T = Lane<V>;
+  const Mask<T> far = abs(x) > MathOf<T>::kFar;
+  Lane<Mask<T>> any = 0;
+  for (int i = 0; i < kLanes<T>; ++i) any |= far[i];
+  return any != 0;
+}
+template <typename V>
 inline V sin(V x) {
-  return each_lane<::sinf, ::sin>(x);
+  return any_far(x) ? each_lane<::sinf, ::sin>(x) : sin_ahead(x, 0);
 }
 template <typename V>
 inline V cos(V x) {
-  return each_lane<::cosf, ::cos>(x);
+  return any_far(x) ? each_lane<::cosf, ::cos>(x) : sin_ahead(x, 1);
 }
+
+/// |x|^p in f64, for numbers of f32 and as exact as they are: e^(p log |x|), 1 where that is 0 inf.
+inline Vec<double> pow_for_float(Vec<double> x, Vec<double> p) {
+  using M = MathOf<double>;
+  const Vec<double> a = abs(x), low = splat(-200.), high = splat(200.);
+  Vec<double> t = p * log_as_exact_as<Vec<double>, float>(a);
+  t = t < low ? low : t > high ? high : t;
+  Bits<double> n;
+  const Vec<double> y = exp_reduced<double, float>(t, n) + 1.0;
+  return a == 1   ? splat(1.)
+         : p == 0 ? splat(1.)
+                  : y * (Vec<double>)((n + M::kBias) << M::kMantissa);
+}
+template <size_t... I>
+inline Vec<float> pow_in_halves(Vec<float> x, Vec<float> p, std::index_sequence<I...>) {
+  constexpr int kHalf = sizeof...(I);
+  const auto half = [](auto v) { return __builtin_convertvector(v, Vec<double>); };
+  const Vec<double> low = pow_for_float(half(__builtin_shufflevector(x, x, I...)),
+                                        half(__builtin_shufflevector(p, p, I...)));
+  const Vec<double> high = pow_for_float(half(__builtin_shufflevector(x, x, (I + kHalf)...)),
+                                         half(__builtin_shufflevector(p, p, (I + kHalf)...)));
+  using Half = decltype(__builtin_shufflevector(x, x, I...));
+  return __builtin_shufflevector(__builtin_convertvector(low, Half),
+                                 __builtin_convertvector(high, Half), I..., (I + kHalf)...);
+}
+/// As the C function. x below 0: the sign of an odd p, NaN where p is no integer.
 template <typename V>
 inline V pow(V x, V p) {
-  constexpr bool is_float = std::is_same_v<Lane<V>, float>;
-  V y;
-  for (int i = 0; i < kLanes<Lane<V>>; ++i)
-    y[i] = is_float ? __builtin_powf(x[i], p[i]) : __builtin_pow(x[i], p[i]);
-  return y;
+  using T = Lane<V>;
+  if constexpr (std::is_same_v<T, double>) {
+    V y;
+    for (int i = 0; i < kLanes<T>; ++i) y[i] = __builtin_pow(x[i], p[i]);
+    return y;
+  } else {
+    const V y = pow_in_halves(x, p, std::make_index_sequence<kLanes<double>>{});
+    const V half = T(0.5) * p;
+    const Mask<T> whole = round(p) == p, odd = whole & (round(half) != half);
+    const Bits<T> sign = (Bits<T>)x & (Bits<T>)splat(T(-0.0)) & (Bits<T>)odd;
+    const Mask<T> none = (x < T(0)) & (x > -MathOf<T>::kInf) & ~whole;
+    return none ? splat(MathOf<T>::kNaN) : (V)((Bits<T>)y | sign);
+  }
 }
 
 /// tanh(x) = u / (u + 2), u = e^(2|x|) - 1, with the sign of x.
@@ -225,7 +322,7 @@ inline V tanh(V x) {
 template <typename V>
 inline V sigmoid(V x) {
   using T = Lane<V>;
-  const V z = exp(-abs(x)), one = splat(T(1));
+  const V z = exp_minus_abs(x), one = splat(T(1));
   return (x < T(0) ? z : one) / (one + z);
 }
 
@@ -259,7 +356,7 @@ inline V gauss(V x) {
   const V a = magnitude > bound ? bound : magnitude;
   const V high = (V)((Bits<T>)a & M::kSplit), low = a - high;
   const V square = a * a, error = ((high * high - square) + T(2) * high * low) + low * low;
-  return exp(T(-0.5) * square) * (T(1) - T(0.5) * error);
+  return exp_minus_abs(T(0.5) * square) * (T(1) - T(0.5) * error);
 }
 
 template <typename V>
@@ -291,7 +388,7 @@ inline V erf(V x) {
   using T = Lane<V>;
   using M = MathOf<T>;
   const V a = abs(x), root2 = splat(T(1.4142135623730951));
-  const V far = T(1) - T(2) * mills(a * root2) * exp(-(a * a));
+  const V far = T(1) - T(2) * mills(a * root2) * exp_minus_abs(a * a);
   const Bits<T> sign = (Bits<T>)x & (Bits<T>)splat(T(-0.0));
   return a < T(0.5) ? x * polynomial<T>(x * x, M::kErf) : (V)((Bits<T>)far | sign);
 }

@@ -41,6 +41,16 @@ template <typename T>
 inline Vec<T> load(const T* p) {
   return *reinterpret_cast<const typename VecOf<T>::unaligned*>(p);
 }
+/// The same, where a select follows: the prefetcher does not see a load that became part of an
+/// instruction with a mask.
+template <typename T>
+inline Vec<T> load_unmasked(const T* p) {
+  Vec<T> v = load(p);
+#ifdef __AVX512F__
+  asm("" : "+v"(v));
+#endif
+  return v;
+}
 template <typename T>
 inline void store(T* p, Vec<T> v) {
   *reinterpret_cast<typename VecOf<T>::unaligned*>(p) = v;
