@@ -25,7 +25,7 @@ struct Sizes {
 Shape leading(const Tensor& x) { return Shape(x.shape().begin(), x.rank() - 2); }
 
 // op(a) op(b) without recording or checks; leading axes broadcast.
-Tensor product(const Tensor& a, const Tensor& b, Trans trans) {
+Tensor product(const Tensor& a, const Tensor& b, Trans trans, GemmFor use = GemmFor::layer) {
   const Sizes s(a, b, trans);
   const Shape batch = broadcast("matmul", leading(a), leading(b));
   const int r = batch.rank();
@@ -44,7 +44,8 @@ Tensor product(const Tensor& a, const Tensor& b, Trans trans) {
       walk.runs(begin, end, [&](int64_t first, int64_t n, const int64_t* from) {
         for (int64_t i = 0; i < n; ++i) {
           gemm(trans, s.m, s.n, s.k, x + (from[0] + i * walk.stride[0][0]) * s.m * s.k,
-               w + (from[1] + i * walk.stride[0][1]) * s.k * s.n, out + (first + i) * s.m * s.n);
+               w + (from[1] + i * walk.stride[0][1]) * s.k * s.n, out + (first + i) * s.m * s.n,
+               false, nullptr, use);
         }
       });
     });
@@ -92,11 +93,13 @@ Tensor matmul(const Tensor& a, const Tensor& b, Trans trans) {
   if (b.rank() == 2 && a.rank() > 2 && !ta) {
     return matmul(as_matrix(a), b, trans).view(with_last(a.shape(), b.dim(tb ? 0 : 1)));
   }
-  return record("matmul", product(a, b, trans), {a, b},
+  return record("matmul", product(a, b, trans, GemmFor::matmul), {a, b},
                 [a = Saved(a, "a"), b = Saved(b, "b"), trans](const Tensor& dy, Wants want) {
                   const Tensor &x = a.get(), &w = b.get();
                   const bool ta = transposes_a(trans), tb = transposes_b(trans);
-                  const auto times = grad_enabled() ? matmul : product;
+                  const auto times = [](auto... x) {
+                    return grad_enabled() ? matmul(x...) : product(x..., GemmFor::matmul);
+                  };
                   // da = dy op(b)^T and db = op(a)^T dy, or the transpose of that where a or b is.
                   const Tensor none;
                   return std::array{!want[0] ? none

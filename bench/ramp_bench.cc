@@ -542,7 +542,8 @@ int main(int argc, char** argv) {
         "\"cpu\":\"{}\",\"blas\":\"{}\",\"isa\":\"{}\",\"commit\":\"{}\","
         "\"flags\":\"{}\"}}\n",
         a.work, a.batch, a.threads, figures, peak_rss_mb(), cpu_model(),
-        gemm_uses_blas() ? blas_info().core : "own", isa_level(), RAMP_COMMIT, RAMP_FLAGS);
+        gemm_uses_blas(GemmFor::layer) ? blas_info().core : "own", isa_level(), RAMP_COMMIT,
+        RAMP_FLAGS);
   } catch (const Error& error) {
     fmt::print(stderr, "{}\n", error.what());
     return 1;

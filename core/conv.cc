@@ -13,7 +13,7 @@ namespace {
 // the 36 products pay for transforming the weights. All else is direct: it is faster there, and a
 // NaN, an inf or a huge value stays in the results that see it.
 bool takes_winograd(const ConvSizes& s) {
-  static const bool allowed = !environment_says("RAMP_CONV", "auto", "direct");
+  static const bool allowed = environment_choice("RAMP_CONV", {"auto", "direct"}) == 0;
   const int64_t tiles = ceil_div(s.oh, 4) * ceil_div(s.ow, 4);
   return allowed && s.kh == 3 && s.kw == 3 && s.c % (16 * s.groups) == 0 &&
          s.k % (16 * s.groups) == 0 && s.stride[0] == 1 && s.stride[1] == 1 && s.dilation[0] == 1 &&

@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <exception>
 #include <functional>
+#include <initializer_list>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -52,12 +53,16 @@ template <typename... Args>
 [[noreturn]] void fail(fmt::format_string<Args...> format, Args&&... args) {
   throw Error(fmt::format(format, std::forward<Args>(args)...));
 }
-/// True where the environment variable says `other`. Errors: a value that is neither.
-inline bool environment_says(const char* name, std::string_view usual, std::string_view other) {
+/// Which of the values the environment variable has, the first one where it is not set. Errors:
+/// another value.
+inline size_t environment_choice(const char* name, std::initializer_list<std::string_view> values) {
   const char* text = std::getenv(name);
-  const std::string_view value = text && *text ? text : usual;
-  if (value == usual || value == other) return value == other;
-  fail("{}: expected {} or {}; got \"{}\".", name, usual, other, value);
+  const auto at = std::find(values.begin(), values.end(), text ? text : "");
+  if (at != values.end()) return static_cast<size_t>(at - values.begin());
+  if (!text || !*text) return 0;
+  std::string all;
+  for (const std::string_view v : values) all.append(all.empty() ? "" : ", ").append(v);
+  fail("{}: expected {}; got \"{}\".", name, all, text);
 }
 /// The arguments are computed in any case: they are names and shapes.
 template <typename... Args>

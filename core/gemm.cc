@@ -1,6 +1,7 @@
 #include "ramp/core/gemm.h"
 
 #include <algorithm>
+#include <string_view>
 
 #include "ramp/core/blas.h"
 #include "ramp/core/error.h"
@@ -13,6 +14,10 @@ void cblas_sgemm(int order, int trans_a, int trans_b, int m, int n, int k, float
 void cblas_dgemm(int order, int trans_a, int trans_b, int m, int n, int k, double alpha,
                  const double* a, int lda, const double* b, int ldb, double beta, double* c,
                  int ldc);
+void cblas_sgemv(int order, int trans, int m, int n, float alpha, const float* a, int lda,
+                 const float* x, int incx, float beta, float* y, int incy);
+void cblas_dgemv(int order, int trans, int m, int n, double alpha, const double* a, int lda,
+                 const double* x, int incx, double beta, double* y, int incy);
 }
 
 namespace ramp {
@@ -20,6 +25,8 @@ namespace {
 
 constexpr auto blas_of(float) { return cblas_sgemm; }
 constexpr auto blas_of(double) { return cblas_dgemm; }
+constexpr auto gemv_of(float) { return cblas_sgemv; }
+constexpr auto gemv_of(double) { return cblas_dgemv; }
 
 // OpenBLAS on tiles of c; it never threads itself.
 template <typename T>
@@ -41,6 +48,24 @@ void gemm_blas(Trans trans, int64_t m, int64_t n, int64_t k, const T* a, const T
                  w, static_cast<int>(tb ? k : n), accumulate ? T(1) : T(0), c + i * n + j,
                  static_cast<int>(n));
     if (epilogue) (*epilogue)(i, rows, j, cols);
+  });
+}
+
+// OpenBLAS on stretches of c, a row or a column: c = op(x) v for the matrix x and the vector v.
+template <typename T>
+void gemv_blas(Trans trans, int64_t m, int64_t n, int64_t k, const T* a, const T* b, T* c,
+               bool accumulate, const Epilogue* epilogue) {
+  prepare_blas();
+  const bool row = m == 1, transposes = row ? !transposes_b(trans) : transposes_a(trans);
+  const T *x = row ? b : a, *v = row ? a : b;
+  const int64_t length = row ? n : m, ld = transposes ? length : k;
+  parallel_for(length, std::max<int64_t>(64, kGemmGrain / k), [&](int64_t begin, int64_t end) {
+    const int64_t count = end - begin;
+    const T* from = x + (transposes ? begin : begin * k);
+    gemv_of(T{})(101, transposes ? 112 : 111, static_cast<int>(transposes ? k : count),
+                 static_cast<int>(transposes ? count : k), T(1), from, static_cast<int>(ld), v, 1,
+                 accumulate ? T(1) : T(0), c + begin, 1);
+    if (epilogue) row ? (*epilogue)(0, 1, begin, count) : (*epilogue)(begin, count, 0, 1);
   });
 }
 
@@ -192,24 +217,43 @@ void gemm_one_row(int64_t n, int64_t k, const T* a, const T* b, T* c, const Epil
   });
 }
 
+// k = 1: the product of a column and a row, a row of c at a time.
+template <typename T>
+void outer_product(int64_t m, int64_t n, const T* a, const T* b, T* c, const Epilogue* epilogue) {
+  const auto mul = kernels<T>().binary[BinaryRules::index<Mul>()];
+  parallel_for(m, ceil_div(kStreamGrain, n), [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) mul(n, a + i, 0, b, 1, c + i * n);
+    if (epilogue) (*epilogue)(begin, end - begin, 0, n);
+  });
+}
+
+// auto, own or blas.
+size_t choice() {
+  static const size_t value = environment_choice("RAMP_GEMM", {"auto", "own", "blas"});
+  return value;
+}
+
 }  // namespace
 
-bool gemm_uses_blas() {
-  static const bool uses = environment_says("RAMP_GEMM", "own", "blas");
-  return uses;
+bool gemm_uses_blas(GemmFor use) {
+  static const bool no_kernels = std::string_view(isa_level()) == "base";
+  return choice() == 0 ? use == GemmFor::matmul || no_kernels : choice() == 2;
 }
 
 template <typename T>
 void gemm(Trans trans, int64_t m, int64_t n, int64_t k, const T* a, const T* b, T* c,
-          bool accumulate, const Epilogue* epilogue) {
+          bool accumulate, const Epilogue* epilogue, GemmFor use) {
   if (m == 0 || n == 0) return;
+  const bool blas = gemm_uses_blas(use), vector = m == 1 || n == 1;
   if (k == 0) {  // an empty sum
     if (!accumulate) std::fill_n(c, m * n, T(0));
     if (epilogue) (*epilogue)(0, m, 0, n);
-  } else if (gemm_uses_blas()) {
-    gemm_blas(trans, m, n, k, a, b, c, accumulate, epilogue);
-  } else if (m == 1 && trans == Trans::none && !accumulate) {
+  } else if (k == 1 && n >= 256 && !accumulate) {
+    outer_product(m, n, a, b, c, epilogue);
+  } else if (!blas && m == 1 && trans == Trans::none && !accumulate) {
     gemm_one_row(n, k, a, b, c, epilogue);
+  } else if (blas || (vector && choice() == 0)) {
+    (vector ? gemv_blas<T> : gemm_blas<T>)(trans, m, n, k, a, b, c, accumulate, epilogue);
   } else {
     gemm_own(trans, m, n, k, a, b, c, accumulate, epilogue);
   }

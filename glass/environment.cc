@@ -35,7 +35,11 @@ std::string cpu_model() {
 
 std::string environment() {
   const int n = num_threads();
-  const std::string blas = gemm_uses_blas() ? ", OpenBLAS " + blas_info().core : "";
+  std::string blas;
+  if (gemm_uses_blas(GemmFor::matmul)) {
+    blas = ", OpenBLAS " + blas_info().core;
+    if (!gemm_uses_blas(GemmFor::layer)) blas += " for matmul";
+  }
   return fmt::format("ramp {}, {} ({}){}, {} thread{}, {} build", RAMP_VERSION,
                      instructions(isa_level()), isa_level(), blas, n, n == 1 ? "" : "s",
                      kOptimized ? "release" : "DEBUG");
@@ -48,7 +52,7 @@ std::string environment_warning() {
         "WARNING: this is a debug build, many times slower than a release build. "
         "Hint: cmake --preset release.\n";
   }
-  if (!gemm_uses_blas()) return text;
+  if (!gemm_uses_blas(GemmFor::matmul)) return text;
   if (const BlasInfo blas = blas_info(); blas.slow) {
     text += fmt::format(
         "WARNING: OpenBLAS runs its {} kernels, made for an older CPU than this one. "

@@ -7,8 +7,8 @@ namespace ramp {
 
 /// "AMD EPYC-Milan Processor"; "unknown" where the system does not say.
 std::string cpu_model();
-/// "ramp 0.1.0, AVX2 (v3), 2 threads, release build": for the first line of a program. OpenBLAS and
-/// its kernels are named where they compute (RAMP_GEMM=blas).
+/// "ramp 0.1.0, AVX2 (v3), OpenBLAS Haswell for matmul, 2 threads, release build": for the first
+/// line of a program. See GemmFor.
 std::string environment();
 /// What makes this run many times slower than it need be (a debug build, BLAS kernels for an older
 /// CPU); empty when all is well.

@@ -9,6 +9,7 @@
 #include <random>
 #include <vector>
 
+#include "ramp/core/kernels/kernels.h"
 #include "ramp/glass/environment.h"
 
 using namespace ramp;
@@ -194,10 +195,16 @@ TEST_CASE_TEMPLATE("NaN and inf go where they belong, and nowhere else", T, floa
   }
 }
 
-TEST_CASE("OpenBLAS is named where it computes, and nowhere else") {
+TEST_CASE("OpenBLAS has matmul, ramp's kernel the layers, RAMP_GEMM one of them all") {
   const char* way = std::getenv("RAMP_GEMM");
-  CHECK(gemm_uses_blas() == (way && std::string(way) == "blas"));
-  CHECK((environment().find("OpenBLAS") != std::string::npos) == gemm_uses_blas());
+  const std::string said = way ? way : "auto";
+  const bool base = std::string(isa_level()) == "base", matmul = said != "own",
+             layer = said == "blas" || (said == "auto" && base);
+  CHECK(gemm_uses_blas(GemmFor::matmul) == matmul);
+  CHECK(gemm_uses_blas(GemmFor::layer) == layer);
+  const std::string line = environment();
+  CHECK((line.find(", OpenBLAS ") != std::string::npos) == matmul);
+  CHECK((line.find(" for matmul") != std::string::npos) == (matmul && !layer));
 }
 
 TEST_CASE("small integers are exact") {
