@@ -13,7 +13,7 @@ namespace ramp {
 namespace {
 
 // kExp: (e^r - 1 - r) / r^2 on |r| <= log(2)/2; kLog: (2 atanh(s) - 2s) / s^3 as a polynomial in
-// s^2, s <= 3 - 2 sqrt(2), kLog1p for s <= 1/3; kErf: erf(x) / x in x^2 <= 0.26; kMills: (x + c)
+// s^2, s <= 3 - 2 sqrt(2); kErf: erf(x) / x in x^2 <= 0.26; kMills: (x + c)
 // e^(x^2/2) P(z > x) in t = (x - c) / (x + c), c = kMillsCenter, x >= 0. Interpolated at Chebyshev
 // nodes, relative error < 2^-28 (f32), 2^-56 (f64); kSin: (sin(r) - r) / r^3, kCos: (cos(r) - 1 +
 // r^2/2) / r^4 in r^2 on |r| <= pi/4, of the same error in the result. kHalfPi sums up to pi/2; all
@@ -27,8 +27,6 @@ struct MathOf<float> {
   static constexpr float kExp[] = {0.50000000135f,   0.16666666682f,   0.041666464602f,
                                    0.0083333108896f, 0.0013933685863f, 0.00019891030654f};
   static constexpr float kLog[] = {0.66666666554f, 0.40000122212f, 0.28550778633f, 0.23331614472f};
-  static constexpr float kLog1p[] = {0.66666667321f, 0.39999706332f, 0.28592357994f, 0.21706575801f,
-                                     0.23224329224f};
   static constexpr float kErf[] = {1.1283791653f, -0.3761260405f, 0.11282715089f, -0.026749231909f,
                                    0.0047000572133f};
   static constexpr float kMills[] = {0.75528513062f,     -0.60789665909f,  0.387137368f,
@@ -45,8 +43,6 @@ struct MathOf<float> {
   static constexpr float kLog2E = 1.44269504f, kLn2High = 0.693359375f, kLn2Low = -2.12194440e-4f;
   static constexpr float kRound = 0x1.8p23f, kTwoToMantissa = 0x1p23f, kMinNormal = 0x1p-126f;
   // e^x is 0 below kExpLow, inf above kExpHigh; tanh(x) is 1 above kTanhHigh.
-  static constexpr uint32_t kUp = 100;
-  static constexpr float kDown = 0x1p-100f;
   static constexpr float kExpLow = -104, kExpHigh = 89, kTanhHigh = 9.1f;
   static constexpr float kInf = __builtin_inff(), kNaN = __builtin_nanf("");
   static constexpr int kMantissa = 23;
@@ -55,55 +51,44 @@ struct MathOf<float> {
 template <>
 struct MathOf<double> {
   static constexpr double kExp[] = {0.5,
-                                    0.16666666666666671008,
-                                    0.041666666666666669767,
-                                    0.0083333333333261120526,
-                                    0.0013888888888883731828,
-                                    0.00019841269874901259234,
-                                    2.4801587325605322782e-5,
-                                    2.7557255297969644392e-6,
-                                    2.7557273570102139673e-7,
-                                    2.5105259538448493419e-8,
-                                    2.0914717341716375952e-9};
-  static constexpr double kLog[] = {0.66666666666666697077, 0.39999999999898890514,
-                                    0.28571428626253837606, 0.22222211089379496214,
-                                    0.18182892432536871201, 0.15331611722055007885,
-                                    0.14617807153417324964};
-  static constexpr double kLog1p[] = {0.66666666666666658561,  0.40000000000014582673,
-                                      0.28571428567108757162,  0.22222222717427862989,
-                                      0.18181789436132858169,  0.15385570064958623103,
-                                      0.1331414420965493615,   0.12001072809590712535,
-                                      0.088007384861446738822, 0.16164045611943532221};
-  static constexpr double kErf[] = {1.1283791670955125739,     -0.37612638903183749709,
-                                    0.11283791670954775943,    -0.026866170644958865482,
-                                    0.005223977621125424138,   -0.0008548326402067417393,
-                                    0.00012055278460971395003, -0.000014922683322707104508,
-                                    1.6364125595553407858e-6,  -1.4555338052957603665e-7};
+                                    0.1666666666666667,
+                                    0.04166666666666667,
+                                    0.008333333333326112,
+                                    0.001388888888888373,
+                                    0.0001984126987490126,
+                                    2.4801587325605324e-5,
+                                    2.7557255297969643e-6,
+                                    2.755727357010214e-7,
+                                    2.5105259538448494e-8,
+                                    2.0914717341716378e-9};
+  static constexpr double kLog[] = {0.666666666666667,   0.3999999999989889, 0.28571428626253836,
+                                    0.22222211089379496, 0.1818289243253687, 0.15331611722055008,
+                                    0.14617807153417325};
+  static constexpr double kErf[] = {
+      1.1283791670955126,    -0.3761263890318375,    0.11283791670954776,    -0.026866170644958866,
+      0.005223977621125424,  -0.0008548326402067417, 0.00012055278460971394, -1.4922683322707104e-5,
+      1.6364125595553409e-6, -1.4555338052957604e-7};
   static constexpr double kMills[] = {
-      0.76919304975006295856,     -0.66538250289005670039,     0.49530561596997641327,
-      -0.3135331566713045447,     0.16502036617038471792,      -0.069118638706310163575,
-      0.020795066799883179639,    -0.0029933767705085424387,   -0.00079786939846607010544,
-      0.00054489906477312989385,  -0.000059375728009915863678, -0.00004976281427058580517,
-      0.000016681213742042061453, 3.9809021578680411194e-6,    -2.7692670959974302454e-6,
-      -3.3661536810124711722e-7,  4.3314103568625849535e-7,    4.2274993740065348384e-8,
-      -6.5942216624772230429e-8,  -9.3135609943260591435e-9,   7.6630718007600410458e-9,
-      1.7530484014082319805e-9,   -1.5877468827473365378e-10};
-  static constexpr double kSin[] = {-0.16666666666666664621,   0.0083333333333309461029,
-                                    -0.00019841269836754970,   2.755731610068302914e-6,
-                                    -2.5051131455427947391e-8, 1.5918101230274120348e-10};
-  static constexpr double kCos[] = {0.041666666666666665387,    -0.0013888888888887395746,
-                                    0.000024801587298763433164, -2.7557317270560324065e-7,
-                                    2.0876146024689746601e-9,   -1.1382614868556324576e-11};
+      0.769193049750063,      -0.6653825028900567,   0.4953056159699764,     -0.31353315667130455,
+      0.1650203661703847,     -0.06911863870631016,  0.020795066799883178,   -0.0029933767705085422,
+      -0.0007978693984660701, 0.0005448990647731298, -5.937572800991586e-5,  -4.97628142705858e-5,
+      1.6681213742042063e-5,  3.9809021578680414e-6, -2.76926709599743e-6,   -3.366153681012471e-7,
+      4.331410356862585e-7,   4.2274993740065346e-8, -6.594221662477223e-8,  -9.31356099432606e-9,
+      7.66307180076004e-9,    1.753048401408232e-9,  -1.5877468827473365e-10};
+  static constexpr double kSin[] = {-0.16666666666666666,   0.008333333333330946,
+                                    -0.0001984126983675497, 2.755731610068303e-6,
+                                    -2.5051131455427946e-8, 1.591810123027412e-10};
+  static constexpr double kCos[] = {0.041666666666666664,  -0.0013888888888887395,
+                                    2.4801587298763433e-5, -2.7557317270560326e-7,
+                                    2.0876146024689747e-9, -1.1382614868556325e-11};
   static constexpr double kHalfPi[] = {0x1.921fb544p+0, 0x1.0b4611a6p-34, 0x1.3198a2e037073p-69};
-  static constexpr double kFar = 1e6, k2OverPi = 0.63661977236758134308;
+  static constexpr double kFar = 1e6, k2OverPi = 0.6366197723675814;
   static constexpr double kMillsCenter = 5, kErfHigh = 38.6;
   static constexpr uint64_t kSplit = 0xfffffffff8000000;
-  static constexpr double kLog2E = 1.4426950408889634074, kLn2High = 6.93147180369123816490e-01,
-                          kLn2Low = 1.90821492927058770002e-10;
+  static constexpr double kLog2E = 1.4426950408889634, kLn2High = 0.6931471803691238,
+                          kLn2Low = 1.9082149292705877e-10;
   static constexpr double kRound = 0x1.8p52, kTwoToMantissa = 0x1p52, kMinNormal = 0x1p-1022;
-  static constexpr uint64_t kUp = 1000;
-  static constexpr double kDown = 0x1p-1000;
-  static constexpr double kExpLow = -746, kExpHigh = 710, kTanhHigh = 19.1;
+  static constexpr double kExpLow = -745.2, kExpHigh = 710, kTanhHigh = 19.1;
   static constexpr double kInf = __builtin_inf(), kNaN = __builtin_nan("");
   static constexpr int kMantissa = 52;
   static constexpr uint64_t kBias = 1023, kOne = 0x3ff0000000000000, kSqrtHalf = 0x3fe6a09e667f3bcd;
@@ -175,7 +160,8 @@ inline V exp_minus_abs(V x) {
   x = x < low ? low : x;  // NaN passes
   Bits<T> n;
   const V y = exp_reduced<T>(x, n) + T(1);
-  return y * (V)((n + (M::kBias + M::kUp)) << M::kMantissa) * M::kDown;  // 2^n may be a denormal
+  // 2^(n + mantissa) is no denormal, or 0.
+  return y * (V)((n + (M::kBias + M::kMantissa)) << M::kMantissa) * (1 / M::kTwoToMantissa);
 }
 
 /// log(x); -inf at 0, NaN below. x = 2^k (1 + f), 1 + f in [sqrt(1/2), sqrt(2)); s = f / (2 + f):
@@ -339,12 +325,12 @@ inline V expm1(V x) {
   return (p * half + (half - T(0.5))) * T(2);
 }
 
-/// log(1 + x) for 0 <= x <= 1: 2 atanh(s), s = x / (2 + x).
+/// log(1 + x) for 0 <= x <= 1: log(u) of the rounded sum u, and what was rounded away.
 template <typename V>
 inline V log1p(V x) {
   using T = Lane<V>;
-  const V s = x / (x + T(2)), z = s * s;
-  return (s + s) + s * z * polynomial<T>(z, MathOf<T>::kLog1p);
+  const V u = x + T(1);
+  return log(u) + (x - (u - T(1))) / u;
 }
 
 /// e^(-x^2 / 2), the square in two parts: its rounding error would grow with x^2.
