@@ -13,7 +13,7 @@ import subprocess
 import sys
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-WORKS = "W1:64,W1:512,W2:128,W2w:256,W3:64,W4:64,W5:128,W8:128,W9:64,W6:W1,W6:W3,W7"
+WORKS = "W1:64,W1:512,W2:128,W2w:256,W3:64,W4:64,W5:128,W8:128,W9:64,W10:64,W6:W1,W6:W3,W7"
 SIDES = ["ramp", "eager", "best"]
 
 

@@ -97,6 +97,12 @@ def model_of(work):
         return nn.Sequential(
             nn.Conv2d(1, 16, 3, 2, 1), nn.ReLU(), nn.Conv2d(16, 32, 3, 2, 1), nn.ReLU(),
             nn.ConvTranspose2d(32, 16, 4, 2, 1), nn.ReLU(), nn.ConvTranspose2d(16, 1, 4, 2, 1))
+    if work == "W10":  # of ./run mnist
+        layers, c = [], 1
+        for k in (32, 64, 64):
+            layers += [nn.Conv2d(c, k, 3, padding=1, bias=False), nn.MaxPool2d(2), nn.BatchNorm2d(k), nn.ReLU()]
+            c = k
+        return nn.Sequential(*layers, nn.Flatten(), nn.Linear(576, 10))
     sys.exit(f"torch_bench: unknown work {work}")
 
 
@@ -119,7 +125,7 @@ class Training:
             self.x, self.y = load(folder, "train-images", "train-labels")
         self.batch, self.best = batch, best
         self.model = he(model_of(work))
-        self.convs = work in ("W3", "W4", "W5", "W8", "W9")
+        self.convs = work in ("W3", "W4", "W5", "W8", "W9", "W10")
         if best and self.convs:
             self.model = self.model.to(memory_format=torch.channels_last)
         fused = True if best else None
@@ -216,7 +222,7 @@ def cpu():
 def main():
     here = os.path.dirname(os.path.abspath(__file__))
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--work", default="W1", help="W1 W2 W2w W3 W4 W5 W6 W7 W8 W9")
+    p.add_argument("--work", default="W1", help="W1 .. W10, W2w")
     p.add_argument("--model", default="W1", help="for W6: the model that is called, W1 or W3")
     p.add_argument("--batch", type=int, default=64)
     p.add_argument("--threads", type=int, default=1)

@@ -9,8 +9,10 @@
 // images stay there and die.
 //
 // The learning rate climbs for a fifth of the training and falls to 0 along a line: large steps
-// find a good region, small ones its bottom. --best trains longer on images that are shifted,
-// rotated, scaled and bent in each epoch anew, while a thread of its own prepares them.
+// find a good region, small ones its bottom. --best trains a deeper network for longer on images
+// that are shifted, rotated, scaled and bent in each epoch anew, while a thread of its own prepares
+// them; it asks for 91 % rather than all of the right digit (label smoothing), and it reads with
+// the moving average of its weights, which is steadier than the last ones.
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
@@ -53,6 +55,8 @@ Sequential make_network() {
 
 Sequential make_best_network() {
   return Sequential{Conv2d(1, 32, 3, {.padding = 1, .bias = false}),
+                    BatchNorm2d(32, ReLU{}),
+                    Conv2d(32, 32, 3, {.padding = 1, .bias = false}),
                     MaxPool2d(2),
                     BatchNorm2d(32, ReLU{}),
                     Conv2d(32, 64, 3, {.padding = 1, .bias = false}),
@@ -81,16 +85,21 @@ void train(Sequential& net, const TrainTest& data, const Options& o) {
   const int64_t steps = o.epochs * batches.count();
   Adam adam(net,
             {.lr = o.lr, .schedule = one_cycle(steps, {.warmup_fraction = 0.2, .linear = true})});
+  EMA average(net, {.decay = 0.998, .warmup = true});
+  const CrossEntropyOptions target{.label_smoothing = o.best ? 0.1 : 0};
   double test_accuracy = 0;
   for (int64_t epoch = 0; epoch < o.epochs; ++epoch) {
     for (const auto& [x, y] : Prefetch(batches.epoch(epoch, augment))) {
-      const Tensor loss = cross_entropy(net(x), y);
+      const Tensor loss = cross_entropy(net(x), y, target);
       loss.backward();
       adam.step();
       adam.zero_grad();
+      if (o.best) average.update();
       progress.batch(x.dim(0), loss.item());
     }
+    if (o.best) average.swap();
     progress.epoch(test_accuracy = evaluate(net, data.test));
+    if (o.best && epoch + 1 < o.epochs) average.swap();  // at the end it stays
   }
   fmt::print("trained in {:.1f} s; accuracy on the {} test images: {:.2f} %\n", progress.seconds(),
              data.test.size(), 100 * test_accuracy);
