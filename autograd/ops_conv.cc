@@ -10,6 +10,7 @@
 #include "ramp/autograd/record.h"
 #include "ramp/core/conv.h"
 #include "ramp/core/kernels/kernels.h"
+#include "ramp/core/taps.h"
 
 namespace ramp {
 
@@ -148,18 +149,25 @@ Tensor correlation(const char* op, const ConvSizes& s, const std::array<Shape, 3
                 });
 }
 
+// Windows of 2 x 2 pixels along one axis of n.
+template <typename P>
+TapTable<P> pairs(int64_t n, int64_t step) {
+  return window_taps<P>(n, n / 2, step, [](int64_t i) { return Window{2 * i, 2}; });
+}
+
 // With `pools`, y is max_pool2d(f(..)), and its indices are kept instead of f's result.
 Tensor convolution(const char* op, const ConvSizes& s, const Tensor& x, const Tensor& w,
                    const Tensor& b, const Activation& f, bool pools) {
   const int64_t row = s.ow * s.k, halves = pools ? 2 : 1;
   Tensor y = Tensor::empty(shape_of(x.rank(), s.n, s.oh / halves, s.ow / halves, s.k), x.dtype());
   FusedActivation fused(f, y, should_record({x, w, b, f.parameter()}));
-  // A byte for each value of y: which of the four it is.
-  const Ref<Storage> indices =
-      pools ? Storage::make(static_cast<size_t>(y.numel())) : Ref<Storage>();
-  auto* index = pools ? static_cast<uint8_t*>(indices->data()) : nullptr;
+  // For each value of y: which of the four it is.
+  const Ref<Storage> places =
+      pools ? Storage::make(static_cast<size_t>(y.numel()) * size_of(y.dtype())) : Ref<Storage>();
 
   visit_float(op, x.dtype(), [&]<typename T>(T) {
+    auto* place = pools ? static_cast<Place<T>*>(places->data()) : nullptr;
+    const auto down = pairs<Place<T>>(2, 2), across = pairs<Place<T>>(s.ow, 1);
     T *sums = fused.z().mutable_data<T>(), *values = y.mutable_data<T>();
     const auto finish = [&](ConvRows at, T* rows) {
       const int64_t n = at.rows * row, first = (at.image * s.oh + at.row) * row;
@@ -168,8 +176,8 @@ Tensor convolution(const char* op, const ConvSizes& s, const Tensor& x, const Te
       if (!pools) return;
       for (int64_t i = 0; i < at.rows; i += 2) {
         const int64_t pooled = first / 4 + i / 2 * (row / 2);
-        kernels<T>().max_pool_row(s.ow / 2, s.k, 2, 2, rows + i * row, row, s.k, 2 * s.k,
-                                  values + pooled, index + pooled);
+        kernels<T>().max_pool(s.ow / 2, s.k, down.at(0), across.at(0), rows + i * row, row,
+                              values + pooled, place + pooled);
       }
     };
     conv<T>(s, x.data<T>(), w.data<T>(), b.defined() ? b.data<T>() : nullptr,
@@ -178,7 +186,7 @@ Tensor convolution(const char* op, const ConvSizes& s, const Tensor& x, const Te
 
   return record(
       op, std::move(y), {x, w, b, f.parameter()},
-      [op, s, row, pools, indices, x = Saved(x, "x"), w = Saved(w, "w"), b = Saved(b, "b"),
+      [op, s, row, pools, places, x = Saved(x, "x"), w = Saved(w, "w"), b = Saved(b, "b"),
        slope = Saved(f.parameter(), "slope"), at = Saved(fused.at(), "y"),
        f = Activation(f, {})](const Tensor& dy, Wants want) {
         const Tensor &xs = x.get(), &ws = w.get();
@@ -200,7 +208,8 @@ Tensor convolution(const char* op, const ConvSizes& s, const Tensor& x, const Te
         visit_float(op, t, [&]<typename T>(T) {
           const T* g = dy.data<T>();
           const T* value = f.is_identity() ? g : at.get().data<T>();  // of g it reads none
-          const auto* index = pools ? static_cast<const uint8_t*>(indices->data()) : nullptr;
+          const auto* place = pools ? static_cast<const Place<T>*>(places->data()) : nullptr;
+          const auto down = pairs<Place<T>>(2, 2), across = pairs<Place<T>>(s.ow, 1);
           const auto gradient = [&](ConvRows rows, T* scratch) -> const T* {
             const int64_t n = rows.rows * row, first = (rows.image * s.oh + rows.row) * row;
             if (!pools) return f.dz(n, value + first, g + first, scratch);
@@ -208,9 +217,9 @@ Tensor convolution(const char* op, const ConvSizes& s, const Tensor& x, const Te
             const T* small = f.dz(n / 4, value + first / 4, g + first / 4, memory.get());
             for (int64_t i = 0; i < rows.rows; i += 2) {
               const int64_t pooled = i / 2 * (row / 2);
-              kernels<T>().max_unpool_row(s.ow / 2, s.k, 2, 2, small + pooled,
-                                          index + first / 4 + pooled, scratch + i * row, row, s.k,
-                                          2 * s.k, false);
+              kernels<T>().at_place[1](s.ow / 2, s.k, down.at(0), across.at(0), scratch + i * row,
+                                       row, place + first / 4 + pooled,
+                                       const_cast<T*>(small + pooled));
             }
             return scratch;
           };

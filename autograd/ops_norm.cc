@@ -34,7 +34,7 @@ struct Layout {
       repeats *= 2;
     }
     n = c * repeats;
-    height = std::max<int64_t>(16, 2048 / std::max<int64_t>(n, 1));  // of a piece: it stays in L1
+    height = std::max<int64_t>(16, 8192 / std::max<int64_t>(n, 1));  // of a piece: it stays in L1
     pieces = ceil_div(rows / repeats, height);
   }
   double together() const { return static_cast<double>(rows * width); }
@@ -54,21 +54,23 @@ struct Layout {
         for (const Tensor& v : list) {
           const int64_t stride = v.shape().last() == 1 ? 0 : 1, step = stride ? width : 1;
           const double* from = v.data<double>() + s * groups * step;
-          for (int64_t i = 0; i < repeats * groups; ++i) {
-            const double* group = from + i % groups * step;
-            for (int64_t w = 0; w < width; ++w) *to++ = static_cast<T>(group[w * stride]);
-          }
+          T* once = to;
+          for (int64_t g = 0; g < groups; ++g, from += step)
+            for (int64_t w = 0; w < width; ++w) *to++ = static_cast<T>(from[w * stride]);
+          for (int64_t i = 1; i < repeats; ++i) to = std::copy_n(once, groups * width, to);
         }
       }
     });
     return k;
   }
-  // f(sample, offset of the first element, rows, piece)
+  // f(sample, offset of the first element, rows, piece); `back` from the end on, where the pass
+  // before has left its values in the caches.
   template <typename F>
-  void for_pieces(F f) const {
+  void for_pieces(bool back, F f) const {
     parallel_for(samples * pieces, std::max<int64_t>(1, 2048 / std::max<int64_t>(1, rows * n)),
                  [&](int64_t begin, int64_t end) {
-                   for (int64_t p = begin; p < end; ++p) {
+                   for (int64_t i = begin; i < end; ++i) {
+                     const int64_t p = back ? samples * pieces - 1 - i : i;
                      const int64_t row = p % pieces * height, all = rows / repeats;
                      f(p / pieces, (p / pieces * all + row) * n, std::min(height, all - row), p);
                    }
@@ -80,7 +82,7 @@ struct Layout {
   std::array<Tensor, 2> sums(Piece piece) const {
     Tensor parts = Tensor::empty({samples, pieces, 2, repeats, groups, width}, f64);
     double* part = parts.mutable_data<double>();
-    for_pieces([&](int64_t sample, int64_t at, int64_t count, int64_t p) {
+    for_pieces(false, [&](int64_t sample, int64_t at, int64_t count, int64_t p) {
       piece(sample, at, count, part + 2 * n * p);
     });
     Tensor total = Tensor::empty({samples, 2, n}, f64);
@@ -113,7 +115,7 @@ Statistics statistics(const Tensor& x, const Layout& l, double eps) {
     const T* from = x.data<T>();
     Tensor rough = Tensor::empty({l.samples, l.repeats, l.groups, l.width}, f64);
     double* to = rough.mutable_data<double>();
-    const int64_t all = l.rows / l.repeats, some = std::min<int64_t>(all, 64);
+    const int64_t all = l.rows / l.repeats, some = std::min<int64_t>(all, 16);
     parallel_for(l.samples, 1, [&](int64_t sample, int64_t) {
       k.sum_cols(some, l.n, from + sample * all * l.n, all / some * l.n, to + sample * l.n);
     });
@@ -179,12 +181,12 @@ Tensor normalize(const char* op, const Tensor& x, const Layout& l, const Tensor&
   const Tensor invstd = 1 / sigma, rest = mean - mean.to(t).to(f64);
   const Tensor scale = gamma.defined() ? l.channels(gamma) * invstd : invstd;
   const Tensor shift = (beta.defined() ? l.channels(beta) : Tensor::scalar(0, f64)) - rest * scale;
-  const Tensor k = l.constants({mean, scale, shift}, t), h = l.constants({mean, invstd}, t);
+  const Tensor k = l.constants({mean, scale, shift}, t);
   Tensor y = Tensor::empty(x.shape(), t);
   visit_float(op, t, [&]<typename T>(T) {
     const T *from = x.data<T>(), *constants = k.data<T>();
     T* to = y.mutable_data<T>();
-    l.for_pieces([&](int64_t sample, int64_t at, int64_t rows, int64_t) {
+    l.for_pieces(true, [&](int64_t sample, int64_t at, int64_t rows, int64_t) {
       kernels<T>().affine_cols[0](rows, l.n, constants + sample * 3 * l.n, from + at, nullptr,
                                   to + at);
       if (!f.is_identity()) f.f_block(rows * l.n, to + at, to + at);
@@ -202,6 +204,7 @@ Tensor normalize(const char* op, const Tensor& x, const Layout& l, const Tensor&
       return recorded_vjp(dy, again, x.get(), gamma.get(), beta.get(), slope.get());
     }
     std::array<Tensor, 4> dx;
+    const Tensor h = l.constants({mean, invstd}, t);
     visit_float(op, t, [&]<typename T>(T) {
       const Kernels<T>& kernel = kernels<T>();
       const T *from = x.get().template data<T>(), *g = dy.data<T>();
@@ -233,7 +236,7 @@ Tensor normalize(const char* op, const Tensor& x, const Layout& l, const Tensor&
       const auto mean_of = [&](const Tensor& s) { return l.sum_channels(s) * inverse_n; };
       const Tensor a = mean_of(scale * sum_dz), b = mean_of(scale * sum_dz_xhat);  // both / sigma
       const Tensor back = l.constants({mean, invstd, -b, b * rest * invstd - a, scale}, t);
-      l.for_pieces([&](int64_t sample, int64_t at, int64_t rows, int64_t) {
+      l.for_pieces(true, [&](int64_t sample, int64_t at, int64_t rows, int64_t) {
         kernel.affine_cols[1](rows, l.n, back.data<T>() + sample * 5 * l.n, from + at, dz + at,
                               to + at);
       });
@@ -354,11 +357,6 @@ Tensor group_norm(const Tensor& x, int64_t groups, const Tensor& gamma, const Te
           "{}: expected a number of groups that divides the {} channels of x {}; got {}.", op,
           channels, x.shape(), groups);
   const int64_t rows = x.numel() / std::max<int64_t>(1, n * channels);
-  if (rows == 1) {  // groups are rows by themselves
-    const Tensor split = x.view({n * groups, channels / groups});
-    Tensor y = layer_norm(split, {}, {}, {.eps = eps}).view(x.shape());
-    return detail::finish(gamma.defined() ? y * gamma : y, beta, Identity{}, {});
-  }
   const Layout layout(x.dtype(), n, rows, groups, channels / groups);
   return normalize(op, x, layout, gamma, beta, statistics(x, layout, eps), eps, false, Identity{});
 }

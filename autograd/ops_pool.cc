@@ -10,6 +10,7 @@
 #include "ramp/core/kernels/kernels.h"
 #include "ramp/core/parallel.h"
 #include "ramp/core/rules.h"
+#include "ramp/core/taps.h"
 
 namespace ramp {
 namespace {
@@ -48,97 +49,74 @@ Tensor as_images(const Tensor& x) { return x.rank() == 3 ? unsqueeze(x, 1) : x; 
 Tensor as_given(int rank, const Tensor& y) { return rank == 3 ? squeeze(y, 1) : y; }
 Size2d along_width(int64_t stride) { return {std::min<int64_t>(stride, 1), stride}; }
 
-// `count` pixels from `begin` on, `step` apart.
-struct Window {
-  int64_t begin, count, step;
-};
-// Those of adaptive pooling: they hold all pixels, and overlap where n is no multiple of m.
-Window adaptive_window(int64_t i, int64_t n, int64_t m) {
-  const int64_t begin = i * n / m;
-  return {begin, ceil_div((i + 1) * n, m) - begin, 1};
-}
-
-// The largest value of each of m windows along an axis, the first one or the first NaN. Along w,
-// then along h: what is largest in a rectangle, and first row by row.
-Tensor max_along(const Tensor& x, int axis, int64_t m, FunctionRef<Window(int64_t i)> window) {
-  std::vector<Tensor> y;
-  for (int64_t i = 0; i < m; ++i) {
-    const auto [begin, count, step] = window(i);
-    const Tensor values = slice(x, axis, begin, begin + (count - 1) * step + 1, step);
-    y.push_back(max(values, axis, {.keepdims = true}));
-  }
-  return concat(y, axis);
-}
-
-// Of x [n, h, w, c], whose padding is large enough for all windows.
-Tensor max_pool_padded(const char* op, const Tensor& x, Size2d out, Size2d k, Size2d s, Size2d d) {
-  const int64_t n = x.dim(0), h = x.dim(1), w = x.dim(2), c = x.dim(3);
-  if (k.h > 256 / k.w) {  // an index takes a byte
-    const auto along = [&](const Tensor& x, int axis, int64_t m, int64_t s, int64_t k, int64_t d) {
-      return max_along(x, axis, m, [=](int64_t i) { return Window{i * s, k, d}; });
-    };
-    return along(along(x, 2, out.w, s.w, k.w, d.w), 1, out.h, s.h, k.h, d.h);
-  }
-  // f(first value of the windows, first value of y) for all rows of windows, `block` rows in order.
+// y [n, out.h, out.w, c] = the largest values of windows of x [n, h, w, c]. The weights of the
+// windows' rows and columns make up a pixel's place. `apart`: each pixel lies in one of them.
+template <typename T>
+Tensor max_windows(const char* op, const Tensor& x, Size2d out, const TapTable<Place<T>>& rows,
+                   const TapTable<Place<T>>& cols, bool apart) {
+  const int64_t n = x.dim(0), w = x.dim(2), c = x.dim(3), image = x.dim(1) * w * c;
+  // f(row of windows in the image, where the image and that row begin), `block` rows in order
   const auto for_rows = [=](int64_t block, auto f) {
-    const int64_t grain = kStreamGrain / (block * k.h * w * c + 1) + 1;
+    const int64_t grain = kStreamGrain * out.h / (block * image + 1) + 1;
     parallel_for(n * out.h / block, grain, [&](int64_t begin, int64_t end) {
       for (int64_t r = begin * block; r < end * block; ++r)
-        f((r / out.h * h + r % out.h * s.h) * w * c, r * out.w * c);
+        f(r % out.h, r / out.h * image, r * out.w * c);
     });
   };
-  return visit_float(op, x.dtype(), [&]<typename T>(T) {
-    Tensor y = Tensor::empty({n, out.h, out.w, c}, x.dtype());
-    const Ref<Storage> index = Storage::make(static_cast<size_t>(y.numel()));
-    const T* from = x.data<T>();
-    T* to = y.mutable_data<T>();
-    auto* at = static_cast<uint8_t*>(index->data());
-    for_rows(1, [&](int64_t i, int64_t o) {
-      kernels<T>().max_pool_row(out.w, c, k.h, k.w, from + i, d.h * w * c, d.w * c, s.w * c, to + o,
-                                at + o);
-    });
-    const auto place = [=, shape = x.shape()](const Tensor& dy, const Tensor&) {
-      const bool apart = s == k && d == 1, all = apart && out.h * k.h == h && out.w * k.w == w;
-      Tensor dx = (all ? Tensor::empty : Tensor::zeros)(shape, dy.dtype());
-      const T* g = dy.data<T>();
-      T* to = dx.mutable_data<T>();
-      const auto* at = static_cast<const uint8_t*>(index->data());
-      for_rows(apart ? 1 : out.h, [&](int64_t i, int64_t o) {
-        kernels<T>().max_unpool_row(out.w, c, k.h, k.w, g + o, at + o, to + i, d.h * w * c, d.w * c,
-                                    s.w * c, !apart);
-      });
-      return dx;
-    };
-    const auto pick = [=, shape = y.shape()](const Tensor& x, const Tensor&) {
-      Tensor y = Tensor::empty(shape, x.dtype());
-      const T* from = x.data<T>();
-      T* to = y.mutable_data<T>();
-      const auto* at = static_cast<const uint8_t*>(index->data());
-      for_rows(1, [&](int64_t i, int64_t o) {
-        for (int64_t j = 0; j < out.w * c; ++j) {
-          const int64_t p = at[o + j] / k.w * d.h * w + at[o + j] % k.w * d.w + j / c * s.w;
-          to[o + j] = from[i + p * c + j % c];
-        }
-      });
-      return y;
-    };
-    return record(op, y, {x},
-                  [=](const Tensor& dy, Wants) { return linear_map(op, dy, {}, place, pick); });
+  Tensor y = Tensor::empty({n, out.h, out.w, c}, x.dtype());
+  const auto places = Storage::make(static_cast<size_t>(y.numel()) * sizeof(Place<T>));
+  auto* at = static_cast<Place<T>*>(places->data());
+  const T* from = x.data<T>();
+  T* to = y.mutable_data<T>();
+  for_rows(1, [&](int64_t i, int64_t first, int64_t row) {
+    kernels<T>().max_pool(out.w, c, rows.at(i), cols.at(0), from + first, w * c, to + row,
+                          at + row);
   });
+  const auto move = [=](int way, T* x, T* y) {
+    const auto* at = static_cast<const Place<T>*>(places->data());
+    for_rows(way == 2 ? out.h : 1, [&](int64_t i, int64_t first, int64_t row) {
+      if (way == 2 && i == 0) std::fill_n(x + first, image, T{0});
+      kernels<T>().at_place[way](out.w, c, rows.at(i), cols.at(0), x + first, w * c, at + row,
+                                 y + row);
+    });
+  };
+  const auto place = [=, shape = x.shape()](const Tensor& dy, const Tensor&) {
+    Tensor dx = Tensor::empty(shape, dy.dtype());
+    move(apart ? 1 : 2, dx.mutable_data<T>(), const_cast<T*>(dy.data<T>()));
+    return dx;
+  };
+  const auto pick = [=, shape = y.shape()](const Tensor& x, const Tensor&) {
+    Tensor y = Tensor::empty(shape, x.dtype());
+    move(0, const_cast<T*>(x.data<T>()), y.mutable_data<T>());
+    return y;
+  };
+  return record(op, y, {x},
+                [=](const Tensor& dy, Wants) { return linear_map(op, dy, {}, place, pick); });
 }
 
 Tensor max_pool(const char* op, int rank, const Tensor& given, Size2d k, MaxPool2dOptions o) {
   const Size2d out = windows(op, rank, given, k, o, o.dilation);
   const Tensor x = as_images(given);
-  const auto [s, p, d, ceil_mode] = o;
-  const auto after = [](int64_t n, int64_t out, int64_t k, int64_t s, int64_t p, int64_t d) {
-    return std::max<int64_t>((out - 1) * s + d * (k - 1) + 1 - p - n, 0);
-  };
-  const int64_t below = after(x.dim(1), out.h, k.h, s.h, p.h, d.h),
-                right = after(x.dim(2), out.w, k.w, s.w, p.w, d.w);
-  const bool pads = p.h + p.w + below + right > 0;
-  const Tensor all = pads ? pad(x, {{0, 0}, {p.h, below}, {p.w, right}, {0, 0}}, -INFINITY) : x;
-  return as_given(rank, max_pool_padded(op, all, out, k, s, d));
+  fail_if(k.h > (int64_t{1} << 30) / k.w, "{}: expected a kernel of at most 2^30 pixels; got {}.",
+          op, k.str());
+  const Size2d s = o.stride, p = o.padding, d = o.dilation;
+  const bool apart =
+      s == k && p == 0 && d == 1 && out.h * k.h == x.dim(1) && out.w * k.w == x.dim(2);
+  return visit_float(op, x.dtype(), [&]<typename T>(T) {
+    const auto rows = window_taps<Place<T>>(x.dim(1), out.h, k.w, [&](int64_t i) {
+      return Window{i * s.h - p.h, k.h, d.h};
+    });
+    const auto cols = window_taps<Place<T>>(x.dim(2), out.w, 1, [&](int64_t i) {
+      return Window{i * s.w - p.w, k.w, d.w};
+    });
+    return as_given(rank, max_windows<T>(op, x, out, rows, cols, apart));
+  });
+}
+
+// Window i of m of adaptive pooling: they hold all n pixels, and overlap where n is no multiple of
+// m.
+Window adaptive_window(int64_t i, int64_t n, int64_t m) {
+  return {i * n / m, ceil_div((i + 1) * n, m) - i * n / m};
 }
 
 Tensor avg_pool(const char* op, int rank, const Tensor& x, Size2d kernel, AvgPool2dOptions o) {
@@ -180,12 +158,16 @@ Tensor avg_pool2d(const Tensor& x, Size2d kernel, const AvgPool2dOptions& o) {
 }
 Tensor avg_pool1d(const Tensor& x, int64_t kernel, const AvgPool1dOptions& o) {
   return avg_pool("avg_pool1d", 3, x, {1, kernel},
-                  {along_width(o.stride), {0, o.padding}, o.ceil_mode, o.count_include_pad});
+                  {along_width(o.stride),
+                   {0, o.padding},
+                   o.ceil_mode,
+                   o.count_include_pad,
+                   o.divisor_override});
 }
 
 Tensor adaptive_avg_pool2d(const Tensor& x, Size2d size) {
   return detail::resample("adaptive_avg_pool2d", x, size, [](int, int64_t i, int64_t n, int64_t m) {
-    const auto [begin, count, step] = adaptive_window(i, n, m);
+    const auto [begin, count, apart] = adaptive_window(i, n, m);
     return detail::Blend{begin, begin + count, 1.0 / count, 1.0 / count};
   });
 }
@@ -194,10 +176,14 @@ Tensor adaptive_max_pool2d(const Tensor& x, Size2d size) {
   const char* op = "adaptive_max_pool2d";
   detail::check_images(op, x);
   detail::check_size(op, x, size);
-  const auto along = [&](const Tensor& x, int axis, int64_t m) {
-    return max_along(x, axis, m, [&](int64_t i) { return adaptive_window(i, x.dim(axis), m); });
-  };
-  return along(along(x, 2, size.w), 1, size.h);
+  const int64_t h = x.dim(1), w = x.dim(2);
+  return visit_float(op, x.dtype(), [&]<typename T>(T) {
+    const auto along = [](int64_t n, int64_t m, int64_t step) {
+      return window_taps<Place<T>>(n, m, step, [=](int64_t i) { return adaptive_window(i, n, m); });
+    };
+    return max_windows<T>(op, x, size, along(h, size.h, w), along(w, size.w, 1),
+                          h % size.h + w % size.w == 0);
+  });
 }
 
 Tensor global_avg_pool(const Tensor& x) { return mean(x, pixels("global_avg_pool", x)); }

@@ -9,37 +9,35 @@
 
 namespace ramp {
 
-struct MaxPool2dOptions {
-  Size2d stride = 0;   // 0: the kernel's
-  Size2d padding = 0;  // at most half the kernel
-  Size2d dilation = 1;
+template <typename Size>
+struct MaxPoolOptions {
+  Size stride = 0;   // 0: the kernel's
+  Size padding = 0;  // at most half the kernel
+  Size dilation = 1;
   bool ceil_mode = false;
 };
+using MaxPool2dOptions = MaxPoolOptions<Size2d>;
+using MaxPool1dOptions = MaxPoolOptions<int64_t>;
 /// y = the largest value of each window; NaN if there is one. dy goes to the first such pixel, row
 /// by row. Padding counts as -inf. `max_pool2d(x, {3, 2}, {.stride = 1})`
 Tensor max_pool2d(const Tensor& x, Size2d kernel = 2, const MaxPool2dOptions& options = {});
 
-struct AvgPool2dOptions {
-  Size2d stride = 0;   // 0: the kernel's
-  Size2d padding = 0;  // at most half the kernel
+template <typename Size>
+struct AvgPoolOptions {
+  Size stride = 0;   // 0: the kernel's
+  Size padding = 0;  // at most half the kernel
   bool ceil_mode = false;
   bool count_include_pad = true;  // in the divisor
   int64_t divisor_override = 0;   // the divisor; 0: the window's pixels
 };
+using AvgPool2dOptions = AvgPoolOptions<Size2d>;
+using AvgPool1dOptions = AvgPoolOptions<int64_t>;
 /// y = sum of the window / its pixels. dx = the sum of dy / pixels.
 Tensor avg_pool2d(const Tensor& x, Size2d kernel = 2, const AvgPool2dOptions& options = {});
 
-struct MaxPool1dOptions {
-  int64_t stride = 0, padding = 0, dilation = 1;
-  bool ceil_mode = false;
-};
 /// max_pool2d() along one axis: x [n, w, c] -> [n, w', c].
 Tensor max_pool1d(const Tensor& x, int64_t kernel = 2, const MaxPool1dOptions& options = {});
 
-struct AvgPool1dOptions {
-  int64_t stride = 0, padding = 0;
-  bool ceil_mode = false, count_include_pad = true;
-};
 /// avg_pool2d() along one axis: x [n, w, c] -> [n, w', c].
 Tensor avg_pool1d(const Tensor& x, int64_t kernel = 2, const AvgPool1dOptions& options = {});
 

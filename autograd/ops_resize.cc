@@ -1,44 +1,16 @@
 #include "ramp/autograd/ops_resize.h"
 
+#include <algorithm>
 #include <vector>
 
 #include "ramp/autograd/record.h"
 #include "ramp/core/kernels/kernels.h"
+#include "ramp/core/memory.h"
 #include "ramp/core/parallel.h"
+#include "ramp/core/taps.h"
 
 namespace ramp {
 namespace detail {
-namespace {
-
-// y = x [.., n, ..] blended to m pixels along an axis; with `back` the transpose: dx of x = dy.
-Tensor blend(const Tensor& x, int axis, int64_t n, int64_t m, const Blends& of, bool back) {
-  const int64_t from_size = back ? m : n, to_size = back ? n : m;
-  Tensor y = Tensor::zeros(x.shape().without(axis).with(axis, to_size), x.dtype());
-  if (y.numel() == 0) return y;
-  std::vector<Blend> blends;
-  for (int64_t i = 0; i < m; ++i) blends.push_back(of(axis, i, n, m));
-  const int64_t row = y.shape().strides()[static_cast<size_t>(axis)];
-  visit_float("resample", x.dtype(), [&]<typename T>(T) {
-    const T* from = x.data<T>();
-    T* to = y.mutable_data<T>();
-    parallel_for(y.numel() / (to_size * row), kStreamGrain / (from_size * row + 1) + 1,
-                 [&](int64_t o, int64_t stop) {
-                   for (; o < stop; ++o) {
-                     for (int64_t i = 0; i < m; ++i) {
-                       const auto [begin, end, first, rest] = blends[static_cast<size_t>(i)];
-                       for (int64_t j = begin; j < end; ++j) {
-                         kernels<T>().axpy(row, static_cast<T>(j == begin ? first : rest),
-                                           from + (o * from_size + (back ? i : j)) * row,
-                                           to + (o * to_size + (back ? j : i)) * row);
-                       }
-                     }
-                   }
-                 });
-  });
-  return y;
-}
-
-}  // namespace
 
 void check_images(const char* op, const Tensor& x, int rank) {
   check_float(op, x);
@@ -61,13 +33,42 @@ Tensor resample(const char* op, const Tensor& x, Size2d size, const Blends& of) 
   check_images(op, x);
   check_size(op, x, size);
   const int64_t h = x.dim(1), w = x.dim(2);
-  const auto forward = [=](const Tensor& x, const Tensor&) {
-    return blend(blend(x, 1, h, size.h, of, false), 2, w, size.w, of, false);
+  // Rows of y as blends of rows of x, in long vectors, then their pixels.
+  const auto map = [=](const Tensor& x, bool back) {
+    const Size2d in{x.dim(1), x.dim(2)}, out = back ? Size2d{h, w} : size;
+    Tensor y = Tensor::empty({x.dim(0), out.h, out.w, x.dim(3)}, x.dtype());
+    if (y.numel() == 0) return y;
+    visit_float(op, x.dtype(), [&]<typename T>(T) {
+      const auto along = [&](int axis, int64_t n, int64_t m) {
+        std::vector<Tap<T>> taps;
+        for (int64_t i = 0; i < m; ++i) {
+          const auto [begin, end, first, rest] = of(axis, i, n, m);
+          for (int64_t j = begin; j < end; ++j) {
+            const T weight = static_cast<T>(j == begin ? first : rest);
+            taps.push_back(back ? Tap<T>{j, i, weight} : Tap<T>{i, j, weight});
+          }
+        }
+        return TapTable<T>(back ? n : m, std::move(taps));
+      };
+      const TapTable<T> rows = along(1, h, size.h), cols = along(2, w, size.w);
+      const T* from = x.data<T>();
+      T* to = y.mutable_data<T>();
+      const int64_t c = x.dim(3), width = in.w * c, work = std::max(x.numel(), y.numel());
+      const int64_t count = x.dim(0) * out.h;
+      parallel_for(count, kStreamGrain * count / work + 1, [&](int64_t r, int64_t end) {
+        const ScratchMemory<T> row(width);
+        for (; r < end; ++r) {
+          kernels<T>().blend(1, width, rows.at(r % out.h), from + r / out.h * in.h * width,
+                             row.get());
+          kernels<T>().blend(out.w, c, cols.at(0), row.get(), to + r * out.w * c);
+        }
+      });
+    });
+    return y;
   };
-  const auto transposed = [=](const Tensor& dy, const Tensor&) {
-    return blend(blend(dy, 2, w, size.w, of, true), 1, h, size.h, of, true);
-  };
-  return linear_map(op, x, {}, forward, transposed);
+  return linear_map(
+      op, x, {}, [=](const Tensor& x, const Tensor&) { return map(x, false); },
+      [=](const Tensor& dy, const Tensor&) { return map(dy, true); });
 }
 
 }  // namespace detail

@@ -30,7 +30,7 @@ struct Pool final : Module {
     if constexpr (kMax) text += unless_usual("dilation", options.dilation, 1);
     if (options.ceil_mode) text += ", ceil";
     if constexpr (!kMax) text += options.count_include_pad ? "" : ", without padding";
-    if constexpr (!kMax && kImages) text += unless_usual("divisor", options.divisor_override, 0);
+    if constexpr (!kMax) text += unless_usual("divisor", options.divisor_override, 0);
     return fmt::format("{}Pool{}d({})", kMax ? "Max" : "Avg", kImages ? 2 : 1, text);
   }
 };

@@ -184,6 +184,17 @@ TEST_CASE("broadcasting against a plain loop, with runs across the pieces of thr
   }
 }
 
+TEST_CASE("in place, whatever is left after whole vectors") {
+  for (const DType t : {f32, f64}) {
+    for (int64_t n = 1; n <= 70; ++n) {
+      Tensor x = Tensor::arange(n, t), y = x.clone();
+      x.add_(y, 2).mul_(5);
+      for (int64_t i = 0; i < n; ++i)
+        CHECK(x.values()[static_cast<size_t>(i)] == 15 * static_cast<double>(i));
+    }
+  }
+}
+
 TEST_CASE("bit-equal for 1 and 2 threads") {
   const int before = num_threads();
   const auto all = [] {

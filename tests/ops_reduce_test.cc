@@ -6,6 +6,7 @@
 #include "fixture.h"
 #include "ramp/autograd/backward.h"
 #include "ramp/autograd/ops_elementwise.h"
+#include "ramp/autograd/ops_shape.h"
 #include "ramp/core/random.h"
 #include "ramp/glass/gradcheck.h"
 #include "threads.h"
@@ -135,6 +136,35 @@ TEST_CASE("reductions of all forms agree with one value after another") {
         check_close(reduce(op, x, 1, false), expected,
                     (dtype == f32 ? 2e-7 : 1e-15) * (op == "sum" ? std::sqrt(double(n)) + 10 : 10));
       }
+    }
+  }
+}
+
+TEST_CASE("sums and extremes of columns and of rows: every width, many rows") {
+  for (const DType t : {f32, f64}) {
+    for (int64_t n = 1; n <= 70; ++n) {
+      // Integers below 100, whose sums are exact; the largest of a column is in row 99 j mod 301.
+      const int64_t rows = 301;
+      std::vector<double> x, sums(static_cast<size_t>(n), 0);
+      for (int64_t i = 0; i < rows; ++i) {
+        for (int64_t j = 0; j < n; ++j) {
+          const double v = i == 99 * j % rows ? 100 : static_cast<double>((i * 7 + j * 13) % 100);
+          x.push_back(v);
+          sums[static_cast<size_t>(j)] += v;
+        }
+      }
+      const Tensor cols = Tensor::of<double>(x, {rows, n}).to(t);
+      const Tensor lines = transpose(cols, 0, 1);  // rows as long as the columns were
+      CHECK(sum(cols, 0).values() == sums);
+      CHECK(sum(lines, 1).values() == sums);
+      for (int64_t j = 0; j < n; ++j) {
+        const auto at = static_cast<size_t>(j);
+        CHECK(argmax(cols, 0).values()[at] == static_cast<double>(99 * j % rows));
+      }
+      CHECK(argmax(lines, 1).values() == argmax(cols, 0).values());
+      // Rows of n values.
+      CHECK(argmax(cols, 1).values() == argmax(lines, 0).values());
+      CHECK(sum(cols, 1).values() == sum(lines, 0).values());
     }
   }
 }

@@ -11,6 +11,7 @@
 #include "ramp/core/kernels/kernels.h"
 #include "ramp/core/memory.h"
 #include "ramp/core/random.h"
+#include "ramp/core/taps.h"
 #include "ramp/glass/gradcheck.h"
 #include "ramp/layers/sequential.h"
 #include "threads.h"
@@ -47,92 +48,114 @@ std::string differs(const std::vector<T>& a, const std::vector<T>& b) {
   return a.size() == b.size() ? "" : "sizes";
 }
 
-struct Geometry {
-  int64_t out, c, kh, kw, step, row;  // all in pixels; rows lie `row` apart
-  int64_t apart = 1;                  // pixels of a window
-  int64_t in() const { return (out - 1) * step + (kw - 1) * apart + 1; }
-  int64_t size() const { return ((kh - 1) * row + in()) * c; }  // not a value more, for ASan
-  int64_t at(int64_t o, int64_t i, int64_t j, int64_t k) const {
-    return (i * row + o * step + j * apart) * c + k;
+// One axis of windows: `out` of k pixels, `apart` from each other, over n.
+struct AxisOfWindows {
+  int64_t n, out, k, step, pad, apart = 1;
+  // The pixel j of window o, or -1.
+  int64_t pixel(int64_t o, int64_t j) const {
+    const int64_t p = o * step - pad + j * apart;
+    return p < n ? std::max<int64_t>(p, -1) : -1;
+  }
+  template <typename T>
+  TapTable<T> taps(int64_t step_of_places) const {
+    return window_taps<T>(n, out, step_of_places, [this](int64_t i) {
+      return Window{i * step - pad, k, apart};
+    });
   }
 };
 
-// Both row kernels against loops that say what they do.
+// The row kernels against loops that say what they do; not a value more than these, for ASan.
 template <typename T>
-void check_rows(const Geometry& g, bool special) {
+void check_rows(const AxisOfWindows& h, const AxisOfWindows& w, int64_t c, bool special) {
   const Kernels<T>& k = kernels<T>();
-  const auto x = coarse<T>(g.size(), 1, special), dy = coarse<T>(g.out * g.c, 2, special);
+  auto x = coarse<T>(h.n * w.n * c, 1, special), dy = coarse<T>(h.out * w.out * c, 2, special);
   const size_t n = dy.size();
-  std::vector<T> y(n), y2(n);
-  std::vector<uint8_t> at(n), at2(n);
-  // Where nothing is to be written, this stays.
-  std::vector<T> max_dx(x.size(), 7), max_sum = max_dx;
-  for (int64_t o = 0; o < g.out; ++o) {
-    for (int64_t c = 0; c < g.c; ++c) {
-      const size_t p = static_cast<size_t>(o * g.c + c);
-      y[p] = x[static_cast<size_t>(g.at(o, 0, 0, c))];
-      for (int64_t i = 0; i < g.kh; ++i) {
-        for (int64_t j = 0; j < g.kw; ++j) {
-          const T v = x[static_cast<size_t>(g.at(o, i, j, c))];
-          if (v > y[p] || (std::isnan(v) && !std::isnan(y[p]))) {
-            y[p] = v;
-            at[p] = static_cast<uint8_t>(i * g.kw + j);
+  const auto rows = h.taps<Place<T>>(w.k), cols = w.taps<Place<T>>(1);
+  std::vector<T> y(n, static_cast<T>(-kInf)), y2(n), dx(x.size()), dx2(x.size(), 7), picked(n);
+  std::vector<Place<T>> at(n, -1), at2(n);
+  for (int64_t r = 0; r < h.out; ++r) {
+    for (int64_t o = 0; o < w.out; ++o) {
+      for (int64_t l = 0; l < c; ++l) {
+        const size_t p = static_cast<size_t>((r * w.out + o) * c + l);
+        size_t best = 0;
+        for (int64_t i = 0; i < h.k; ++i) {
+          for (int64_t j = 0; j < w.k; ++j) {
+            if (h.pixel(r, i) < 0 || w.pixel(o, j) < 0) continue;
+            const size_t q = static_cast<size_t>((h.pixel(r, i) * w.n + w.pixel(o, j)) * c + l);
+            if (at[p] < 0 || x[q] > y[p] || (std::isnan(x[q]) && !std::isnan(y[p]))) {
+              y[p] = x[best = q];
+              at[p] = static_cast<Place<T>>(i * w.k + j);
+            }
           }
         }
-      }
-      for (int64_t i = 0; i < g.kh; ++i) {
-        for (int64_t j = 0; j < g.kw; ++j) {
-          const size_t q = static_cast<size_t>(g.at(o, i, j, c));
-          const T one = at[p] == i * g.kw + j ? dy[p] : 0;
-          max_dx[q] = one;
-          max_sum[q] += one;
-        }
+        if (at[p] < 0) continue;  // beside all pixels
+        dx[best] += dy[p];
+        picked[p] = x[best];
       }
     }
   }
-  const int64_t rows = g.row * g.c, step = g.step * g.c;
-  k.max_pool_row(g.out, g.c, g.kh, g.kw, x.data(), rows, g.c * g.apart, step, y2.data(),
-                 at2.data());
-  CHECK(differs(y2, y) == "");
-  CHECK(differs(at2, at) == "");
-  for (const bool add : {false, true}) {
-    if (!add && (g.step != g.kw || g.apart > 1)) continue;
-    std::vector<T> dx(x.size(), 7);
-    k.max_unpool_row(g.out, g.c, g.kh, g.kw, dy.data(), at.data(), dx.data(), rows, g.c * g.apart,
-                     step, add);
-    CHECK(differs(dx, add ? max_sum : max_dx) == "");
+  const int64_t in_row = w.n * c, out_row = w.out * c;
+  for (int64_t r = 0; r < h.out; ++r) {
+    k.max_pool(w.out, c, rows.at(r), cols.at(0), x.data(), in_row, y2.data() + r * out_row,
+               at2.data() + r * out_row);
   }
+  CHECK(differs(y2, y) == "");
+  for (size_t p = 0; p < n; ++p)
+    if (at[p] < 0) at2[p] = -1;
+  CHECK(differs(at2, at) == "");
+  std::fill(dx2.begin(), dx2.end(), 0);
+  for (int64_t r = 0; r < h.out; ++r) {
+    k.at_place[2](w.out, c, rows.at(r), cols.at(0), dx2.data(), in_row, at2.data() + r * out_row,
+                  dy.data() + r * out_row);
+  }
+  CHECK(differs(dx2, dx) == "");
+  if (h.step == h.k && h.out * h.k == h.n && w.step == w.k && w.out * w.k == w.n) {
+    std::fill(dx2.begin(), dx2.end(), 7);
+    for (int64_t r = 0; r < h.out; ++r) {
+      k.at_place[1](w.out, c, rows.at(r), cols.at(0), dx2.data(), in_row, at2.data() + r * out_row,
+                    dy.data() + r * out_row);
+    }
+    CHECK(differs(dx2, dx) == "");
+  }
+  for (int64_t r = 0; r < h.out; ++r) {
+    k.at_place[0](w.out, c, rows.at(r), cols.at(0), x.data(), in_row, at2.data() + r * out_row,
+                  y2.data() + r * out_row);
+  }
+  CHECK(differs(y2, picked) == "");
+
+  // A blend whose weights are small integers.
+  std::vector<T> sum(static_cast<size_t>(out_row));
+  for (int64_t o = 0; o < w.out; ++o) {
+    for (int64_t j = 0; j < w.k; ++j) {
+      for (int64_t l = 0; l < c && w.pixel(o, j) >= 0; ++l)
+        sum.data()[o * c + l] += static_cast<T>(j) * x.data()[w.pixel(o, j) * c + l];
+    }
+  }
+  y2.assign(sum.size(), 7);
+  k.blend(w.out, c, w.taps<T>(1).at(0), x.data(), y2.data());
+  CHECK(differs(y2, sum) == "");
 }
 
 }  // namespace
 
 TEST_CASE("the row kernels are what plain loops are, to the bit") {
-  for (const int64_t c : {1, 2, 3, 6, 7, 8, 10, 16, 17, 32, 33, 64}) {
-    for (const int64_t out : {0, 1, 3, 14}) {
-      for (const Geometry& k : std::initializer_list<Geometry>{{0, 0, 1, 1, 1, 0},
-                                                               {0, 0, 2, 2, 2, 0},
-                                                               {0, 0, 2, 2, 1, 0},
-                                                               {0, 0, 2, 2, 3, 0},
-                                                               {0, 0, 3, 3, 3, 0},
-                                                               {0, 0, 3, 2, 1, 0},
-                                                               {0, 0, 1, 4, 4, 0},
-                                                               {0, 0, 16, 16, 5, 0},
-                                                               {0, 0, 2, 2, 2, 0, 3},
-                                                               {0, 0, 3, 2, 1, 0, 2}}) {
-        if (out == 0 && k.kw > 2) continue;
-        for (const int64_t rest : {0, 1}) {
-          Geometry g{out, c, k.kh, k.kw, k.step, 0, k.apart};
-          g.row = std::max<int64_t>(g.in(), 0) + rest;
-          INFO(out << " windows of " << g.kh << "x" << g.kw << ", step " << g.step << ", " << c
-                   << " channels, rows of " << g.row);
-          if (out == 0) {
-            kernels<float>().max_pool_row(0, c, 2, 2, nullptr, 0, 0, 0, nullptr, nullptr);
-            continue;
-          }
-          for (const bool special : {false, true}) {
-            check_rows<float>(g, special);
-            check_rows<double>(g, special);
-          }
+  for (const int64_t c : {1, 2, 3, 5, 6, 7, 8, 10, 15, 16, 17, 20, 24, 32, 33, 40, 64, 72, 100}) {
+    for (const AxisOfWindows& w : std::initializer_list<AxisOfWindows>{{1, 1, 1, 1, 0},
+                                                                       {28, 14, 2, 2, 0},
+                                                                       {7, 3, 2, 2, 0},
+                                                                       {5, 5, 3, 1, 1},
+                                                                       {9, 5, 3, 2, 1},
+                                                                       {11, 4, 2, 3, 0},
+                                                                       {8, 3, 3, 2, 1, 2},
+                                                                       {1, 1, 2, 1, 1, 2},
+                                                                       {20, 2, 16, 4, 0}}) {
+      const AxisOfWindows two{4, 2, 2, 2, 0}, three{3, 3, 3, 1, 1};
+      for (const AxisOfWindows& h : {two, three, w}) {
+        INFO(w.out << " windows of " << h.k << "x" << w.k << ", step " << w.step << ", padding "
+                   << w.pad << ", " << c << " channels");
+        for (const bool special : {false, true}) {
+          check_rows<float>(h, w, c, special);
+          check_rows<double>(h, w, c, special);
         }
       }
     }

@@ -4,11 +4,13 @@
 
 #include <array>
 #include <cstdint>
+#include <type_traits>
 
 #include "ramp/core/rules_binary.h"
 #include "ramp/core/rules_loss.h"
 #include "ramp/core/rules_unary.h"
 #include "ramp/core/rules_update.h"
+#include "ramp/core/taps.h"
 
 namespace ramp {
 
@@ -19,6 +21,10 @@ struct Segments {
   int64_t count = 1;
   const int64_t* offset = &kNoOffset;
 };
+
+/// Which pixel of its window is the largest: an integer as wide as T.
+template <typename T>
+using Place = std::conditional_t<sizeof(T) == 4, int32_t, int64_t>;
 
 template <typename T>
 struct Kernels {
@@ -113,18 +119,19 @@ struct Kernels {
   // p = softmax(x); returns the sum of -log p[i, label[i]]
   double (*cross_entropy)(int64_t rows, int64_t n, const T* x, const int64_t* label, T* p);
 
-  // ---- pool.cc ----
-  // A row of `out` windows, each kh x kw pixels of `channels` values (kh kw <= 256): rows lie
-  // row_step apart, pixels pixel_step, windows window_step. y[o, c] = the largest value, the first
-  // one in row-major order, or the first NaN; at[o, c] = its index i * kw + j.
-  void (*max_pool_row)(int64_t out, int64_t channels, int64_t kh, int64_t kw, const T* x,
-                       int64_t row_step, int64_t pixel_step, int64_t window_step, T* y,
-                       uint8_t* at);
-  // dx[o, i, j, c] = i * kw + j == at[o, c] ? dy[o, c] : 0, all of it written, for windows side by
-  // side (window_step = kw pixel_step); with `accumulate` added to dx, for any.
-  void (*max_unpool_row)(int64_t out, int64_t channels, int64_t kh, int64_t kw, const T* dy,
-                         const uint8_t* at, T* dx, int64_t row_step, int64_t pixel_step,
-                         int64_t window_step, bool accumulate);
+  // ---- pool.cc: a row of n pixels of c values, made of those of x by taps ----
+  // y[i] = sum of weight x[from]
+  void (*blend)(int64_t n, int64_t c, Taps<T> taps, const T* x, T* y);
+  // Windows: the rows of x (ld apart) that are the taps of pixel 0 of `rows`, in each the pixels
+  // `cols`; the place of a pixel in its window is the sum of both weights. y[i] = the largest
+  // value, the first one or the first NaN, at[i] = its place
+  using P = Place<T>;
+  void (*max_pool)(int64_t n, int64_t c, Taps<P> rows, Taps<P> cols, const T* x, int64_t ld, T* y,
+                   P* at);
+  // Between y and the values of x at those places: y = x [0]; x = y, and 0 elsewhere in the windows
+  // [1]; x += y [2]
+  void (*at_place[3])(int64_t n, int64_t c, Taps<P> rows, Taps<P> cols, T* x, int64_t ld,
+                      const P* at, T* y);
 
   // ---- norm.cc: of the columns j of x [rows, n]; constants k [list, n] ----
   // [0]: y = (x - k0) k1 + k2; [1]: y = (x - k0) k1 k2 + k3 + g k4, and y may be g

@@ -23,9 +23,13 @@ struct Stream {
 template <typename F, typename T, typename... S>
 inline void map(F f, int64_t n, T* y, const S&... x) {
   constexpr int W = kLanes<T>;
+  if (n < W) return store_first(y, f(x.rest(0, n)...), n);
+  // The last vector overlaps the one before; y may be x, so it is made before that is written.
   int64_t i = 0;
-  for (; i + W <= n; i += W) store(y + i, f(x.at(i)...));
-  if (i < n) store_first(y + i, f(x.rest(i, n - i)...), n - i);
+  for (; i + 2 * W <= n; i += W) store(y + i, f(x.at(i)...));
+  const Vec<T> last = f(x.at(n - W)...);
+  if (i + W < n) store(y + i, f(x.at(i)...));
+  store(y + n - W, last);
 }
 
 }  // namespace

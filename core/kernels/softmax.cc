@@ -9,22 +9,6 @@
 namespace ramp {
 namespace {
 
-// Lane i of the result is lane i ^ K of v.
-template <int K, typename V, int... I>
-inline V swap_lanes(V v, std::integer_sequence<int, I...>) {
-  return __builtin_shufflevector(v, v, (I ^ K)...);
-}
-// f over all lanes, in each lane.
-template <typename T, typename F>
-inline Vec<T> across(Vec<T> v, F f) {
-  constexpr int W = kLanes<T>;
-  constexpr std::make_integer_sequence<int, W> all;
-  if constexpr (W > 8) v = f(v, swap_lanes<8>(v, all));
-  if constexpr (W > 4) v = f(v, swap_lanes<4>(v, all));
-  if constexpr (W > 2) v = f(v, swap_lanes<2>(v, all));
-  return f(v, swap_lanes<1>(v, all));
-}
-
 // Row i of [rows, n], as vectors 0..count.
 template <typename T>
 struct Row {
@@ -42,9 +26,7 @@ struct Row {
   }
   // The lanes of v in the row, and `fill` beyond.
   Vec<T> keep(int64_t j, Vec<T> v, Vec<T> fill = Vec<T>{}) const {
-    Mask<T> lane;
-    for (int i = 0; i < W; ++i) lane[i] = i;
-    return lane < static_cast<decltype(lane[0] + 0)>(n - j * W) ? v : fill;
+    return lane_numbers<T>() < place<T>(n - j * W) ? v : fill;
   }
   void put(T* p, int64_t j, Vec<T> v) const {
     if (readable - j * W >= W) {
@@ -58,14 +40,14 @@ struct Row {
   Vec<T> sum(F f) const {
     Vec<T> s{};
     for (int64_t j = 0; j < count; ++j) s += f(j);
-    return across<T>(s, [](Vec<T> a, Vec<T> b) { return a + b; });
+    return across(s, [](Vec<T> a, Vec<T> b) { return a + b; });
   }
   Vec<T> max(const T* x) const {
     const auto larger = [](Vec<T> a, Vec<T> b) { return a > b ? a : b; };
     const Vec<T> lowest = splat(static_cast<T>(-__builtin_inf()));
     Vec<T> m = lowest;
     for (int64_t j = 0; j < count; ++j) m = larger(get(x, j, lowest), m);
-    return across<T>(m, larger);
+    return across(m, larger);
   }
   // exp(x - m). Beyond the row it is not exp(-inf), as numbers that underflow are slow.
   Vec<T> exp(const T* x, int64_t j, Vec<T> m) const {
@@ -97,14 +79,25 @@ void softmax(int64_t rows, int64_t n, const T* x, T* y) {
   for (int64_t i = 0; i < rows; ++i) softmax_row(Row<T>(i, rows, n), x + i * n, y + i * n);
 }
 
-// y = (x - max) - log(sum(exp(x - max)))
+// y = (x - max) - log(sum(exp(x - max))), one logarithm for as many rows as a vector has lanes
 template <typename T>
 void log_softmax(int64_t rows, int64_t n, const T* x, T* y) {
-  for (int64_t i = 0; i < rows; ++i, x += n, y += n) {
-    const Row<T> row(i, rows, n);
-    const Vec<T> m = row.max(x);
-    const Vec<T> s = math::log(row.sum([&](int64_t j) { return row.exp(x, j, m); }));
-    for (int64_t j = 0; j < row.count; ++j) row.put(y, j, row.get(x, j) - m - s);
+  constexpr int64_t W = kLanes<T>;
+  for (int64_t i = 0; i < rows; i += W) {
+    const int64_t end = rows - i < W ? rows : i + W;
+    T sum[W] = {}, shift[W] = {};
+    for (int64_t r = i; r < end; ++r) {
+      const Row<T> row(r, rows, n);
+      const Vec<T> m = row.max(x + r * n);
+      sum[r - i] = row.sum([&](int64_t j) { return row.exp(x + r * n, j, m); })[0];
+      shift[r - i] = m[0];
+    }
+    const Vec<T> l = math::log(load(sum));
+    for (int64_t r = i; r < end; ++r) {
+      const Row<T> row(r, rows, n);
+      for (int64_t j = 0; j < row.count; ++j)
+        row.put(y + r * n, j, row.get(x + r * n, j) - shift[r - i] - l[r - i]);
+    }
   }
 }
 
