@@ -118,20 +118,6 @@ void detail::check_bias(std::string_view op, const Tensor& w, const Tensor& b, i
           b.shape());
 }
 
-// w x for one row x, without recording.
-static Tensor times_row(const Tensor& w, const Tensor& x) {
-  const int64_t rows = w.dim(0), n = w.dim(1);
-  Tensor y = Tensor::empty({rows}, w.dtype());
-  visit_float("linear", w.dtype(), [&]<typename T>(T) {
-    const T *a = w.data<T>(), *from = x.data<T>();
-    T* to = y.mutable_data<T>();
-    parallel_for(rows, kStreamGrain / (n + 1) + 1, [&](int64_t i, int64_t end) {
-      kernels<T>().dots(end - i, n, a + i * n, from, to + i);
-    });
-  });
-  return y;
-}
-
 Tensor linear(const Tensor& x, const Tensor& w, const Tensor& b, const Activation& activation) {
   check_same_dtype("linear", "w", w, "x", x);
   if (w.rank() != 2) fail("linear: w must be [in, out]; got {}.", w.shape());
@@ -173,13 +159,8 @@ Tensor linear(const Tensor& x, const Tensor& w, const Tensor& b, const Activatio
                   }
                   const Tensor dz = as_matrix(activation_vjp(f, at.get(), dy));
                   std::array<Tensor, 4> dx;
-                  if (dz.dim(0) == 1) {  // bound by reading w and writing dw: nothing is packed
-                    if (want[0]) dx[0] = times_row(w.get(), dz).view(x.get().shape());
-                    if (want[1]) dx[1] = x.get().view({w.get().dim(0), 1}) * dz;
-                  } else {
-                    if (want[0]) dx[0] = product(dz, w.get(), Trans::b).view(x.get().shape());
-                    if (want[1]) dx[1] = product(as_matrix(x.get()), dz, Trans::a);
-                  }
+                  if (want[0]) dx[0] = product(dz, w.get(), Trans::b).view(x.get().shape());
+                  if (want[1]) dx[1] = product(as_matrix(x.get()), dz, Trans::a);
                   if (want[2]) dx[2] = sum(dz, 0);
                   if (want[3]) dx[3] = dy * minimum(at.get(), scalar_like(0, dy));
                   return dx;

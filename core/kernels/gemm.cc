@@ -131,21 +131,6 @@ void gemm_row(int64_t n, int64_t k, const T* x, const T* b, int64_t ldb, T* y) {
   }
 }
 
-template <typename T>
-void dots(int64_t rows, int64_t n, const T* a, const T* x, T* y) {
-  constexpr int W = kLanes<T>;
-  for (; rows > 0; --rows, a += n, ++y) {
-    Vec<T> sum[4] = {};
-    int64_t j = 0;
-    for (; j + 4 * W <= n; j += 4 * W)
-#pragma GCC unroll 8
-      for (int i = 0; i < 4; ++i) sum[i] += load(a + j + i * W) * load(x + j + i * W);
-    *y = 0;
-    for (int l = 0; l < W; ++l) *y += (sum[0][l] + sum[1][l]) + (sum[2][l] + sum[3][l]);
-    for (; j < n; ++j) *y += a[j] * x[j];
-  }
-}
-
 // One 16-byte square: 4 x 4 floats or 2 x 2 doubles.
 typedef float Four __attribute__((vector_size(16), aligned(4), may_alias));
 typedef double Two __attribute__((vector_size(16), aligned(8), may_alias));
@@ -188,7 +173,6 @@ void RAMP_ISA::fill_gemm(KernelTable& table) {
     k.gemm_panel = gemm_panel<T>;
     k.gemm_panel_width = (kVectorBytes == 64 ? 4 : 2) * kLanes<T>;
     k.gemm_row = gemm_row<T>;
-    k.dots = dots<T>;
     k.transpose = transpose<T>;
     k.lanes = kLanes<T>;
   });

@@ -58,8 +58,6 @@ struct Kernels {
   int lanes;  // of a vector
   // y[j] = sum over p < k of x[p] b[p * ldb + j], for n columns
   void (*gemm_row)(int64_t n, int64_t k, const T* x, const T* b, int64_t ldb, T* y);
-  // y[i] = sum over j < n of a[i * n + j] x[j]
-  void (*dots)(int64_t rows, int64_t n, const T* a, const T* x, T* y);
   // to[j, i] = from[i, j] for rows x cols
   void (*transpose)(int64_t rows, int64_t cols, const T* from, int64_t ld_from, T* to,
                     int64_t ld_to);
