@@ -90,9 +90,8 @@ Tensor matmul(const Tensor& a, const Tensor& b, Trans trans) {
         a.shape(), b.shape(), a.dim(-i), b.dim(-i));
   }
   // Rows of a higher-rank a times one matrix are one product.
-  if (b.rank() == 2 && a.rank() > 2 && !ta) {
+  if (b.rank() == 2 && a.rank() > 2 && !ta)
     return matmul(as_matrix(a), b, trans).view(with_last(a.shape(), b.dim(tb ? 0 : 1)));
-  }
   return record("matmul", product(a, b, trans, GemmFor::matmul), {a, b},
                 [a = Saved(a, "a"), b = Saved(b, "b"), trans](const Tensor& dy, Wants want) {
                   const Tensor &x = a.get(), &w = b.get();

@@ -19,9 +19,8 @@ Tensor along(const char* op, const Tensor& x, int axis, Kernel kernel, Vjp vjp, 
   check_defined(op, "x", x);
   if (x.rank() == 0) fail("{}: expected a tensor of at least one axis; got a scalar.", op);
   axis = normalize_axis(op, axis, x.rank());
-  if (axis != x.rank() - 1) {
+  if (axis != x.rank() - 1)
     return transpose(along(op, transpose(x, axis, -1), -1, kernel, vjp, again), axis, -1);
-  }
   const int64_t n = std::max<int64_t>(x.shape().last(), 1);
   const int64_t grain = std::max<int64_t>(1, kStreamGrain / n) * n;
   const auto on_rows = [n](auto of) {

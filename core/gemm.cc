@@ -227,17 +227,12 @@ void outer_product(int64_t m, int64_t n, const T* a, const T* b, T* c, const Epi
   });
 }
 
-// auto, own or blas.
-size_t choice() {
-  static const size_t value = environment_choice("RAMP_GEMM", {"auto", "own", "blas"});
-  return value;
-}
-
 }  // namespace
 
 bool gemm_uses_blas(GemmFor use) {
+  static const size_t choice = environment_choice("RAMP_GEMM", {"auto", "own", "blas"});
   static const bool no_kernels = std::string_view(isa_level()) == "base";
-  return choice() == 0 ? use == GemmFor::matmul || no_kernels : choice() == 2;
+  return choice == 0 ? use == GemmFor::matmul || no_kernels : choice == 2;
 }
 
 template <typename T>
@@ -252,7 +247,7 @@ void gemm(Trans trans, int64_t m, int64_t n, int64_t k, const T* a, const T* b, 
     outer_product(m, n, a, b, c, epilogue);
   } else if (!blas && m == 1 && trans == Trans::none && !accumulate) {
     gemm_one_row(n, k, a, b, c, epilogue);
-  } else if (blas || (vector && choice() == 0)) {
+  } else if (blas || vector) {
     (vector ? gemv_blas<T> : gemm_blas<T>)(trans, m, n, k, a, b, c, accumulate, epilogue);
   } else {
     gemm_own(trans, m, n, k, a, b, c, accumulate, epilogue);

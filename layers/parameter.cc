@@ -30,9 +30,8 @@ void begin_copy(const ModuleBase& original) {
     if (f.tensor) holders[identity(*f.tensor)].push_back(f.tensor);
     if (f.module) copying.modules.insert(f.module);
   }
-  for (const auto& [tensor, at] : holders) {
+  for (const auto& [tensor, at] : holders)
     if (at.size() > 1) copying.tensors.insert(at.begin(), at.end());
-  }
   if (copying.tensors.empty()) copying = {};
 }
 

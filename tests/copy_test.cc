@@ -9,8 +9,8 @@
 #include "ramp/layers/norm.h"
 #include "ramp/layers/parameter.h"
 #include "ramp/layers/sequential.h"
-#include "ramp/optim/average.h"
 #include "ramp/optim/sgd.h"
+#include "ramp/train/average.h"
 
 using namespace ramp;
 

@@ -1,4 +1,4 @@
-#include "ramp/optim/average.h"
+#include "ramp/train/average.h"
 
 #include <algorithm>
 
