@@ -69,9 +69,8 @@ const Tensor& Saved::with_history() const {
   if (!GraphStep::now || !value_.defined()) return value_;
   GraphStep& step = *GraphStep::now;
   Node* node = value_.address() == step.node->result ? step.node : nullptr;
-  for (uint32_t i = 0; node_ && i < step.node->input_count; ++i) {
+  for (uint32_t i = 0; node_ && i < step.node->input_count; ++i)
     if (Node* input = step.node->inputs()[i].get(); input == node_) node = input;
-  }
   if (!node) return value_;
   node->refs.fetch_add(1, std::memory_order_relaxed);
   step.values.push_back(value_);

@@ -163,9 +163,8 @@ constinit thread_local bool cache_ended = false;
 void ThreadCache::give_back() noexcept {
   Heap& h = heap();
   const std::lock_guard lock(h.mutex);
-  for (int c = 0; c < kSmallClasses; ++c) {
+  for (int c = 0; c < kSmallClasses; ++c)
     while (void* p = pop(free_blocks[c])) push(h.free_blocks[c], p);
-  }
   h.live += live.exchange(0, std::memory_order_relaxed);
   h.nodes += nodes.exchange(0, std::memory_order_relaxed);
 }

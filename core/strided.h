@@ -58,9 +58,8 @@ struct AxisSplit {
 inline Strides broadcast_strides(const Shape& x, const Shape& y) {
   Strides stride{};
   int64_t next = 1;
-  for (int i = x.rank() - 1; i >= 0; next *= x[i--]) {
+  for (int i = x.rank() - 1; i >= 0; next *= x[i--])
     if (x[i] != 1) stride[static_cast<size_t>(y.rank() - x.rank() + i)] = next;
-  }
   return stride;
 }
 

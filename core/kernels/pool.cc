@@ -24,11 +24,16 @@ void blend(int64_t n, int64_t c, Taps<T> taps, const T* x, T* y) {
 
 // f(offset in x, place) for the pixels of window i, row by row.
 template <typename P, typename F>
-inline void for_window(int64_t i, int64_t c, Taps<P> rows, Taps<P> cols, int64_t ld, F f) {
-  for (int64_t r = rows.first[0]; r < rows.first[1]; ++r) {
-    for (int64_t k = cols.first[i]; k < cols.first[i + 1]; ++k)
-      f(rows.tap[r].from * ld + cols.tap[k].from * c, rows.tap[r].weight + cols.tap[k].weight);
-  }
+[[gnu::always_inline]] inline void for_window(int64_t i, int64_t c, Taps<P> rows, Taps<P> cols,
+                                              int64_t ld, F f) {
+  const Tap<P>*row = rows.tap + rows.first[0], *col = cols.tap + cols.first[i];
+  const auto visit = [&](int64_t r, int64_t k) __attribute__((always_inline)) {
+    f(row[r].from * ld + col[k].from * c, row[r].weight + col[k].weight);
+  };
+  const int64_t height = rows.first[1] - rows.first[0], width = cols.first[i + 1] - cols.first[i];
+  if (height == 2 && width == 2) return visit(0, 0), visit(0, 1), visit(1, 0), visit(1, 1);
+  for (int64_t r = 0; r < height; ++r)
+    for (int64_t k = 0; k < width; ++k) visit(r, k);
 }
 
 template <typename T>
@@ -43,15 +48,16 @@ void max_pool(int64_t n, int64_t c, Taps<Place<T>> rows, Taps<Place<T>> cols, co
         m[v] = Vec<T, N>{} - static_cast<T>(__builtin_inf());
         best[v] = Mask<T, N>{} + (rows.tap[*rows.first].weight + cols.tap[cols.first[i]].weight);
       }
-      for_window(i, c, rows, cols, ld, [&](int64_t from, Place<T> place) {
+      for_window(
+          i, c, rows, cols, ld, [&](int64_t from, Place<T> place) __attribute__((always_inline)) {
 #pragma GCC unroll 4
-        for (int v = 0; v < NV; ++v) {
-          const Vec<T, N> value = load<N>(x + from + p[v]);
-          const auto better = beats<true>(value, m[v]);
-          m[v] = better ? value : m[v];
-          best[v] = better ? Mask<T, N>{} + place : best[v];
-        }
-      });
+            for (int v = 0; v < NV; ++v) {
+              const Vec<T, N> value = load<N>(x + from + p[v]);
+              const auto better = beats<true>(value, m[v]);
+              m[v] = better ? value : m[v];
+              best[v] = better ? Mask<T, N>{} + place : best[v];
+            }
+          });
 #pragma GCC unroll 4
       for (int v = 0; v < NV; ++v) {
         store<N>(y + i * c + p[v], m[v]);
@@ -74,19 +80,20 @@ void at_place(int64_t n, int64_t c, Taps<Place<T>> rows, Taps<Place<T>> cols, T*
         best[v] = load<N>(at + i * c + p[v]);
         mine[v] = kWay == kPick ? Vec<T, N>{} : load<N>(y + i * c + p[v]);
       }
-      for_window(i, c, rows, cols, ld, [&](int64_t from, Place<T> place) {
+      for_window(
+          i, c, rows, cols, ld, [&](int64_t from, Place<T> place) __attribute__((always_inline)) {
 #pragma GCC unroll 4
-        for (int v = 0; v < NV; ++v) {
-          theirs[v] = kWay == kSet ? Vec<T, N>{} : load<N>(x + from + p[v]);
-          if constexpr (kWay == kPick) {
-            mine[v] = best[v] == place ? theirs[v] : mine[v];
-          } else {
-            theirs[v] += best[v] == place ? mine[v] : Vec<T, N>{};
-          }
-        }
+            for (int v = 0; v < NV; ++v) {
+              theirs[v] = kWay == kSet ? Vec<T, N>{} : load<N>(x + from + p[v]);
+              if constexpr (kWay == kPick) {
+                mine[v] = best[v] == place ? theirs[v] : mine[v];
+              } else {
+                theirs[v] += best[v] == place ? mine[v] : Vec<T, N>{};
+              }
+            }
 #pragma GCC unroll 4
-        for (int v = 0; kWay != kPick && v < NV; ++v) store<N>(x + from + p[v], theirs[v]);
-      });
+            for (int v = 0; kWay != kPick && v < NV; ++v) store<N>(x + from + p[v], theirs[v]);
+          });
 #pragma GCC unroll 4
       for (int v = 0; kWay == kPick && v < NV; ++v) store<N>(y + i * c + p[v], mine[v]);
     }
