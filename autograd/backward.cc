@@ -7,8 +7,6 @@
 #include "ramp/autograd/ops_elementwise.h"
 #include "ramp/autograd/ops_reduce.h"
 #include "ramp/autograd/record.h"
-#include "ramp/core/kernels/kernels.h"
-#include "ramp/core/parallel.h"
 
 namespace ramp {
 namespace {
@@ -47,22 +45,6 @@ struct Queue {
   }
 };
 
-// sum += g for two of one shape and dtype, without the checks that add_ makes.
-void add_in_place(Tensor& sum, const Tensor& g) {
-  visit_float("backward", sum.dtype(), [&]<typename T>(T) {
-    const T* from = g.data<T>();
-    T* to = sum.mutable_data<T>();
-    const int64_t n = sum.numel();
-    if (n == 1) {
-      *to += *from;
-    } else if (n > 0) {
-      parallel_for(n, kStreamGrain, [=](int64_t i, int64_t end) {
-        kernels<T>().axpy(end - i, 1, from + i, to + i);
-      });
-    }
-  });
-}
-
 // sum += g, in place only where nobody else sees the memory; g is undefined afterwards.
 void accumulate(Tensor& sum, Tensor&& g, bool recorded = false) {
   if (!sum.defined()) {
@@ -72,7 +54,13 @@ void accumulate(Tensor& sum, Tensor&& g, bool recorded = false) {
   } else {
     if (!sum.unique()) std::swap(sum, g);
     if (!sum.unique()) sum = sum.clone();
-    add_in_place(sum, g);
+    if (sum.numel() > 1) {
+      sum.add_(g);
+    } else {  // without the checks that add_ makes
+      visit_float("backward", sum.dtype(), [&]<typename T>(T) {
+        std::for_each_n(sum.mutable_data<T>(), sum.numel(), [&](T& y) { y += *g.data<T>(); });
+      });
+    }
   }
   g = {};
 }

@@ -50,70 +50,63 @@ struct Plan : AxisSplit {
   }
 };
 
-constexpr int64_t kChunk = 1 << 15, kWidth = 1 << 10;
+constexpr int64_t kChunk = 1 << 15, kWidth = 1 << 10, kShort = 128, kRows = 64;
 
 // Cuts x into blocks of rows (of n) and columns (of inner), which depend on the shape alone:
-// `chunk(o, i, rows, j, cols, part)` writes one value for each column of a block. merge(a, b,
-// k) is that of two blocks, the second below the first, and put(k, value) takes result k of [outer,
-// inner].
-template <typename Part, typename Chunk, typename Merge, typename Put>
-void reduce_blocks(const Plan& p, Chunk chunk, Merge merge, Put put) {
+// `chunk(from, i, rows, cols, ld, k, part)` writes one value for each column of a block, whose rows
+// from i on lie at from, from + ld, .., and whose columns are results k, k + 1, .. of [outer,
+// inner]. merge(a, b, k) is that of two blocks, the second below the first; put(k, value) takes the
+// result. Short rows of x are made columns, which vectors run across.
+template <typename Part, typename T, typename Chunk, typename Merge, typename Put>
+void reduce_blocks(const AxisSplit& p, const T* x, Chunk chunk, Merge merge, Put put) {
   if (p.outer * p.inner == 0) return;
-  const int64_t width = std::min(p.inner, kWidth), height = kChunk / width,
-                across = ceil_div(p.inner, width),
+  const bool turned = p.inner == 1 && p.n > 1 && p.n <= kShort && p.outer >= kRows;
+  const int64_t inner = turned ? p.outer : p.inner,
+                width = turned ? kRows : std::min(inner, kWidth), height = kChunk / width,
+                across = ceil_div(inner, width), blocks = turned ? across : p.outer * across,
                 down = std::max<int64_t>(1, ceil_div(p.n, height));
-  const auto columns = [&](int64_t c) { return std::min(width, p.inner - c * width); };
-  const auto finish = [&](int64_t o, int64_t c, const Part* parts) {
-    const int64_t cols = columns(c), first = o * p.inner + c * width;
-    for (int64_t j = 0; j < cols; ++j) {
-      Part all = parts[j];
-      for (int64_t d = 1; d < down; ++d) all = merge(all, parts[d * cols + j], first + j);
-      put(first + j, all);
-    }
-  };
-  if (down == 1) {
-    const int64_t grain = std::max<int64_t>(1, kChunk / (std::max<int64_t>(p.n, 1) * width));
-    parallel_for(p.outer * across, grain, [&](int64_t begin, int64_t end) {
-      Part part[kWidth];
-      for (int64_t t = begin; t < end; ++t) {
-        const int64_t o = t / across, c = t % across;
-        chunk(o, int64_t{0}, p.n, c * width, columns(c), part);
-        finish(o, c, part);
+  // Threads share what is down, or if that is a single block, what is across.
+  const int64_t grain = down > 1 ? blocks : kChunk / (std::max<int64_t>(p.n, 1) * width);
+  parallel_for(blocks, grain, [&](int64_t t, int64_t end) {
+    const ScratchMemory<Part> parts(down * width);
+    T columns[kShort * kRows];
+    for (; t < end; ++t) {
+      const int64_t o = t / across, j = t % across * width, cols = std::min(width, inner - j),
+                    k = o * inner + j;
+      if (turned) kernels<T>().transpose(cols, p.n, x + j * p.n, p.n, columns, kRows);
+      parallel_for(down, 1, [&](int64_t d, int64_t below) {
+        for (; d < below; ++d) {
+          const int64_t i = d * height, rows = std::min(height, p.n - i);
+          const T* from = turned ? columns : x + (o * p.n + i) * inner + j;
+          chunk(from, i, rows, cols, turned ? kRows : inner, k, parts.get() + d * cols);
+        }
+      });
+      for (int64_t c = 0; c < cols; ++c) {
+        Part all = parts.get()[c];
+        for (int64_t d = 1; d < down; ++d) all = merge(all, parts.get()[d * cols + c], k + c);
+        put(k + c, all);
       }
-    });
-    return;
-  }
-  Tensor scratch = Tensor::empty({p.outer * across * down * width}, dtype_of<Part>());
-  Part* parts = scratch.mutable_data<Part>();
-  parallel_for(p.outer * across * down, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t t = begin; t < end; ++t) {
-      const int64_t d = t % down, c = t / down % across, o = t / down / across;
-      chunk(o, d * height, std::min(height, p.n - d * height), c * width, columns(c),
-            parts + (t - d) * width + d * columns(c));
     }
   });
-  for (int64_t t = 0; t < p.outer * across; ++t)
-    finish(t / across, t % across, parts + t * down * width);
 }
 
 // y = scale * sum of x, or of (x - about)^2 where `about` [outer, inner] is given.
 Tensor scaled_sum(const Plan& p, double scale, const Tensor& about = {}) {
   Tensor y = Tensor::empty(p.y, p.x.dtype());
   visit_float("sum", y.dtype(), [&]<typename T>(T) {
-    const T *x = p.x.data<T>(), *center = about.defined() ? about.data<T>() : nullptr;
+    const T* center = about.defined() ? about.data<T>() : nullptr;
     T* to = y.mutable_data<T>();
-    const Kernels<T>& k = kernels<T>();
+    const Kernels<T>& run = kernels<T>();
     reduce_blocks<double>(
-        p,
-        [&](int64_t o, int64_t i, int64_t rows, int64_t j, int64_t cols, double* part) {
-          const T* from = x + (o * p.n + i) * p.inner + j;
-          const int64_t at = o * p.inner + j;
-          if (p.inner == 1) {
-            *part = center ? k.sum_squares(rows, from, center[at]) : k.sum(rows, from);
+        p, p.x.data<T>(),
+        [&](const T* from, int64_t, int64_t rows, int64_t cols, int64_t ld, int64_t k,
+            double* part) {
+          if (ld == 1) {
+            *part = center ? run.sum_squares(rows, from, center[k]) : run.sum(rows, from);
           } else if (center) {
-            k.sum_squares_cols(rows, cols, from, p.inner, center + at, part);
+            run.sum_squares_cols(rows, cols, from, ld, center + k, part);
           } else {
-            k.sum_cols(rows, cols, from, p.inner, part);
+            run.sum_cols(rows, cols, from, ld, part);
           }
         },
         [](double a, double b, int64_t) { return a + b; },
@@ -257,13 +250,13 @@ Tensor arg_max_or_min(const char* op, const Plan& p, bool largest) {
     const T* x = p.x.data<T>();
     int64_t* to = y.mutable_data<int64_t>();
     reduce_blocks<int64_t>(
-        p,
-        [&](int64_t o, int64_t i, int64_t rows, int64_t j, int64_t cols, int64_t* part) {
-          const T* from = x + (o * p.n + i) * p.inner + j;
-          if (p.inner == 1) {
+        p, x,
+        [&](const T* from, int64_t i, int64_t rows, int64_t cols, int64_t ld, int64_t,
+            int64_t* part) {
+          if (ld == 1) {
             *part = kernels<T>().arg_max_or_min[largest](rows, from);
           } else {
-            kernels<T>().arg_max_or_min_cols[largest](rows, cols, from, p.inner, part);
+            kernels<T>().arg_max_or_min_cols[largest](rows, cols, from, ld, part);
           }
           for (int64_t c = 0; c < cols; ++c) part[c] += i;
         },

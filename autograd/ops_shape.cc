@@ -42,23 +42,66 @@ int new_axis(const char* op, int axis, const Tensor& x) {
   return axis < 0 ? axis + rank + 1 : axis;
 }
 
-// Where the values of a box lie in a tensor of this shape.
-struct Place {
-  Shape shape;
-  int64_t offset;
-  Strides stride;
+// A box of x that goes to one of y; where they begin and their strides count elements.
+struct Move {
+  Shape box;
+  int64_t from, to;
+  Strides from_stride, to_stride;
+};
+using Moves = std::vector<Move>;
+Tensor record_moves(const char* op, Tensor y, const Tensor& x, Moves moves);
+
+// y: what the moves bring there, and `value` elsewhere.
+Tensor move(const char* op, const Tensor& x, const Shape& shape, Moves moves, double value = 0) {
+  int64_t moved = 0;
+  for (const Move& m : moves) moved += m.box.numel();
+  Tensor y = moved >= shape.numel() ? Tensor::empty(shape, x.dtype())
+             : value == 0           ? Tensor::zeros(shape, x.dtype())
+                                    : Tensor::full(shape, value, x.dtype());
+  bool adds = false;  // to what a move before it brought to all of y
+  for (const Move& m : moves) {
+    copy_strided(m.box, x, m.from, m.from_stride, y, m.to, m.to_stride, adds);
+    adds |= m.box.numel() == y.numel();
+  }
+  return record_moves(op, y, x, std::move(moves));
+}
+
+// Records y, which these moves made of x.
+Tensor record_moves(const char* op, Tensor y, const Tensor& x, Moves moves) {
+  if (!should_record({x})) return y;
+  for (Move& m : moves) m = {m.box, m.to, m.from, m.to_stride, m.from_stride};
+  return record(op, y, {x},
+                [op, back = std::move(moves), from = x.shape()](const Tensor& dy, Wants) {
+                  return move(op, dy, from, back);
+                });
+}
+
+// y[to + i] = x[from + i * step] for i < n, along an axis.
+struct Segment {
+  int64_t to, from, n, step = 1;
 };
 
-// y: a copy of that box of x at its place in y, and `value` around it. Its derivative is the copy
-// back, with 0 around it.
-Tensor copy_box(const char* op, const Shape& box, const Tensor& x, const Place& from,
-                const Place& to, double value = 0) {
-  Tensor y = box == to.shape ? Tensor::empty(box, x.dtype())
-             : value == 0    ? Tensor::zeros(to.shape, x.dtype())
-                             : Tensor::full(to.shape, value, x.dtype());
-  copy_strided(box, x, from.offset, from.stride, y, to.offset, to.stride);
-  return record(op, y, {x},
-                [=](const Tensor& dy, Wants) { return copy_box(op, box, dy, to, from); });
+// Cuts the moves into what goes by each of the segments along an axis.
+void cut(Moves& moves, int axis, const std::vector<Segment>& segments) {
+  const size_t k = static_cast<size_t>(axis);
+  for (const Move& m : std::exchange(moves, {})) {
+    for (const Segment& s : segments) {
+      Move part = m;
+      part.box[axis] = s.n;
+      part.from += s.from * m.from_stride[k];
+      part.to += s.to * m.to_stride[k];
+      part.from_stride[k] *= s.step;
+      moves.push_back(part);
+    }
+  }
+}
+
+// y of this shape by segments of x along one axis.
+Tensor move_along(const char* op, const Tensor& x, int axis, const Shape& y,
+                  const std::vector<Segment>& segments) {
+  Moves moves{{x.shape(), 0, 0, x.shape().strides(), y.strides()}};
+  cut(moves, axis, segments);
+  return move(op, x, y, std::move(moves));
 }
 
 // What concat and stack ask of their inputs alike.
@@ -73,24 +116,20 @@ void check_joined(const char* op, const std::vector<Tensor>& x) {
 
 Tensor permute(const Tensor& x, const std::vector<int>& axes) {
   check_defined("permute", "x", x);
-  std::vector<int> from, back(static_cast<size_t>(x.rank()), -1);
-  for (const int axis : axes) {
-    from.push_back(normalize_axis("permute", axis, x.rank()));
-    back[static_cast<size_t>(from.back())] = static_cast<int>(from.size()) - 1;
-  }
-  fail_if(from.size() != back.size() || std::find(back.begin(), back.end(), -1) != back.end(),
-          "permute: expected each of the {} axes of x {} once; got [{}].", x.rank(), x.shape(),
-          fmt::join(axes, ", "));
+  uint64_t seen = 0;
   Shape shape = x.shape();
   const Strides stride = x.shape().strides();
   Strides from_stride{};
-  for (size_t k = 0; k < from.size(); ++k) {
-    shape[static_cast<int>(k)] = x.shape()[from[k]];
-    from_stride[k] = stride[static_cast<size_t>(from[k])];
+  for (size_t k = 0; k < axes.size() && k < stride.size(); ++k) {
+    const int from = normalize_axis("permute", axes[k], x.rank());
+    seen |= uint64_t{1} << from;
+    shape[static_cast<int>(k)] = x.shape()[from];
+    from_stride[k] = stride[static_cast<size_t>(from)];
   }
-  Tensor y = Tensor::empty(shape, x.dtype());
-  copy_strided(shape, x, 0, from_stride, y, 0, shape.strides());
-  return record("permute", y, {x}, [back](const Tensor& dy, Wants) { return permute(dy, back); });
+  fail_if(static_cast<int>(axes.size()) != x.rank() || seen + 1 != uint64_t{1} << x.rank(),
+          "permute: expected each of the {} axes of x {} once; got [{}].", x.rank(), x.shape(),
+          fmt::join(axes, ", "));
+  return move("permute", x, shape, {{shape, 0, 0, from_stride, shape.strides()}});
 }
 
 Tensor transpose(const Tensor& x, int a, int b) {
@@ -178,14 +217,28 @@ Tensor repeat(const Tensor& x, const std::vector<int64_t>& times) {
 }
 
 Tensor flip(const Tensor& x, int axis) {
-  const int64_t n = x.shape()[normalize_axis("flip", axis, x)];
-  return take(x, static_cast<double>(n - 1) - Tensor::arange(n), axis);
+  axis = normalize_axis("flip", axis, x);
+  const int64_t n = x.shape()[axis];
+  return move_along("flip", x, axis, x.shape(), {{0, n - 1, n, -1}});
 }
 
 Tensor roll(const Tensor& x, int64_t shift, int axis) {
-  const int64_t n = x.shape()[normalize_axis("roll", axis, x)];
-  const int64_t cut = n == 0 ? 0 : (n - shift % n) % n;
-  return concat({slice(x, axis, cut, n), slice(x, axis, 0, cut)}, axis);
+  axis = normalize_axis("roll", axis, x);
+  const int64_t n = x.shape()[axis], first = n == 0 ? 0 : (shift % n + n) % n;
+  return move_along("roll", x, axis, x.shape(), {{first, 0, n - first}, {0, n - first, first}});
+}
+
+Tensor Tensor::rows(int64_t begin, int64_t end) const {
+  check_defined("rows", "the tensor", *this);
+  fail_if(rank() == 0 || begin < 0 || end < begin || end > shape_[0],
+          "rows: expected 0 <= begin <= end <= dim 0 of {}; got begin {} and end {}.", shape_,
+          begin, end);
+  Tensor y = detach();
+  y.shape_[0] = end - begin;
+  const Strides stride = shape_.strides();
+  const int64_t first = begin * stride[0];
+  y.data_ = static_cast<char*>(data_) + static_cast<size_t>(first) * size_of(dtype_);
+  return record_moves("slice", y, *this, {{y.shape_, first, 0, stride, stride}});
 }
 
 Tensor slice(const Tensor& x, int axis, int64_t begin, int64_t end, int64_t step) {
@@ -196,15 +249,11 @@ Tensor slice(const Tensor& x, int axis, int64_t begin, int64_t end, int64_t step
           "slice: expected 0 <= begin <= end <= {} (or counted from the end) and step >= 1 along "
           "axis {} of x {}; got begin {}, end {}, step {}.",
           n, axis, x.shape(), begin, end, step);
-  const size_t k = static_cast<size_t>(axis);
-  Shape shape = x.shape();
-  step = std::min(step, std::max<int64_t>(n, 1));  // no further than the end
-  shape[axis] = ceil_div(last - first, step);
-  Strides stride = x.shape().strides();
-  const int64_t offset = first * stride[k];
-  stride[k] *= step;
   if (axis == 0 && step == 1) return x.rows(first, last);
-  return copy_box("slice", shape, x, {x.shape(), offset, stride}, {shape, 0, shape.strides()});
+  step = std::min(step, std::max<int64_t>(n, 1));  // no further than the end
+  Shape shape = x.shape();
+  shape[axis] = ceil_div(last - first, step);
+  return move_along("slice", x, axis, shape, {{0, first, shape[axis], step}});
 }
 
 std::vector<Tensor> split(const Tensor& x, const std::vector<int64_t>& sizes, int axis) {
@@ -296,120 +345,98 @@ Shape padded(const Tensor& x, const Around& around) {
 
 Tensor pad(const Tensor& x, const Around& around, double value) {
   const Shape shape = padded(x, around);
-  const Strides stride = shape.strides();
-  int64_t offset = 0;
-  for (size_t k = 0; k < around.size(); ++k) offset += around[k].first * stride[k];
-  return copy_box("pad", x.shape(), x, {x.shape(), 0, x.shape().strides()}, {shape, offset, stride},
-                  value);
+  Moves moves{{x.shape(), 0, 0, x.shape().strides(), shape.strides()}};
+  for (int k = 0; k < x.rank(); ++k)
+    cut(moves, k, {{around[static_cast<size_t>(k)].first, 0, x.shape()[k]}});
+  return move("pad", x, shape, std::move(moves), value);
 }
 
 Tensor pad(const Tensor& x, const Around& around, PadMode mode) {
   const Shape shape = padded(x, around);
-  Tensor y = x;
+  Moves moves{{x.shape(), 0, 0, x.shape().strides(), shape.strides()}};
   for (int k = 0; k < x.rank(); ++k) {
     const int64_t n = x.shape()[k], before = around[static_cast<size_t>(k)].first;
     if (shape[k] == n) continue;
     fail_if(n == 0, "pad: axis {} of x {} has no values to pad with. Hint: pad(x, around, 0.0).", k,
             x.shape());
     const int64_t period = mode == PadMode::reflect ? std::max<int64_t>(2 * n - 2, 1) : n;
-    Tensor index = Tensor::arange(shape[k]);
-    int64_t* from = index.mutable_data<int64_t>();
+    std::vector<Segment> segments{{before, 0, n}};
     for (int64_t i = 0; i < shape[k]; ++i) {
       const int64_t j = i - before, turn = (j % period + period) % period;
-      from[i] = mode == PadMode::replicate ? std::clamp<int64_t>(j, 0, n - 1)
-                : mode == PadMode::reflect ? std::min(turn, period - turn)
-                                           : turn;
+      const int64_t from = mode == PadMode::replicate ? std::clamp<int64_t>(j, 0, n - 1)
+                           : mode == PadMode::reflect ? std::min(turn, period - turn)
+                                                      : turn;
+      if (j < 0 || j >= n) segments.push_back({i, from, 1});
     }
-    y = take(y, index, k);
+    cut(moves, k, segments);
   }
-  return y;
+  return move("pad", x, shape, std::move(moves));
 }
+
+namespace {
+
+// each(index, f) calls f(i, j, n) where y[i, i + n) = x[j, j + n). For each place of x in one and
+// the same order, so that the gradients are added in it, whichever thread they are on.
+template <typename Each>
+Tensor pick(const char* op, const Tensor& x, const Shape& to, const Tensor& index, Each each) {
+  const auto get = [=](const Tensor& x, const Tensor& index) {
+    Tensor y = Tensor::empty(to, x.dtype());
+    visit_dtype(x.dtype(), [&]<typename T>(T) {
+      each(index, [from = x.data<T>(), out = y.mutable_data<T>()](int64_t i, int64_t j, int64_t n) {
+        std::copy_n(from + j, n, out + i);
+      });
+    });
+    return y;
+  };
+  const auto add = [=, from = x.shape()](const Tensor& dy, const Tensor& index) {
+    Tensor dx = Tensor::zeros(from, dy.dtype());
+    visit_float(op, dy.dtype(), [&]<typename T>(T) {
+      each(index, [g = dy.data<T>(), d = dx.mutable_data<T>()](int64_t i, int64_t j, int64_t n) {
+        if (n > 1) return kernels<T>().axpy(n, 1, g + i, d + j);
+        d[j] += g[i];
+      });
+    });
+    return dx;
+  };
+  return linear_map(op, x, index, get, add);
+}
+
+}  // namespace
 
 Tensor take(const Tensor& x, const Tensor& index, int axis) {
   check_i64("take", "indices", index);
   axis = normalize_axis("take", axis, x);
   const AxisSplit s(x.shape(), axis);
-  const int64_t outer = s.outer, n = s.n, inner = s.inner;
-  const Tensor indices = from_front("take", index, n);
+  const Tensor indices = from_front("take", index, s.n);
   std::vector<int64_t> dims(x.shape().begin(), x.shape().begin() + axis);
   dims.insert(dims.end(), indices.shape().begin(), indices.shape().end());
   dims.insert(dims.end(), x.shape().begin() + axis + 1, x.shape().end());
-  const int64_t m = indices.numel();
-  const auto pick = [=, shape = Shape(dims)](const Tensor& x, const Tensor& index) {
-    Tensor y = Tensor::empty(shape, x.dtype());
-    visit_dtype(x.dtype(), [&, at = index.data<int64_t>()]<typename T>(T) {
-      const T* from = x.data<T>();
-      T* to = y.mutable_data<T>();
-      const int64_t grain = kStreamGrain / std::max<int64_t>(inner, 1);
-      parallel_for(outer * m, grain, [&](int64_t begin, int64_t end) {
-        for (int64_t i = begin; i < end; ++i)
-          std::copy_n(from + (i / m * n + at[i % m]) * inner, inner, to + i * inner);
-      });
+  return pick("take", x, dims, indices, [s](const Tensor& index, auto f) {
+    const int64_t* at = index.data<int64_t>();
+    const int64_t m = index.numel(), width = std::min<int64_t>(s.inner, 256),
+                  strips = width == 0 ? 0 : ceil_div(s.inner, width);
+    parallel_for(s.outer * strips, kStreamGrain / (m * width + 1) + 1, [&](int64_t t, int64_t end) {
+      for (; t < end; ++t) {
+        const int64_t o = t / strips, j = t % strips * width, n = std::min(width, s.inner - j);
+        for (int64_t k = 0; k < m; ++k)
+          f((o * m + k) * s.inner + j, (o * s.n + at[k]) * s.inner + j, n);
+      }
     });
-    return y;
-  };
-  // Each column of dx gets its gradients in the order of the indices, whichever thread it is on.
-  const auto place = [=, shape = x.shape()](const Tensor& dy, const Tensor& index) {
-    Tensor dx = Tensor::zeros(shape, dy.dtype());
-    visit_float("take", dy.dtype(), [&, at = index.data<int64_t>()]<typename T>(T) {
-      const T* g = dy.data<T>();
-      T* d = dx.mutable_data<T>();
-      constexpr int64_t kColumns = 1024;
-      const int64_t strips = ceil_div(inner, kColumns);
-      parallel_for(outer * strips, 1, [&](int64_t begin, int64_t end) {
-        for (int64_t i = begin; i < end; ++i) {
-          const int64_t o = i / strips, j = i % strips * kColumns,
-                        width = std::min(kColumns, inner - j);
-          for (int64_t k = 0; k < m; ++k) {
-            kernels<T>().axpy(width, 1, g + (o * m + k) * inner + j,
-                              d + (o * n + at[k]) * inner + j);
-          }
-        }
-      });
-    });
-    return dx;
-  };
-  return linear_map("take", x, indices, pick, place);
-}
-
-namespace {
-
-// Calls f(i, j) where gather reads y[i] = x[j], in the order of y.
-template <typename F>
-void for_gathered(const Shape& x, int axis, const Tensor& index, F f) {
-  Strides stride = x.strides();
-  const int64_t step = std::exchange(stride[static_cast<size_t>(axis)], 0);
-  const int64_t* along = index.data<int64_t>();
-  const Walk<1> walk(index.shape(), {stride});
-  walk.runs(0, index.numel(), [&](int64_t begin, int64_t n, const int64_t* from) {
-    for (int64_t i = 0; i < n; ++i)
-      f(begin + i, from[0] + i * walk.stride[0][0] + along[begin + i] * step);
   });
 }
 
-}  // namespace
-
 Tensor detail::gather(const char* op, const Tensor& x, const Shape& from, int axis,
                       const Tensor& index, const Shape& to) {
-  const auto pick = [=](const Tensor& x, const Tensor& index) {
-    Tensor y = Tensor::empty(to, x.dtype());
-    visit_dtype(x.dtype(), [&]<typename T>(T) {
-      const T* values = x.data<T>();
-      T* out = y.mutable_data<T>();
-      for_gathered(from, axis, index, [&](int64_t i, int64_t at) { out[i] = values[at]; });
+  Strides stride = from.strides();
+  const int64_t step = std::exchange(stride[static_cast<size_t>(axis)], 0);
+  return pick(op, x, to, index, [=](const Tensor& index, auto f) {
+    const int64_t* along = index.data<int64_t>();
+    const Walk<1> walk(index.shape(), {stride});
+    walk.runs(0, index.numel(), [&](int64_t begin, int64_t n, const int64_t* at) {
+      for (int64_t i = 0; i < n; ++i)
+        f(begin + i, at[0] + i * walk.stride[0][0] + along[begin + i] * step, 1);
     });
-    return y;
-  };
-  const auto place = [=, shape = x.shape()](const Tensor& dy, const Tensor& index) {
-    Tensor dx = Tensor::zeros(shape, dy.dtype());
-    visit_float(op, dy.dtype(), [&]<typename T>(T) {
-      const T* g = dy.data<T>();
-      T* d = dx.mutable_data<T>();
-      for_gathered(from, axis, index, [&](int64_t i, int64_t at) { d[at] += g[i]; });
-    });
-    return dx;
-  };
-  return linear_map(op, x, index, pick, place);
+  });
 }
 
 Tensor gather(const Tensor& x, int axis, const Tensor& indices) {

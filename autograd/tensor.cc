@@ -5,8 +5,8 @@
 #include <cmath>
 #include <cstring>
 
-#include "ramp/autograd/ops_shape.h"
 #include "ramp/autograd/record.h"
+#include "ramp/core/parallel.h"
 
 namespace ramp {
 namespace {
@@ -36,23 +36,6 @@ Tensor Tensor::view(const Shape& shape) const {
                 [from = shape_](const Tensor& dy, Wants) { return dy.view(from); });
 }
 
-Tensor Tensor::rows(int64_t begin, int64_t end) const {
-  check_defined("rows", "the tensor", *this);
-  fail_if(rank() == 0 || begin < 0 || end < begin || end > shape_[0],
-          "rows: expected 0 <= begin <= end <= dim 0 of {}; got begin {} and end {}.", shape_,
-          begin, end);
-  Tensor y = detach();
-  y.shape_[0] = end - begin;
-  y.data_ = static_cast<char*>(data_) +
-            static_cast<size_t>(begin * shape_.without(0).numel()) * size_of(dtype_);
-  return record("slice", std::move(y), {*this},
-                [begin, end, from = shape_](const Tensor& dy, Wants) {
-                  std::vector<std::pair<int64_t, int64_t>> around(static_cast<size_t>(from.rank()));
-                  around[0] = {begin, from[0] - end};
-                  return pad(dy, around, 0.0);
-                });
-}
-
 Tensor Tensor::operator[](int64_t i) const {
   check_defined("[]", "the tensor", *this);
   const int64_t n = rank() == 0 ? 0 : shape_[0];
@@ -76,9 +59,12 @@ Tensor Tensor::to(DType dtype) const {
   visit_dtype(dtype_, [&]<typename From>(From) {
     visit_dtype(dtype, [&]<typename To>(To) {
       const From* from = static_cast<const From*>(data_);
-      std::transform(from, from + numel(), static_cast<To*>(y.data_), [](From v) {
-        if constexpr (std::is_same_v<To, int64_t>) check_number("to", std::trunc(v), i64);
-        return static_cast<To>(v);
+      To* to = static_cast<To*>(y.data_);
+      parallel_for(numel(), kStreamGrain, [=](int64_t i, int64_t end) {
+        for (; i < end; ++i) {
+          if constexpr (std::is_same_v<To, int64_t>) check_number("to", std::trunc(from[i]), i64);
+          to[i] = static_cast<To>(from[i]);
+        }
       });
     });
   });

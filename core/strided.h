@@ -14,12 +14,12 @@ namespace ramp {
 using Strides = std::array<int64_t, Shape::kMaxRank>;
 
 /// to[to_offset + sum(i[k] * to_stride[k])] = from[from_offset + sum(i[k] * from_stride[k])] for
-/// all i in dims; both of one dtype, counted in elements. A stride may be 0 in `from`
-/// (broadcasting). The two do not overlap. Runs go by memcpy, transpositions in blocks; where there
-/// are many, on all threads.
+/// all i in dims; `adds`: += instead, of floats. Both of one dtype, counted in elements. A stride
+/// may be negative, and 0 in `from` (broadcasting). The two do not overlap. Runs go by memcpy,
+/// transpositions in blocks; where there are many, on all threads.
 void copy_strided(const Shape& dims, const Tensor& from, int64_t from_offset,
                   const Strides& from_stride, Tensor& to, int64_t to_offset,
-                  const Strides& to_stride);
+                  const Strides& to_stride, bool adds = false);
 
 /// y = f(x, more..), all of x's shape and of its dtype, which is a float: f(n, x, more.., y) makes
 /// n values of y from those at the same place. In chunks of `grain`, on all threads.

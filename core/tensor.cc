@@ -7,6 +7,7 @@
 #include <cstring>
 #include <ostream>
 
+#include "ramp/core/parallel.h"
 #include "ramp/core/rules_binary.h"
 
 namespace ramp {
@@ -20,7 +21,10 @@ Tensor Tensor::empty(const Shape& shape, DType dtype) {
 
 Tensor Tensor::zeros(const Shape& shape, DType dtype) {
   Tensor t = empty(shape, dtype);
-  std::memset(t.data_, 0, t.storage_->bytes);
+  parallel_for(static_cast<int64_t>(t.storage_->bytes), 8 * kStreamGrain,
+               [&](int64_t i, int64_t n) {
+                 std::memset(static_cast<char*>(t.data_) + i, 0, static_cast<size_t>(n - i));
+               });
   return t;
 }
 
@@ -96,7 +100,9 @@ Tensor& Tensor::add_(const Tensor& other, double factor) {
     T* y = mutable_data<T>();
     const T* x = other.data<T>();
     const auto f = static_cast<T>(factor);
-    for (int64_t i = 0, n = numel(); i < n; ++i) y[i] = Add::f(y[i], Mul::f(f, x[i]));
+    parallel_for(numel(), kStreamGrain, [=](int64_t i, int64_t end) {
+      for (; i < end; ++i) y[i] = Add::f(y[i], Mul::f(f, x[i]));
+    });
   });
   return *this;
 }

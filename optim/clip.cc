@@ -5,6 +5,7 @@
 
 #include "ramp/autograd/node.h"
 #include "ramp/autograd/ops_elementwise.h"
+#include "ramp/autograd/ops_reduce.h"
 #include "ramp/core/kernels/kernels.h"
 #include "ramp/core/parallel.h"
 #include "ramp/core/rules.h"
@@ -43,15 +44,8 @@ double sum_squares(const Tensor& g) {
 
 // |x| of each unit, in f64: of the columns, or of all of a tensor of one axis.
 Tensor unit_norms(const Tensor& x) {
-  Tensor squares = Tensor::zeros(x.rank() > 1 ? Shape{x.dim(-1)} : Shape{}, f64);
-  const int64_t units = squares.numel();
-  if (x.numel() == 0) return squares;
-  visit_float("clip", x.dtype(), [&]<typename T>(T) {
-    const Tensor zero = Tensor::zeros({units}, x.dtype());
-    kernels<T>().sum_squares_cols(x.numel() / units, units, x.data<T>(), units, zero.data<T>(),
-                                  squares.mutable_data<double>());
-  });
-  return sqrt(squares);
+  const Tensor y = x.to(f64);
+  return sqrt(x.rank() > 1 ? sum_to(y * y, {x.dim(-1)}) : sum(y * y));
 }
 
 // Scales the units of x whose norm is above the limit down to it.
@@ -64,8 +58,14 @@ void limit_units(Tensor& x, const Tensor& norms, const Tensor& limit) {
 
 void clip_grad_value(const Parameters& parameters, double limit) {
   check_options("clip_grad_value", limit >= 0, "limit >= 0", {limit});
-  each_gradient("clip_grad_value", parameters,
-                [&](const NamedTensor&, Tensor& g) { g.copy_(clamp(g, -limit, limit)); });
+  const Clamp rule{{-limit, limit}};
+  each_gradient("clip_grad_value", parameters, [&](const NamedTensor&, Tensor& g) {
+    visit_float("clip_grad_value", g.dtype(), [&]<typename T>(T) {
+      parallel_for(g.numel(), kStreamGrain, [&, x = g.mutable_data<T>()](int64_t i, int64_t end) {
+        kernels<T>().unary[UnaryRules::index<Clamp>()](&rule, end - i, x + i, x + i);
+      });
+    });
+  });
 }
 
 double clip_grad_norm(const Parameters& parameters, double limit, bool allow_non_finite) {

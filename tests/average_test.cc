@@ -3,10 +3,12 @@
 #include <cmath>
 
 #include "fixture.h"
+#include "ramp/autograd/ops_elementwise.h"
 #include "ramp/core/random.h"
 #include "ramp/layers/dense.h"
 #include "ramp/layers/norm.h"
 #include "ramp/layers/sequential.h"
+#include "threads.h"
 
 using namespace ramp;
 
@@ -31,6 +33,22 @@ TEST_CASE("averages are PyTorch's") {
     }
   }
   CHECK(cases == 2);
+}
+
+TEST_CASE("an average of any size: each weight as by itself, equal bits for 1 and 2 threads") {
+  check_equal_bits([] {
+    Dense layer(257, 129);
+    layer.weight.detach().copy_(Rng(1).normal({257, 129}));
+    layer.bias.detach().fill_(1);
+    EMA ema(layer, {.decay = 0.75});
+    ema.update();
+    const Tensor first = layer.weight.detach().clone();
+    layer.weight.detach().mul_(3);
+    ema.update();
+    const Tensor average = ema.state()[0].tensor;
+    check_close(average, first * 1.5, 1e-6);
+    return average;
+  });
 }
 
 TEST_CASE("swap exchanges weights, keeps the leaves, and is undone by another") {

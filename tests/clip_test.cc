@@ -161,6 +161,9 @@ TEST_CASE("equal bits for 1 and 2 threads") {
       p.push_back(param("w", rng.normal({n}), rng.normal({n})));
     }
     const double norm = clip_grad_norm(p, 1);
+    clip_grad_value(p, 1e-3);
+    for (const NamedTensor& w : p)
+      for (const double g : w.tensor.grad().values()) REQUIRE(std::fabs(g) <= double{1e-3f});
     return std::vector<Tensor>{Tensor::scalar(norm, f64), p[0].tensor.grad(), p[2].tensor.grad()};
   });
 }

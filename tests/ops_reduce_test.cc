@@ -1,5 +1,6 @@
 #include "ramp/autograd/ops_reduce.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -121,7 +122,11 @@ TEST_CASE("reductions of all forms agree with one value after another") {
                                                               {700, 5, 3},
                                                               {1, 1, 100},
                                                               {1, 5000, 9},
-                                                              {1, 513, 31}}) {
+                                                              {1, 513, 31},
+                                                              {64, 2, 1},
+                                                              {130, 19, 1},
+                                                              {70, 128, 1},
+                                                              {65, 129, 1}}) {
     const int64_t outer = dims[0], n = dims[1], inner = dims[2];
     for (const DType dtype : {f32, f64}) {
       const Tensor x = scrambled({outer, n, inner}, dtype);
@@ -217,6 +222,28 @@ TEST_CASE("extremes: NaN and inf, wherever they are in long rows and columns") {
         x64.mutable_data<double>()[1029 * inner] = at == 1029 ? HUGE_VAL : 0;
         CHECK(argmax(x64.to(dtype), 0).values()[0] == at);
         CHECK(max(x64.to(dtype)).item() == HUGE_VAL);
+      }
+    }
+  }
+}
+
+TEST_CASE("extremes of many short rows: the first one, or the first NaN") {
+  for (const DType dtype : {f32, f64}) {
+    for (const int64_t n : {2, 31, 128}) {
+      Tensor x = Rng(8).randint({131, n}, 0, 5).to(dtype).to(f64);
+      for (int64_t r = 0; r < 131; r += 3) {
+        x.mutable_data<double>()[r * n + r % n] = kNaN;
+        x.mutable_data<double>()[r * n + n - 1] = kNaN;
+      }
+      const std::vector<double> v = x.values(), most = argmax(x.to(dtype), 1).values(),
+                                least = argmin(x.to(dtype), 1).values();
+      for (int64_t r = 0; r < 131; ++r) {
+        const auto row = v.begin() + r * n;
+        const auto nan = std::find_if(row, row + n, [](double a) { return a != a; });
+        const auto largest = nan < row + n ? nan : std::max_element(row, row + n);
+        const auto smallest = nan < row + n ? nan : std::min_element(row, row + n);
+        CHECK(most[static_cast<size_t>(r)] == static_cast<double>(largest - row));
+        CHECK(least[static_cast<size_t>(r)] == static_cast<double>(smallest - row));
       }
     }
   }
@@ -375,6 +402,39 @@ TEST_CASE("sums, products and orders of nothing") {
   CHECK(normalize(none, 0).shape() == Shape{0, 3});
   CHECK(cosine_similarity(none, none, 0).values() == std::vector<double>{0, 0, 0});
   CHECK(cosine_similarity(none, none).shape() == Shape{0});
+}
+
+TEST_CASE("prod and cumsum: rows and columns of every number agree with one after another") {
+  for (const auto& dims : std::vector<std::array<int64_t, 3>>{
+           {1, 5, 1}, {8, 3, 1}, {19, 40, 1}, {2, 7, 3}, {3, 4, 64}, {2, 5, 65}, {1, 3, 200}}) {
+    const int64_t outer = dims[0], n = dims[1], inner = dims[2];
+    const Shape shape{outer, n, inner};
+    const Tensor x = (Rng(1).uniform(shape, 0.5, 1.5, f64)).requires_grad_();
+    const Tensor dy = Rng(2).normal({outer, inner}, 0, 1, f64);
+    const Tensor y = prod(x, 1);
+    backward(y, dy);
+    const Tensor before = cumsum(x.detach(), 1), behind = [&] {
+      const Tensor v = x.detach().requires_grad_();
+      backward(cumsum(v, 1), x.detach());
+      return v.grad();
+    }();
+    const std::vector<double> v = x.values(), g = dy.values(), dx = x.grad().values(),
+                              up = before.values(), down = behind.values();
+    for (int64_t o = 0; o < outer; ++o) {
+      for (int64_t j = 0; j < inner; ++j) {
+        const auto at = [&](int64_t i) { return static_cast<size_t>((o * n + i) * inner + j); };
+        const size_t r = static_cast<size_t>(o * inner + j);
+        double all = 1, first = 0, last = 0;
+        for (int64_t i = 0; i < n; ++i) all *= v[at(i)];
+        CHECK(y.values()[r] == doctest::Approx(all).epsilon(1e-12));
+        for (int64_t i = 0; i < n; ++i) {
+          CHECK(dx[at(i)] == doctest::Approx(g[r] * all / v[at(i)]).epsilon(1e-12));
+          CHECK(up[at(i)] == doctest::Approx(first += v[at(i)]).epsilon(1e-12));
+          CHECK(down[at(n - 1 - i)] == doctest::Approx(last += v[at(n - 1 - i)]).epsilon(1e-12));
+        }
+      }
+    }
+  }
 }
 
 TEST_CASE("cumsum: integers, NaN, long rows") {

@@ -6,9 +6,11 @@
 #include "fixture.h"
 #include "message.h"
 #include "ramp/autograd/backward.h"
+#include "ramp/autograd/ops_elementwise.h"
 #include "ramp/autograd/ops_reduce.h"
 #include "ramp/core/parallel.h"
 #include "ramp/core/random.h"
+#include "ramp/core/strided.h"
 #include "ramp/glass/gradcheck.h"
 
 using namespace ramp;
@@ -444,4 +446,69 @@ TEST_CASE("repeat, split, roll, one_hot: other forms") {
   Tensor t = Tensor::zeros({3}).requires_grad_();
   backward(take(t, at({-1, 2, 0})), Tensor::of<float>({1, 10, 100}));
   CHECK(t.grad().values() == std::vector<double>{100, 0, 11});
+}
+
+TEST_CASE("copy_strided: every pair of strides is what one value after another is, added too") {
+  Rng rng(5);
+  for (const DType dtype : {f32, f64}) {
+    for (const auto& size : std::vector<std::pair<int64_t, int64_t>>{
+             {1, 1}, {3, 2}, {5, 7}, {2, 16}, {20, 17}, {33, 40}, {2, 20000}, {40000, 2}}) {
+      const int64_t rows = size.first, n = size.second;
+      const int64_t last = (rows - 1) * n + n - 1;
+      // {stride of rows, of values, first value}: by rows, by columns, backwards, repeated, apart.
+      struct Way {
+        int64_t row, value, first;
+      };
+      const Way ways[] = {{n, 1, 0},         {1, rows, 0}, {n, -1, n - 1}, {-n, 1, last - n + 1},
+                          {-1, -rows, last}, {0, 1, 0},    {1, 0, 0},      {2 * n, 2, 0}};
+      const Tensor x = rng.normal({2 * rows * n}, 0, 1, dtype);
+      for (const Way& from : ways) {
+        for (const Way& to : {ways[0], ways[1], ways[2], ways[3], ways[4], ways[7]}) {
+          INFO(rows << " x " << n << ": " << from.row << ", " << from.value << " to " << to.row
+                    << ", " << to.value << ", " << name_of(dtype));
+          Tensor y = Tensor::full({2 * rows * n}, 0.5, dtype), sum = y.clone();
+          std::vector<double> expected = y.values(), added = expected;
+          const std::vector<double> values = x.values();
+          for (int64_t i = 0; i < rows; ++i) {
+            for (int64_t j = 0; j < n; ++j) {
+              const size_t at = static_cast<size_t>(to.first + i * to.row + j * to.value);
+              const size_t source = static_cast<size_t>(from.first + i * from.row + j * from.value);
+              expected[at] = values[source];
+              added[at] += values[source];
+            }
+          }
+          const Strides s{from.row, from.value}, t{to.row, to.value};
+          copy_strided({rows, n}, x, from.first, s, y, to.first, t);
+          copy_strided({rows, n}, x, from.first, s, sum, to.first, t, true);
+          CHECK(y.values() == expected);
+          CHECK(sum.values() == Tensor::of<double>(added).to(dtype).values());
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("slices of one tensor add to its gradient in place") {
+  const int64_t before = live_nodes();
+  const Tensor w = Rng(6).normal({4, 6}, 0, 1, f64);
+  const auto f = [&](const std::vector<Tensor>& x) {
+    std::vector<Tensor> parts = split(x[0], 2, 1);
+    for (int64_t i = 0; i < 4; ++i) parts.push_back(x[0][i].view({1, 6}).rows(0, 1));
+    Tensor y = sum(x[0] * x[0] * w) + sum(flip(x[0], 0) * w) + sum(slice(x[0], 1, 0, 6, 3));
+    for (const Tensor& part : parts) y = y + sum(part * part * part);
+    return y;
+  };
+  CHECK(gradcheck(f, {Rng(7).normal({4, 6}, 0, 1, f64)}) == "");
+  CHECK(gradgradcheck(f, {Rng(7).normal({4, 6}, 0, 1, f64)}) == "");
+  // The sum so far is dy itself, which others hold: it is not written to.
+  const Tensor x = Tensor::zeros({2, 2}).requires_grad_(), dy = Tensor::ones({2, 2});
+  const Tensor y = x.view({2, 2}), part = slice(y, 1, 0, 1), row = y.rows(1, 2);
+  backward(y + concat({part, part}, 1) + concat({row, row}, 0), dy);
+  CHECK(x.grad().values() == std::vector<double>{3, 1, 5, 3});
+  CHECK(dy.values() == std::vector<double>{1, 1, 1, 1});
+  // A pass of grad() asks for one of them.
+  const Tensor z = x.view({4}), head = z.rows(0, 2);
+  const Tensor loss = sum(head * 3) + sum(z.rows(1, 4) * 2);
+  CHECK(grad(loss, {z})[0].values() == std::vector<double>{3, 5, 2, 2});
+  CHECK(live_nodes() >= before);
 }

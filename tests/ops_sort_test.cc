@@ -1,10 +1,13 @@
 #include "ramp/autograd/ops_sort.h"
 
+#include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "fixture.h"
 #include "message.h"
 #include "ramp/autograd/backward.h"
+#include "ramp/autograd/ops_shape.h"
 #include "ramp/core/random.h"
 #include "ramp/glass/gradcheck.h"
 #include "threads.h"
@@ -50,6 +53,39 @@ TEST_CASE("sort and topk: integers, one value, none") {
   CHECK(sort(Tensor::zeros({0, 3}), 0).values.shape() == Shape{0, 3});
   CHECK(sort(Tensor::zeros({3, 0})).values.shape() == Shape{3, 0});
   CHECK(topk(Tensor::zeros({2, 3}), 0).values.shape() == Shape{2, 0});
+}
+
+TEST_CASE("sort and topk of long rows: what std::stable_sort makes, with ties, NaN and inf") {
+  const double special[] = {NAN, -NAN, HUGE_VAL, -HUGE_VAL, 0.0, -0.0};
+  Rng rng(4);
+  for (const int64_t n : {2, 3, 16, 17, 33, 100, 257}) {
+    for (const int64_t inner : {1, 3}) {
+      for (const DType dtype : {f32, f64, i64}) {
+        Tensor x = rng.randint({5, n, inner}, -n, n + 1).to(f64);
+        for (int64_t i = 0; dtype != i64 && i < x.numel(); i += 7)
+          x.mutable_data<double>()[i] = special[i / 7 % 6];
+        x = x.to(dtype);
+        const std::vector<double> v = x.values();
+        for (const bool descending : {false, true}) {
+          std::vector<int64_t> order(static_cast<size_t>(n));
+          const auto value = [&](int64_t i) { return v[static_cast<size_t>((n + i) * inner)]; };
+          const auto less = [](double a, double b) { return a < b || (a == a && b != b); };
+          std::iota(order.begin(), order.end(), 0);
+          std::stable_sort(order.begin(), order.end(), [&](int64_t i, int64_t j) {
+            return descending ? less(value(j), value(i)) : less(value(i), value(j));
+          });
+          for (const int64_t k : {int64_t{1}, int64_t{5}, int64_t{16}, int64_t{20}, n}) {
+            if (k > n) continue;
+            INFO(n << ", " << k << ", " << inner << ", " << descending << ", " << name_of(dtype));
+            const Sorted y = k == n ? sort(x, 1, {.descending = descending})
+                                    : topk(x, k, 1, {.largest = descending});
+            const Tensor places = permute(y.indices.rows(1, 2), {0, 2, 1}).view({inner, k})[0];
+            CHECK(places.values() == std::vector<double>(order.begin(), order.begin() + k));
+          }
+        }
+      }
+    }
+  }
 }
 
 TEST_CASE("sort: equal bits for 1 and 2 threads") {

@@ -3,8 +3,8 @@
 #include <algorithm>
 
 #include "ramp/autograd/node.h"
-#include "ramp/autograd/ops_elementwise.h"
-#include "ramp/core/rules.h"
+#include "ramp/core/kernels/kernels.h"
+#include "ramp/core/parallel.h"
 
 namespace ramp {
 
@@ -20,8 +20,21 @@ void WeightAverage::update() {
   const int64_t n = updates_.mutable_data<int64_t>()[0]++;
   for (size_t i = 0; i < own_.size(); ++i) {
     Tensor &a = average_[i].tensor, &w = own_[i].tensor;
-    const bool copied = n == 0 || i >= parameters_;
-    a.copy_(copied ? w : a + weight_(static_cast<double>(n)) * (w - a));
+    if (n == 0 || i >= parameters_) {
+      a.copy_(w);
+      continue;
+    }
+    // A step of SGD along w - a, which its decay makes of w: a -= -f (w - a).
+    SgdUpdate<false> rule{};
+    rule.lr = -weight_(static_cast<double>(n));
+    rule.l2 = -1;
+    visit_float("WeightAverage", a.dtype(), [&]<typename T>(T) {
+      T* to = a.mutable_data<T>();
+      parallel_for(a.numel(), kStreamGrain, [&, from = w.data<T>()](int64_t j, int64_t end) {
+        kernels<T>().update[UpdateRules::index<SgdUpdate<false>>()](&rule, end - j, from + j,
+                                                                    to + j, {});
+      });
+    });
   }
 }
 

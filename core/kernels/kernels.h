@@ -46,6 +46,9 @@ struct Kernels {
   void (*leak)(int64_t n, const T* at, const T* s, int64_t ss, const T* v, T* y);
   // y[i] += f * x[i]
   void (*axpy)(int64_t n, T f, const T* x, T* y);
+  // y[i * y_row + j * y_step] = x[i * x_row + j * x_step], or +=, for n values j of each row i
+  void (*copy_rows)(int64_t rows, int64_t n, const T* x, int64_t x_row, int64_t x_step, T* y,
+                    int64_t y_row, int64_t y_step, bool adds);
 
   // ---- gemm.cc ----
   // c (+)= a b + bias for n <= gemm_panel_width columns: for p = s * k + q

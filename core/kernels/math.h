@@ -1,7 +1,7 @@
 // The functions of core/rules.h of a vector, for f32 and f64. No tables, no branches, accurate over
 // the whole range (denormals, infinities, NaN). The largest errors, measured in tests/math_test.cc:
-// exp 1, log 0.9, tanh 2.6, sigmoid 2.5, erf 3, sin and cos 2.3, pow (f32) 1 ulp. pow of f64 is the
-// C library's, as are sin and cos of large numbers.
+// exp 1, log 0.9, tanh 2.6, sigmoid 2.5, erf 3, sin and cos 2.3 ulp. pow is the C library's, as are
+// sin and cos of large numbers.
 #pragma once
 
 #include <math.h>
@@ -87,16 +87,16 @@ struct MathOf<double> {
   static constexpr uint64_t kBias = 1023, kOne = 0x3ff0000000000000, kSqrtHalf = 0x3fe6a09e667f3bcd;
 };
 
-template <typename T, typename C, int N>
-inline Vec<T> polynomial(Vec<T> x, const C (&c)[N]) {
-  Vec<T> y = splat(T(c[N - 1]));
+template <typename T, int N>
+inline Vec<T> polynomial(Vec<T> x, const T (&c)[N]) {
+  Vec<T> y = splat(c[N - 1]);
 #pragma GCC unroll 32
-  for (int i = N - 2; i >= 0; --i) y = y * x + T(c[i]);
+  for (int i = N - 2; i >= 0; --i) y = y * x + c[i];
   return y;
 }
 
-// x = n log(2) + r with |r| <= log(2)/2: returns e^r - 1, as exact as C, and the integer n.
-template <typename T, typename C = T>
+// x = n log(2) + r with |r| <= log(2)/2: returns e^r - 1 and the integer n.
+template <typename T>
 inline Vec<T> exp_reduced(Vec<T> x, Bits<T>& n) {
   using M = MathOf<T>;
   // Adding 1.5 * 2^mantissa rounds to an integer, which then lies in the lowest bits.
@@ -104,7 +104,7 @@ inline Vec<T> exp_reduced(Vec<T> x, Bits<T>& n) {
   n = (Bits<T>)rounded - (Bits<T>)splat(M::kRound);
   const Vec<T> k = rounded - M::kRound;
   const Vec<T> r = (x - k * M::kLn2High) - k * M::kLn2Low;
-  return r + r * r * polynomial<T>(r, MathOf<C>::kExp);
+  return r + r * r * polynomial<T>(r, M::kExp);
 }
 
 template <typename V>
@@ -159,8 +159,8 @@ inline V exp_minus_abs(V x) {
 
 /// log(x); -inf at 0, NaN below. x = 2^k (1 + f), 1 + f in [sqrt(1/2), sqrt(2)); s = f / (2 + f):
 /// log(1 + f) = 2 atanh(s) = f - f^2/2 + s (f^2/2 + s^2 P(s^2))  (fdlibm, e_log.c)
-template <typename V, typename C = Lane<V>>
-inline V log_as_exact_as(V x) {
+template <typename V>
+inline V log(V x) {
   using T = Lane<V>;
   using M = MathOf<T>;
   const Mask<T> tiny = x < M::kMinNormal;
@@ -173,15 +173,11 @@ inline V log_as_exact_as(V x) {
   const V bias = tiny ? splat(M::kTwoToMantissa + (M::kBias + M::kMantissa))
                       : splat(M::kTwoToMantissa + M::kBias);
   const V k = biased - bias, s = f / (f + T(2)), z = s * s, half = f * f * T(0.5);
-  const V tail = s * (half + z * polynomial<T>(z, MathOf<C>::kLog)) + k * M::kLn2Low;
+  const V tail = s * (half + z * polynomial<T>(z, M::kLog)) + k * M::kLn2Low;
   const V y = k * M::kLn2High - ((half - tail) - f);
   const V special = x == T(0) ? splat(-M::kInf) : x == M::kInf ? x : splat(M::kNaN);
   const Mask<T> regular = (x > T(0)) & (x < M::kInf);
   return regular ? y : special;
-}
-template <typename V>
-inline V log(V x) {
-  return log_as_exact_as<V>(x);
 }
 
 template <typename V>
@@ -241,46 +237,13 @@ inline V cos(V x) {
   return any_far(x) ? each_lane<::cosf, ::cos>(x) : sin_ahead(x, 1);
 }
 
-/// |x|^p in f64, for numbers of f32 and as exact as they are: e^(p log |x|), 1 where that is 0 inf.
-inline Vec<double> pow_for_float(Vec<double> x, Vec<double> p) {
-  using M = MathOf<double>;
-  const Vec<double> a = abs(x), low = splat(-200.), high = splat(200.);
-  Vec<double> t = p * log_as_exact_as<Vec<double>, float>(a);
-  t = t < low ? low : t > high ? high : t;
-  Bits<double> n;
-  const Vec<double> y = exp_reduced<double, float>(t, n) + 1.0;
-  return a == 1   ? splat(1.)
-         : p == 0 ? splat(1.)
-                  : y * (Vec<double>)((n + M::kBias) << M::kMantissa);
-}
-template <size_t... I>
-inline Vec<float> pow_in_halves(Vec<float> x, Vec<float> p, std::index_sequence<I...>) {
-  constexpr int kHalf = sizeof...(I);
-  const auto half = [](auto v) { return __builtin_convertvector(v, Vec<double>); };
-  const Vec<double> low = pow_for_float(half(__builtin_shufflevector(x, x, I...)),
-                                        half(__builtin_shufflevector(p, p, I...)));
-  const Vec<double> high = pow_for_float(half(__builtin_shufflevector(x, x, (I + kHalf)...)),
-                                         half(__builtin_shufflevector(p, p, (I + kHalf)...)));
-  using Half = decltype(__builtin_shufflevector(x, x, I...));
-  return __builtin_shufflevector(__builtin_convertvector(low, Half),
-                                 __builtin_convertvector(high, Half), I..., (I + kHalf)...);
-}
-/// As the C function. x below 0: the sign of an odd p, NaN where p is no integer.
 template <typename V>
 inline V pow(V x, V p) {
-  using T = Lane<V>;
-  if constexpr (std::is_same_v<T, double>) {
-    V y;
-    for (int i = 0; i < kLanes<T>; ++i) y[i] = __builtin_pow(x[i], p[i]);
-    return y;
-  } else {
-    const V y = pow_in_halves(x, p, std::make_index_sequence<kLanes<double>>{});
-    const V half = T(0.5) * p;
-    const Mask<T> whole = round(p) == p, odd = whole & (round(half) != half);
-    const Bits<T> sign = (Bits<T>)x & (Bits<T>)splat(T(-0.0)) & (Bits<T>)odd;
-    const Mask<T> none = (x < T(0)) & (x > -MathOf<T>::kInf) & ~whole;
-    return none ? splat(MathOf<T>::kNaN) : (V)((Bits<T>)y | sign);
-  }
+  constexpr bool is_float = std::is_same_v<Lane<V>, float>;
+  V y;
+  for (int i = 0; i < kLanes<Lane<V>>; ++i)
+    y[i] = is_float ? __builtin_powf(x[i], p[i]) : __builtin_pow(x[i], p[i]);
+  return y;
 }
 
 /// tanh(x) = u / (u + 2), u = e^(2|x|) - 1, with the sign of x.

@@ -15,6 +15,30 @@ void loss(const void* rule, int64_t n, const T* y, const T* t, const T* g, int64
   map(f, n, u, Stream<T>(y, 1), Stream<T>(t, 1), Stream<T>(g, sg));
 }
 
+template <typename T>
+void copy_rows(int64_t rows, int64_t n, const T* x, int64_t x_row, int64_t x_step, T* y,
+               int64_t y_row, int64_t y_step, bool adds) {
+  using S = Stream<T>;
+  const auto each = [=](auto row) {
+    for (int64_t i = 0; i < rows; ++i) row(x + i * x_row, y + i * y_row);
+  };
+  if (y_step == 1 && (x_step == 0 || x_step == 1)) {
+    const auto copy = [](Vec<T> x) { return x; };
+    const auto add = [](Vec<T> x, Vec<T> y) { return y + x; };
+    if (!adds) return each([=](const T* x, T* y) { map(copy, n, y, S(x, x_step)); });
+    return each([=](const T* x, T* y) { map(add, n, y, S(x, x_step), S(y, 1)); });
+  }
+  if (y_step == 1 && x_step == -1 && !adds) {  // the compiler makes vectors of it
+    return each([=](const T* __restrict x, T* __restrict y) {
+      for (int64_t j = 0; j < n; ++j) y[j] = x[-j];
+    });
+  }
+  each([=](const T* x, T* y) {
+    for (int64_t j = 0; j < n; ++j)
+      y[j * y_step] = adds ? y[j * y_step] + x[j * x_step] : x[j * x_step];
+  });
+}
+
 }  // namespace
 
 void RAMP_ISA::fill_rules(KernelTable& table) {
@@ -53,6 +77,7 @@ void RAMP_ISA::fill_rules(KernelTable& table) {
       };
       map(f, n, y, S(at, 1), S(s, ss), S(v, 1));
     };
+    k.copy_rows = copy_rows<T>;
     k.axpy = [](int64_t n, T f, const T* x, T* y) {
       map([f](V x, V y) { return y + f * x; }, n, y, S(x, 1), S(y, 1));
     };
