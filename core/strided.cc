@@ -18,6 +18,7 @@ constexpr int64_t kTile = 16;  // a cache line of f32
 // rows of x that lie a power of 2 apart do not drive each other out of the cache.
 template <typename T>
 void transpose_strip(int64_t rows, int64_t n, const T* x, int64_t ldx, T* y, int64_t ldy) {
+  if (rows <= 8 * kTile) return kernels<T>().transpose(rows, n, x, ldx, y, ldy);
   T tile[kTile * kTile];
   for (int64_t i = 0; i < rows; i += kTile, x += kTile * ldx, y += kTile) {
     const int64_t m = std::min(kTile, rows - i);

@@ -22,7 +22,7 @@ void copy_rows(int64_t rows, int64_t n, const T* x, int64_t x_row, int64_t x_ste
   const auto each = [=](auto row) {
     for (int64_t i = 0; i < rows; ++i) row(x + i * x_row, y + i * y_row);
   };
-  if (y_step == 1 && (x_step == 0 || x_step == 1)) {
+  if (n >= 8 && y_step == 1 && (x_step == 0 || x_step == 1)) {
     const auto copy = [](Vec<T> x) { return x; };
     const auto add = [](Vec<T> x, Vec<T> y) { return y + x; };
     if (!adds) return each([=](const T* x, T* y) { map(copy, n, y, S(x, x_step)); });
