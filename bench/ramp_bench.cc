@@ -191,20 +191,18 @@ Sequential model_of(const std::string& work) {
                       ConvTranspose2d(16, 1, 4, {.stride = 2, .padding = 1})};
   }
   if (work == "W10") {  // of ./run mnist
-    return Sequential{Conv2d(1, 32, 3, {.padding = 1, .bias = false}),
-                      MaxPool2d(2),
-                      BatchNorm2d(32),
-                      ReLU{},
-                      Conv2d(32, 64, 3, {.padding = 1, .bias = false}),
-                      MaxPool2d(2),
-                      BatchNorm2d(64),
-                      ReLU{},
-                      Conv2d(64, 64, 3, {.padding = 1, .bias = false}),
-                      MaxPool2d(2),
-                      BatchNorm2d(64),
-                      ReLU{},
-                      Flatten{},
-                      Dense(576, 10)};
+    Sequential net;
+    int64_t c = 1;
+    for (const int64_t k : {32, 64, 64}) {
+      net.add(Conv2d(c, k, 3, {.padding = 1, .bias = false}));
+      net.add(MaxPool2d(2));
+      net.add(BatchNorm2d(k));
+      net.add(ReLU{});
+      c = k;
+    }
+    net.add(Flatten{});
+    net.add(Dense(576, 10));
+    return net;
   }
   fail("ramp-bench: unknown work {}. Hint: W1 .. W10, W2w, conv, gemm, growth, ops or peak.", work);
 }
