@@ -30,8 +30,9 @@ class TapTable {
   /// Of `size` pixels, from taps in any order.
   TapTable(int64_t size, std::vector<Tap<T>> taps)
       : taps_(std::move(taps)), first_(static_cast<size_t>(size) + 1) {
-    std::stable_sort(taps_.begin(), taps_.end(),
-                     [](const Tap<T>& a, const Tap<T>& b) { return a.to < b.to; });
+    const auto before = [](const Tap<T>& a, const Tap<T>& b) { return a.to < b.to; };
+    if (!std::is_sorted(taps_.begin(), taps_.end(), before))  // those of windows are
+      std::stable_sort(taps_.begin(), taps_.end(), before);
     for (const Tap<T>& t : taps_) ++first_[static_cast<size_t>(t.to) + 1];
     std::partial_sum(first_.begin(), first_.end(), first_.begin());
     taps_.push_back({});  // the first tap of a pixel that has none is read too
