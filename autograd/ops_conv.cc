@@ -217,9 +217,9 @@ Tensor convolution(const char* op, const ConvSizes& s, const Tensor& x, const Te
             const T* small = f.dz(n / 4, value + first / 4, g + first / 4, memory.get());
             for (int64_t i = 0; i < rows.rows; i += 2) {
               const int64_t pooled = i / 2 * (row / 2);
-              kernels<T>().at_place[1](s.ow / 2, s.k, down.at(0), across.at(0), scratch + i * row,
-                                       row, place + first / 4 + pooled,
-                                       const_cast<T*>(small + pooled));
+              kernels<T>().at_place[kSet](s.ow / 2, s.k, down.at(0), across.at(0),
+                                          scratch + i * row, row, place + first / 4 + pooled,
+                                          const_cast<T*>(small + pooled));
             }
             return scratch;
           };

@@ -72,22 +72,22 @@ Tensor max_windows(const char* op, const Tensor& x, Size2d out, const TapTable<P
     kernels<T>().max_pool(out.w, c, rows.at(i), cols.at(0), from + first, w * c, to + row,
                           at + row);
   });
-  const auto move = [=](int way, T* x, T* y) {
+  const auto move = [=](Way way, T* x, T* y) {
     const auto* at = static_cast<const Place<T>*>(places->data());
-    for_rows(way == 2 ? out.h : 1, [&](int64_t i, int64_t first, int64_t row) {
-      if (way == 2 && i == 0) std::fill_n(x + first, image, T{0});
+    for_rows(way == kAdd ? out.h : 1, [&](int64_t i, int64_t first, int64_t row) {
+      if (way == kAdd && i == 0) std::fill_n(x + first, image, T{0});
       kernels<T>().at_place[way](out.w, c, rows.at(i), cols.at(0), x + first, w * c, at + row,
                                  y + row);
     });
   };
   const auto place = [=, shape = x.shape()](const Tensor& dy, const Tensor&) {
     Tensor dx = Tensor::empty(shape, dy.dtype());
-    move(apart ? 1 : 2, dx.mutable_data<T>(), const_cast<T*>(dy.data<T>()));
+    move(apart ? kSet : kAdd, dx.mutable_data<T>(), const_cast<T*>(dy.data<T>()));
     return dx;
   };
   const auto pick = [=, shape = y.shape()](const Tensor& x, const Tensor&) {
     Tensor y = Tensor::empty(shape, x.dtype());
-    move(0, const_cast<T*>(x.data<T>()), y.mutable_data<T>());
+    move(kPick, const_cast<T*>(x.data<T>()), y.mutable_data<T>());
     return y;
   };
   return record(op, y, {x},

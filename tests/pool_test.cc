@@ -105,21 +105,21 @@ void check_rows(const AxisOfWindows& h, const AxisOfWindows& w, int64_t c, bool 
   CHECK(differs(at2, at) == "");
   std::fill(dx2.begin(), dx2.end(), 0);
   for (int64_t r = 0; r < h.out; ++r) {
-    k.at_place[2](w.out, c, rows.at(r), cols.at(0), dx2.data(), in_row, at2.data() + r * out_row,
-                  dy.data() + r * out_row);
+    k.at_place[kAdd](w.out, c, rows.at(r), cols.at(0), dx2.data(), in_row, at2.data() + r * out_row,
+                     dy.data() + r * out_row);
   }
   CHECK(differs(dx2, dx) == "");
   if (h.step == h.k && h.out * h.k == h.n && w.step == w.k && w.out * w.k == w.n) {
     std::fill(dx2.begin(), dx2.end(), 7);
     for (int64_t r = 0; r < h.out; ++r) {
-      k.at_place[1](w.out, c, rows.at(r), cols.at(0), dx2.data(), in_row, at2.data() + r * out_row,
-                    dy.data() + r * out_row);
+      k.at_place[kSet](w.out, c, rows.at(r), cols.at(0), dx2.data(), in_row,
+                       at2.data() + r * out_row, dy.data() + r * out_row);
     }
     CHECK(differs(dx2, dx) == "");
   }
   for (int64_t r = 0; r < h.out; ++r) {
-    k.at_place[0](w.out, c, rows.at(r), cols.at(0), x.data(), in_row, at2.data() + r * out_row,
-                  y2.data() + r * out_row);
+    k.at_place[kPick](w.out, c, rows.at(r), cols.at(0), x.data(), in_row, at2.data() + r * out_row,
+                      y2.data() + r * out_row);
   }
   CHECK(differs(y2, picked) == "");
 

@@ -26,6 +26,9 @@ struct Segments {
 template <typename T>
 using Place = std::conditional_t<sizeof(T) == 4, int32_t, int64_t>;
 
+// y = x; x = y, and 0 elsewhere in the windows; x += y.
+enum Way { kPick, kSet, kAdd };
+
 template <typename T>
 struct Kernels {
   // ---- rules.cc: the rules of core/rules_unary.h, _binary.h and _loss.h, by their place ----
@@ -129,8 +132,7 @@ struct Kernels {
   using P = Place<T>;
   void (*max_pool)(int64_t n, int64_t c, Taps<P> rows, Taps<P> cols, const T* x, int64_t ld, T* y,
                    P* at);
-  // Between y and the values of x at those places: y = x [0]; x = y, and 0 elsewhere in the windows
-  // [1]; x += y [2]
+  // Between y and the values of x at those places, a Way each
   void (*at_place[3])(int64_t n, int64_t c, Taps<P> rows, Taps<P> cols, T* x, int64_t ld,
                       const P* at, T* y);
 

@@ -67,7 +67,6 @@ void max_pool(int64_t n, int64_t c, Taps<Place<T>> rows, Taps<Place<T>> cols, co
   });
 }
 
-enum Way { kPick, kSet, kAdd };
 template <typename T, Way kWay>
 void at_place(int64_t n, int64_t c, Taps<Place<T>> rows, Taps<Place<T>> cols, T* x, int64_t ld,
               const Place<T>* at, T* y) {
@@ -106,9 +105,9 @@ void RAMP_ISA::fill_pool(KernelTable& table) {
   table.fill([]<typename T>(Kernels<T>& k) {
     k.blend = blend<T>;
     k.max_pool = max_pool<T>;
-    k.at_place[0] = at_place<T, kPick>;
-    k.at_place[1] = at_place<T, kSet>;
-    k.at_place[2] = at_place<T, kAdd>;
+    k.at_place[kPick] = at_place<T, kPick>;
+    k.at_place[kSet] = at_place<T, kSet>;
+    k.at_place[kAdd] = at_place<T, kAdd>;
   });
 }
 

@@ -52,10 +52,6 @@ template <typename T>
 inline Vec<T> load(const T* p) {
   return load<kLanes<T>>(p);
 }
-template <int N, typename T>
-inline void store(T* p, Vec<T, N> v) {
-  *reinterpret_cast<typename VecOf<T, N>::unaligned*>(p) = v;
-}
 /// The same, where a select follows: the prefetcher does not see a load that became part of an
 /// instruction with a mask.
 template <typename T>
@@ -65,6 +61,10 @@ inline Vec<T> load_unmasked(const T* p) {
   asm("" : "+v"(v));
 #endif
   return v;
+}
+template <int N, typename T>
+inline void store(T* p, Vec<T, N> v) {
+  *reinterpret_cast<typename VecOf<T, N>::unaligned*>(p) = v;
 }
 template <typename T>
 inline void store(T* p, Vec<T> v) {
