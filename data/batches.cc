@@ -1,47 +1,101 @@
 #include "ramp/data/batches.h"
 
 #include <algorithm>
-
-#include "ramp/autograd/ops_shape.h"
+#include <cmath>
+#include <numeric>
 
 namespace ramp {
+namespace {
 
-Batches::Batches(Dataset data, const BatchOptions& options)
+// A dataset in memory gives its rows by take().
+LazyDataset rows_of(const Dataset& data) {
+  data.check("batches");
+  return {data.size(), [data](const std::vector<int64_t>& rows) { return data.take(rows); }};
+}
+
+}  // namespace
+
+Batches::Batches(const Dataset& data, const BatchOptions& options)
+    : Batches(rows_of(data), options) {}
+
+Batches::Batches(LazyDataset data, const BatchOptions& options)
     : data_(std::move(data)), options_(options) {
-  const auto& [x, y] = data_;
-  check_defined("batches", "x", x);
-  check_defined("batches", "y", y);
-  if (x.rank() < 1 || y.rank() < 1 || x.dim(0) != y.dim(0)) {
-    fail("batches: expected x [n, ..] and y [n, ..] of the same length; got x {} and y {}.",
-         x.shape(), y.shape());
-  }
   if (options.size < 1) fail("batches: expected a batch size of at least 1; got {}.", options.size);
-  const int64_t n = x.dim(0);
-  if (n == 0) fail("batches: the dataset is empty; got x {} and y {}.", x.shape(), y.shape());
+  const int64_t n = data_.size;
+  if (n < 1 || !data_.gather) {
+    fail("batches: the dataset is empty; got {} examples{}.", n,
+         data_.gather ? "" : " and no gather()");
+  }
   count_ = options.drop_last ? n / options.size : (n - 1) / options.size + 1;
   if (count_ == 0) {
     fail(
         "batches: drop_last leaves no batch: batch size {}; got {} examples. Hint: a smaller size.",
         options.size, n);
   }
+  const std::vector<double>& weights = options.weights;
+  if (weights.empty()) return;
+  if (std::ssize(weights) != n || !options.shuffle) {
+    fail("batches: expected a weight for each example, and shuffle; got {} weights for {}{}.",
+         weights.size(), n, options.shuffle ? "" : ", in order");
+  }
+  for (const double w : weights) {
+    if (!(w >= 0 && std::isfinite(w))) {
+      fail("batches: expected weights of at least 0, finite; got {}.", w);
+    }
+  }
+  sums_.resize(weights.size());
+  std::partial_sum(weights.begin(), weights.end(), sums_.begin());
+  if (!(sums_.back() > 0 && std::isfinite(sums_.back()))) {
+    fail("batches: expected weights with a finite sum above 0; got {}.", sums_.back());
+  }
+}
+
+int64_t Batches::examples() const {
+  return options_.drop_last ? count_ * options_.size : data_.size;
 }
 
 Batches::Epoch Batches::epoch(int64_t number, Transform transform) const {
   if (number < 0) fail("batches: expected an epoch counted from 0; got {}.", number);
-  const int64_t n = data_.size();
+  const int64_t n = data_.size;
   // A key of its own: the same seed elsewhere must not give the same numbers.
   const uint64_t key = Rng(options_.seed).split().next();
-  Tensor order =
-      options_.shuffle ? Rng(key, static_cast<uint64_t>(number)).permutation(n) : Tensor::arange(n);
+  Rng rng(key, static_cast<uint64_t>(number));
+  Tensor order;
+  if (!sums_.empty()) {
+    order = Tensor::empty({n}, i64);
+    const Tensor u = rng.uniform({n}, 0, sums_.back(), f64);
+    // Rounding may reach the end: then the last one that has a weight.
+    const auto last = std::lower_bound(sums_.begin(), sums_.end(), sums_.back());
+    for (int64_t i = 0; i < n; ++i) {
+      const auto found = std::upper_bound(sums_.begin(), last, u.data<double>()[i]);
+      order.mutable_data<int64_t>()[i] = found - sums_.begin();
+    }
+  } else {
+    order = options_.shuffle ? rng.permutation(n) : Tensor::arange(n);
+  }
   return Epoch(*this, number, std::move(order), std::move(transform));
 }
 
 Dataset Batches::Epoch::batch(int64_t i) const {
   const int64_t begin = i * batches_.options_.size;
-  const Tensor rows = order_.rows(begin, std::min(begin + batches_.options_.size, order_.dim(0)));
-  Tensor x = take(batches_.data_.x.detach(), rows);
-  if (transform_) x = transform_(x, number_, begin);
-  return {std::move(x), take(batches_.data_.y.detach(), rows)};
+  const int64_t end = std::min(begin + batches_.options_.size, order_.dim(0));
+  const int64_t* order = order_.data<int64_t>();
+  Dataset batch = batches_.data_.gather({order + begin, order + end});
+  batch.check("batches");
+  if (batch.size() != end - begin) {
+    fail("batches: gather() must give the rows asked for, {}; got x {}.", end - begin,
+         batch.x.shape());
+  }
+  return transform_ ? transform_(std::move(batch), number_, begin) : batch;
+}
+
+Batches::Epoch Batches::Epoch::from(int64_t first) const {
+  if (first < 0 || first > count()) {
+    fail("batches: an epoch has batches 0..{}; got {} as the first.", count() - 1, first);
+  }
+  Epoch rest = *this;
+  rest.first_ = first;
+  return rest;
 }
 
 }  // namespace ramp

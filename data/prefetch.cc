@@ -24,7 +24,7 @@ void Prefetch::work() {
   const NoThreads beside_the_pool;
   std::exception_ptr error;
   try {
-    for (int64_t i = 0; i < epoch_.count(); ++i) {
+    for (int64_t i = epoch_.first(); i < epoch_.count(); ++i) {
       Dataset batch = epoch_.batch(i);
       std::unique_lock lock(mutex_);
       changed_.wait(lock, [&] { return stop_ || std::ssize(ready_) < ahead_; });

@@ -138,7 +138,7 @@ TEST_CASE("a user's mistakes") {
       "y [].",
       Error);
   CHECK_THROWS_WITH_AS(Batches({Tensor::zeros({0, 2}), Tensor::arange(0)}, {}),
-                       "batches: the dataset is empty; got x [0, 2] and y [0].", Error);
+                       "batches: the dataset is empty; got 0 examples.", Error);
   CHECK_THROWS_WITH_AS(Batches({data.x, {}}, {}),
                        "batches: y is undefined (moved from, or never set). Hint: give it a value "
                        "first.",
