@@ -1,11 +1,6 @@
 #include "ramp/io/safetensors.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <atomic>
 #include <bit>
 #include <cerrno>
 #include <cstring>
@@ -16,6 +11,8 @@
 #include <system_error>
 #include <unordered_map>
 #include <unordered_set>
+
+#include "ramp/data/new_file.h"
 
 namespace ramp {
 namespace {
@@ -34,79 +31,6 @@ using Json = nlohmann::basic_json<Entries>;
 
 // The format's own limit.
 constexpr uint64_t kMaxHeader = 100'000'000;
-
-[[noreturn]] void fail_system(const char* what, const std::string& path) {
-  fail("save_safetensors: {} {}: {}. Hint: the folder must exist, be writable and have room.", what,
-       path, std::strerror(errno));
-}
-
-// The file that is meant: symbolic links are followed, to a file that is not there yet too.
-std::string target_of(const std::string& path) {
-  std::filesystem::path target = path;
-  std::error_code error;
-  for (int links = 0; std::filesystem::is_symlink(target, error); ++links) {
-    errno = ELOOP;
-    if (links == 40) fail_system("cannot follow the links of", path);
-    target = target.parent_path() / std::filesystem::read_symlink(target, error);
-  }
-  return target.string();
-}
-
-// A file under a name of its own until it is finished; then it takes the place of `path`.
-class NewFile {
- public:
-  explicit NewFile(const std::string& path) : path_(target_of(path)) {
-    struct stat old {};
-    const bool exists = stat(path_.c_str(), &old) == 0;
-    if (exists && !S_ISREG(old.st_mode)) {
-      fail("save_safetensors: expected the name of a file; {} is a {}.", path,
-           S_ISDIR(old.st_mode) ? "folder" : "device");
-    }
-    // Not mkstemp: its file is for its owner alone.
-    static std::atomic<int> number{0};
-    do {
-      temporary_ = fmt::format("{}.new-{}-{}", path_, getpid(), number.fetch_add(1));
-      fd_ = open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    } while (fd_ < 0 && errno == EEXIST);
-    if (fd_ < 0) fail_system("cannot create", path);
-    if (exists) fchmod(fd_, old.st_mode & 0777);
-  }
-  ~NewFile() {
-    if (fd_ >= 0) close(fd_);
-    if (!done_) unlink(temporary_.c_str());
-  }
-  NewFile(const NewFile&) = delete;
-  NewFile& operator=(const NewFile&) = delete;
-
-  void write(const void* data, size_t n) {
-    const char* p = static_cast<const char*>(data);
-    while (n > 0) {
-      const ssize_t written = ::write(fd_, p, n);
-      if (written < 0 && errno == EINTR) continue;
-      if (written < 0) fail_system("cannot write", path_);
-      p += written;
-      n -= static_cast<size_t>(written);
-    }
-  }
-  void finish() {
-    if (fsync(fd_) != 0) fail_system("cannot flush", path_);
-    if (close(std::exchange(fd_, -1)) != 0) fail_system("cannot close", path_);
-    if (rename(temporary_.c_str(), path_.c_str()) != 0) fail_system("cannot rename to", path_);
-    done_ = true;
-    // The new name itself reaches the disk with the folder.
-    const size_t slash = path_.rfind('/');
-    const std::string folder = slash == std::string::npos ? "." : path_.substr(0, slash + 1);
-    if (const int fd = open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); fd >= 0) {
-      fsync(fd);
-      close(fd);
-    }
-  }
-
- private:
-  std::string path_, temporary_;
-  int fd_;
-  bool done_ = false;
-};
 
 static_assert(std::endian::native == std::endian::little, "the format is little-endian");
 
@@ -264,7 +188,7 @@ void save_safetensors(const std::string& path, const std::vector<NamedTensor>& t
   text.resize((text.size() + 7) / 8 * 8, ' ');  // the data starts aligned
   const uint64_t length = text.size();
 
-  NewFile file(path);
+  NewFile file("save_safetensors", path);
   file.write(&length, 8);
   file.write(text.data(), text.size());
   for (const Tensor* t : data) {
