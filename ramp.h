@@ -28,6 +28,7 @@
 #include "ramp/data/dataset.h"
 #include "ramp/data/idx.h"
 #include "ramp/data/image.h"
+#include "ramp/data/image_folder.h"
 #include "ramp/data/mnist.h"
 #include "ramp/data/new_file.h"
 #include "ramp/data/prefetch.h"

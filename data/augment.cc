@@ -22,6 +22,11 @@ void check_images(const char* op, const Tensor& x) {
       op, x.shape(), x.dtype());
 }
 
+void check_option(const char* op, const char* name, double value, double most) {
+  if (value >= 0 && value <= most) return;
+  fail("{}: expected {} between 0 and {}; got {}.", op, name, most, value);
+}
+
 // The numbers that belong to one image: blocks of four, u ~ U[-1, 1).
 struct Draws {
   uint64_t key, image;
@@ -36,6 +41,12 @@ struct Draws {
     return u;
   }
 };
+Draws draws_of(const char* op, uint64_t key, int64_t epoch, int64_t image) {
+  if (epoch < 0 || image < 0) {
+    fail("{}: expected an epoch and an image counted from 0; got {} and {}.", op, epoch, image);
+  }
+  return {key, static_cast<uint64_t>(image), static_cast<uint32_t>(epoch)};
+}
 constexpr uint32_t kFieldBlock = 2;  // the affine change takes the two blocks before
 
 // A displacement for each pixel: a coarse grid of smoothed noise, bilinear in between.
@@ -183,6 +194,61 @@ Tensor resampled(const Tensor& x, F piece) {
   return y;
 }
 
+// One photo of h x w pixels of c channels.
+void change_one(float* out, const float* in, int64_t h, int64_t w, int64_t c,
+                const PhotoChange& change) {
+  const int64_t right = std::clamp(change.right, -w, w), down = std::clamp(change.down, -h, h);
+  std::fill_n(out, h * w * c, 0.0f);
+  for (int64_t i = std::max<int64_t>(0, down); i < std::min(h, h + down); ++i) {
+    for (int64_t j = std::max<int64_t>(0, right); j < std::min(w, w + right); ++j) {
+      const int64_t from = change.flip ? w - 1 - (j - right) : j - right;
+      std::copy_n(in + ((i - down) * w + from) * c, c, out + (i * w + j) * c);
+    }
+  }
+  if (change.brightness == 1 && change.contrast == 1 && change.saturation == 1) return;
+  const auto [low, high] = std::minmax_element(out, out + h * w * c);
+  if ((c != 1 && c != 3) || !(*low >= -0.01f && *high <= 1.01f)) {
+    fail(
+        "change_photo: light and colour need 1 or 3 channels in [0, 1]; got {} channels with "
+        "values "
+        "from {} to {}. Hint: augment before normalizing; brightness, contrast and saturation of 0 "
+        "leave values alone.",
+        c, *low, *high);
+  }
+  const auto grey = [&](const float* p) {
+    return c == 1 ? p[0] : 0.299f * p[0] + 0.587f * p[1] + 0.114f * p[2];
+  };
+  const auto each_pixel = [&](double factor, auto towards) {
+    const float f = static_cast<float>(factor);
+    for (float* p = out; p < out + h * w * c; p += c) {
+      const float rest = (1 - f) * towards(p);
+      for (int64_t k = 0; k < c; ++k) p[k] = std::clamp(f * p[k] + rest, 0.0f, 1.0f);
+    }
+  };
+  each_pixel(change.brightness, [](const float*) { return 0.0f; });
+  double sum = 0;
+  for (const float* p = out; p < out + h * w * c; p += c) sum += grey(p);
+  const float mean = static_cast<float>(sum / static_cast<double>(h * w));
+  each_pixel(change.contrast, [&](const float*) { return mean; });
+  if (c == 3) each_pixel(change.saturation, grey);
+}
+
+// y_i = x_i changed as change(i) says.
+template <typename F>
+Tensor changed(const Tensor& x, F change) {
+  Tensor y = Tensor::empty(x.shape());
+  if (x.numel() == 0) return y;
+  const int64_t size = x.shape().without(0).numel();
+  const float* in = x.data<float>();
+  float* out = y.mutable_data<float>();
+  parallel_for(x.dim(0), kGrain, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      change_one(out + i * size, in + i * size, x.dim(1), x.dim(2), x.dim(3), change(i));
+    }
+  });
+  return y;
+}
+
 }  // namespace
 
 Tensor warp(const Tensor& x, const Affine& a) {
@@ -201,8 +267,7 @@ Tensor warp(const Tensor& x, const Affine& a) {
 
 Augment::Augment(const AugmentOptions& options) : options_(options) {
   const auto check = [](const char* name, double value, double most) {
-    if (value >= 0 && value <= most) return;
-    fail("augment: expected {} between 0 and {}; got {}.", name, most, value);
+    check_option("augment", name, value, most);
   };
   check("shift", options.shift, 1e6);
   check("rotate", options.rotate, 180);
@@ -218,10 +283,7 @@ Augment::Augment(const AugmentOptions& options) : options_(options) {
 }
 
 Affine Augment::affine(int64_t epoch, int64_t image) const {
-  if (epoch < 0 || image < 0) {
-    fail("augment: expected an epoch and an image counted from 0; got {} and {}.", epoch, image);
-  }
-  const Draws draws{key_, static_cast<uint64_t>(image), static_cast<uint32_t>(epoch)};
+  const Draws draws = draws_of("augment", key_, epoch, image);
   const auto a = draws(0), b = draws(1);
   return {.right = options_.shift * a[0],
           .down = options_.shift * a[1],
@@ -243,6 +305,47 @@ Tensor Augment::operator()(const Tensor& x, int64_t epoch, int64_t first) const 
       resample(i, affine(epoch, image), field ? &*field : nullptr);
     }
   });
+}
+
+Tensor change_photo(const Tensor& x, const PhotoChange& change) {
+  check_images("change_photo", x);
+  const double factors[] = {change.brightness, change.contrast, change.saturation};
+  for (const double f : factors) {
+    if (!(f >= 0 && std::isfinite(f))) {
+      fail("change_photo: expected factors of at least 0, finite; got {}, {} and {}.", factors[0],
+           factors[1], factors[2]);
+    }
+  }
+  return changed(x, [&](int64_t) { return change; });
+}
+
+AugmentPhoto::AugmentPhoto(const AugmentPhotoOptions& options) : options_(options) {
+  check_option("augment_photo", "padding", static_cast<double>(options.padding), 10'000);
+  check_option("augment_photo", "brightness", options.brightness, 1);
+  check_option("augment_photo", "contrast", options.contrast, 1);
+  check_option("augment_photo", "saturation", options.saturation, 1);
+  key_ = Rng(options.seed).split().split().split().next();  // another one than Augment's
+}
+
+PhotoChange AugmentPhoto::change(int64_t epoch, int64_t image) const {
+  const Draws draws = draws_of("augment_photo", key_, epoch, image);
+  const auto a = draws(0), b = draws(1);
+  const double places = static_cast<double>(2 * options_.padding + 1);
+  const auto place = [&](double u) {
+    return static_cast<int64_t>((u + 1) / 2 * places) - options_.padding;
+  };
+  return {.flip = options_.flip && a[0] < 0,
+          .right = place(a[1]),
+          .down = place(a[2]),
+          .brightness = 1 + options_.brightness * a[3],
+          .contrast = 1 + options_.contrast * b[0],
+          .saturation = 1 + options_.saturation * b[1]};
+}
+
+Tensor AugmentPhoto::operator()(const Tensor& x, int64_t epoch, int64_t first) const {
+  check_images("augment_photo", x);
+  change(epoch, first);
+  return changed(x, [&](int64_t i) { return change(epoch, first + i); });
 }
 
 }  // namespace ramp

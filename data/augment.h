@@ -1,5 +1,5 @@
-// New images from those there are: shifted, rotated, scaled, sheared and bent a little, so that a
-// model meets each digit in another shape in each epoch.
+// New images from those there are, so that a model never meets one twice: digits shifted, rotated,
+// scaled, sheared and bent a little; photos mirrored, cut and coloured anew.
 #pragma once
 
 #include <cstdint>
@@ -63,6 +63,57 @@ class Augment {
 
  private:
   AugmentOptions options_;
+  uint64_t key_;
+};
+
+/// How far a photo may be changed.
+struct AugmentPhotoOptions {
+  bool flip = true;     // left becomes right, one time in two
+  int64_t padding = 4;  // pixels of 0 around; a part of the old size is cut out of that
+  // Factors in [1 - option, 1 + option].
+  double brightness = 0.2;  // of each value
+  double contrast = 0.2;    // of the distance from the image's mean grey
+  double saturation = 0.2;  // of the distance from the pixel's grey
+  uint64_t seed = 0;
+};
+
+/// What one photo becomes.
+struct PhotoChange {
+  bool flip = false;
+  int64_t right = 0, down = 0;  // pixels
+  double brightness = 1, contrast = 1, saturation = 1;
+};
+
+/// y = x mirrored, then shifted, 0 coming in; then b y, then k y + (1 - k) mean(grey(y)), then
+/// s y + (1 - s) grey(y), with grey = 0.299 r + 0.587 g + 0.114 b, each cut to [0, 1]. Factors of 1
+/// leave values as they are, whatever they are.
+/// x: images f32 [n, h, w, c], y the same. It records no gradient.
+/// Errors: another rank or dtype; a factor that is negative or not finite; with another factor than
+/// 1: channels other than 1 and 3, values outside [0, 1] (by more than 0.01).
+Tensor change_photo(const Tensor& x, const PhotoChange& change);
+
+/// ```
+/// const AugmentPhoto augment({.seed = 1});
+/// for (auto [x, y] : Prefetch(batches.epoch(e, augment))) step(x, y);
+/// ```
+/// The usual changes of small photos: the mirror image, another part, another light. For images
+/// whose left and right mean something, as text, {.flip = false}.
+class AugmentPhoto {
+ public:
+  /// Errors: padding outside 0..10,000; another option outside [0, 1].
+  explicit AugmentPhoto(const AugmentPhotoOptions& options = {});
+
+  /// y_i = change_photo(x_i, change(epoch, first + i)): the seed and these two numbers decide it.
+  /// Errors: those of change_photo(); a negative epoch or first.
+  Tensor operator()(const Tensor& x, int64_t epoch, int64_t first = 0) const;
+
+  /// What was drawn for an image.
+  PhotoChange change(int64_t epoch, int64_t image) const;
+
+  const AugmentPhotoOptions& options() const { return options_; }
+
+ private:
+  AugmentPhotoOptions options_;
   uint64_t key_;
 };
 

@@ -308,3 +308,146 @@ TEST_CASE("a user's mistakes") {
         "warp: expected finite numbers, and scales other than 0; got right 0, down nan, rotate 0, "
         "scale 1 and 1, shear 0.");
 }
+
+namespace {
+
+constexpr AugmentPhotoOptions kSamePhoto = {
+    .flip = false, .padding = 0, .brightness = 0, .contrast = 0, .saturation = 0};
+
+// The definition, pixel by pixel in f64.
+Tensor change_slowly(const Tensor& x, const PhotoChange& change) {
+  const int64_t h = x.dim(1), w = x.dim(2), c = x.dim(3);
+  std::vector<double> all;
+  for (int64_t n = 0; n < x.dim(0); ++n) {
+    std::vector<double> y;
+    for (int64_t i = 0; i < h; ++i) {
+      for (int64_t j = 0; j < w; ++j) {
+        const int64_t row = i - change.down, at = j - change.right;
+        const int64_t column = change.flip ? w - 1 - at : at;
+        for (int64_t k = 0; k < c; ++k) {
+          const bool inside = row >= 0 && row < h && column >= 0 && column < w;
+          y.push_back(inside ? x.at({n, row, column, k}) : 0);
+        }
+      }
+    }
+    const auto cut = [](double v) { return std::min(1.0, std::max(0.0, v)); };
+    const auto grey = [&](size_t p) {
+      return c == 1 ? y[p] : 0.299 * y[p] + 0.587 * y[p + 1] + 0.114 * y[p + 2];
+    };
+    for (double& v : y) v = cut(change.brightness * v);
+    double mean = 0;
+    for (size_t p = 0; p < y.size(); p += c) mean += grey(p) / static_cast<double>(h * w);
+    for (double& v : y) v = cut(change.contrast * v + (1 - change.contrast) * mean);
+    for (size_t p = 0; p < y.size(); p += c) {
+      const double g = grey(p);
+      for (int64_t k = 0; k < c; ++k) {
+        y[p + k] = cut(change.saturation * y[p + k] + (1 - change.saturation) * g);
+      }
+    }
+    all.insert(all.end(), y.begin(), y.end());
+  }
+  return Tensor::of(all, x.shape()).to(f32);
+}
+
+}  // namespace
+
+TEST_CASE("photos: mirrored, shifted, lighter, of more contrast and colour") {
+  const Tensor x = image(2, 3, {1, 2, 3, 4, 5, 6});
+  CHECK(change_photo(x, {}).values() == x.values());
+  CHECK(change_photo(x, {.flip = true}).values() == image(2, 3, {3, 2, 1, 6, 5, 4}).values());
+  CHECK(change_photo(x, {.right = 1, .down = -1}).values() ==
+        image(2, 3, {0, 4, 5, 0, 0, 0}).values());
+  CHECK(change_photo(x, {.flip = true, .right = 2}).values() ==
+        image(2, 3, {0, 0, 3, 0, 0, 6}).values());
+  CHECK(change_photo(x, {.right = 7, .down = -900}).values() == std::vector<double>(6));
+  for (const int64_t c : {1, 3}) {
+    const Tensor photos = images(3, 6, 5, c);
+    for (const PhotoChange& change :
+         {PhotoChange{.brightness = 1.3}, PhotoChange{.contrast = 0.5}, PhotoChange{.contrast = 2},
+          PhotoChange{.saturation = 0}, PhotoChange{.saturation = 1.7},
+          PhotoChange{true, 2, -1, 0.8, 1.2, 1.4}, PhotoChange{true, -4, 5, 0, 3, 0.5}}) {
+      CHECK(largest_difference(change_photo(photos, change), change_slowly(photos, change)) < 2e-6);
+    }
+  }
+  CHECK(change_photo(images(2, 3, 4, 5), {.flip = true}).shape() == Shape{2, 3, 4, 5});
+  for (const Shape& shape : {Shape{0, 8, 8, 3}, Shape{2, 0, 8, 3}, Shape{2, 3, 3, 0}}) {
+    CHECK(AugmentPhoto()(Tensor::zeros(shape), 0).shape() == shape);
+  }
+}
+
+TEST_CASE("photos: what is drawn, over its whole range, for each image anew") {
+  const AugmentPhoto augment(
+      {.padding = 2, .brightness = 0.1, .contrast = 0.2, .saturation = 0.3, .seed = 3});
+  double flips = 0, low[3] = {9, 9, 9}, high[3] = {};
+  int64_t places[5][5] = {};
+  for (int64_t i = 0; i < 5000; ++i) {
+    const PhotoChange change = augment.change(1, i);
+    flips += change.flip;
+    REQUIRE(std::max(std::abs(change.right), std::abs(change.down)) <= 2);
+    ++places[change.right + 2][change.down + 2];
+    const double factors[] = {change.brightness, change.contrast, change.saturation};
+    for (int k = 0; k < 3; ++k) {
+      low[k] = std::min(low[k], factors[k]);
+      high[k] = std::max(high[k], factors[k]);
+    }
+  }
+  CHECK(std::abs(flips / 5000 - 0.5) < 0.03);
+  for (const auto& column : places) {
+    for (const int64_t n : column) CHECK(std::abs(n - 200) < 60);
+  }
+  for (int k = 0; k < 3; ++k) {
+    const double most = 0.1 * (k + 1);
+    CHECK(low[k] >= 1 - most);
+    CHECK(low[k] < 1 - 0.97 * most);
+    CHECK(high[k] <= 1 + most);
+    CHECK(high[k] > 1 + 0.97 * most);
+  }
+  const Tensor x = images(40, 9, 7, 3);
+  CHECK(AugmentPhoto(kSamePhoto)(x, 5).values() == x.values());
+  const Tensor y = augment(x, 2, 10);
+  for (const int64_t i : {0, 39}) {
+    CHECK(y.rows(i, i + 1).values() ==
+          change_photo(x.rows(i, i + 1), augment.change(2, 10 + i)).values());
+  }
+  const int before = num_threads();
+  for (const int threads : {1, 2}) {
+    set_num_threads(threads);
+    CHECK(augment(x, 2, 10).values() == y.values());
+    CHECK(augment(x.rows(7, 40), 2, 17).values() == y.rows(7, 40).values());
+  }
+  set_num_threads(before);
+  CHECK(augment(x, 3, 10).values() != y.values());
+  CHECK(augment(x, 2, 11).values() != y.values());
+  CHECK(AugmentPhoto({.seed = 4})(x, 0).values() != AugmentPhoto()(x, 0).values());
+  // It is a Transform.
+  const Batches batches({x, Tensor::arange(40)}, {.size = 8});
+  CHECK(batches.epoch(1, augment).batch(2).x.shape() == Shape{8, 9, 7, 3});
+}
+
+TEST_CASE("photos: a user's mistakes") {
+  CHECK(message([] { AugmentPhoto({.padding = -1}); }) ==
+        "augment_photo: expected padding between 0 and 10000; got -1.");
+  CHECK(message([] { AugmentPhoto({.contrast = 1.5}); }) ==
+        "augment_photo: expected contrast between 0 and 1; got 1.5.");
+  CHECK(message([] {
+          AugmentPhoto()(Tensor::zeros({2, 3, 3}), 0);
+        }) ==
+        "augment_photo: expected images x [n, h, w, c] in f32; got x [2, 3, 3] in f32. Hint: "
+        "augment before flattening, and give gray images a last axis of 1.");
+  CHECK(message([] { AugmentPhoto().change(-1, 0); }) ==
+        "augment_photo: expected an epoch and an image counted from 0; got -1 and 0.");
+  CHECK(message([] {
+          change_photo(Tensor::zeros({1, 2, 2, 3}), {.contrast = -1});
+        }) == "change_photo: expected factors of at least 0, finite; got 1, -1 and 1.");
+  const std::string normalized = message([] {
+    AugmentPhoto({.padding = 0})(Tensor::full({1, 2, 2, 3}, 2), 0);
+  });
+  CHECK(normalized ==
+        "change_photo: light and colour need 1 or 3 channels in [0, 1]; got 3 channels with values "
+        "from 2 to 2. Hint: augment before normalizing; brightness, contrast and saturation of 0 "
+        "leave values alone.");
+  CHECK(message([] { AugmentPhoto()(Tensor::zeros({1, 2, 2, 4}), 0); }) != "no error");
+  CHECK(AugmentPhoto({.brightness = 0, .contrast = 0, .saturation = 0})(
+            Tensor::full({1, 2, 2, 4}, 5), 0)
+            .shape() == Shape{1, 2, 2, 4});
+}
