@@ -136,7 +136,7 @@ CsvReader::CsvReader(const std::string& path, const CsvOptions& options)
   const char c = options.separator;
   if (c == '"' || c == '\n' || c == '\r' || (c != 0 && c == options.decimal)) {
     fail("read_csv: expected a separator other than quote, line end and decimal {}; got {}.",
-         quoted({&options.decimal, 1}), quoted({&c, 1}));
+         in_quotes({&options.decimal, 1}), in_quotes({&c, 1}));
   }
   for (int64_t i = 0; i < options.skip_lines && body_ != end_; ++i) {
     while (!line_end(body_)) ++body_;
@@ -204,7 +204,7 @@ int64_t CsvReader::line_of(const char* p) const {
 std::string CsvReader::at(const char* p, size_t c) const {
   const bool named = c < columns_.size() && !columns_[c].name.empty();
   return fmt::format("read_csv: \"{}\", line {}, column {}{}", path_, line_of(p), c + 1,
-                     named ? " (" + quoted(columns_[c].name) + ")" : "");
+                     named ? " (" + in_quotes(columns_[c].name) + ")" : "");
 }
 
 void CsvReader::fail_fields(const char* start) {
@@ -215,7 +215,7 @@ void CsvReader::fail_fields(const char* start) {
   while (!line_end(stop)) ++stop;
   fail("read_csv: \"{}\", line {}: expected {} fields, as in line {}; got {}: {}. Hint: {}.", path_,
        line_of(start), columns_.size(), line_of(first_), got,
-       quoted({start, static_cast<size_t>(stop - start)}),
+       in_quotes({start, static_cast<size_t>(stop - start)}),
        p == end_ && got < columns_.size()
            ? "it is the last line: the file may be cut"
            : "a field that holds the separator stands in quotes; `.separator` names another one");
@@ -250,8 +250,8 @@ std::string_view CsvReader::field(const char*& p, size_t c) {
     fail(
         "{}: expected a separator ({}) or the end of the line after the quote that closes {}; got "
         "{}. Hint: a quote within a quoted field is written twice.",
-        at(first, c), quoted({&separator_, 1}), quoted(text),
-        quoted({p, static_cast<size_t>(stop - p)}));
+        at(first, c), in_quotes({&separator_, 1}), in_quotes(text),
+        in_quotes({p, static_cast<size_t>(stop - p)}));
   }
   return text;
 }
@@ -304,7 +304,7 @@ void CsvReader::slow_number(const char*& p, size_t c) {
     fail(
         "{}: expected a number{}; got {}. Hint: `.missing = {{\"\", {}}}`, or `.categories = "
         "{{{}}}`.",
-        at(start, c), why_number_, quoted(text), quoted(text), quoted(r.name));
+        at(start, c), why_number_, in_quotes(text), in_quotes(text), in_quotes(r.name));
   }
   r.numbers.push_back(value);
 }
@@ -345,7 +345,7 @@ int64_t CsvReader::pass(int64_t limit) {
         r.codes.push_back(r.levels.code(text));
         if (r.levels.texts.size() > known && !is_utf8(text)) {
           fail("{}: expected UTF-8; got {}. Hint: iconv -f LATIN1 -t UTF-8.", at(first, c),
-               quoted(text));
+               in_quotes(text));
         }
       } else {
         field(p, c);
@@ -380,7 +380,7 @@ void CsvReader::find_columns() {
       fail(
           "read_csv: \"{}\", line {}: expected the columns' names; got numbers, {}. Hint: "
           "`.header = false`, or give the names as `.names`.",
-          path_, line_of(first_), quoted(fmt::format("{}", fmt::join(names, ", "))));
+          path_, line_of(first_), in_quotes(fmt::format("{}", fmt::join(names, ", "))));
     }
   } else {
     body_ = first_;
@@ -389,7 +389,7 @@ void CsvReader::find_columns() {
   if (!options_.names.empty()) {
     if (options_.names.size() != names.size()) {
       fail("read_csv: \"{}\" has {} columns; got {} in `.names`: {}.", path_, names.size(),
-           options_.names.size(), quoted(fmt::format("{}", fmt::join(options_.names, ", "))));
+           options_.names.size(), in_quotes(fmt::format("{}", fmt::join(options_.names, ", "))));
     }
     names = options_.names;
   }
@@ -399,12 +399,12 @@ void CsvReader::find_columns() {
     for (size_t before = 0; before < c; ++before) {
       if (columns_[before].name == r.name) {
         fail("read_csv: \"{}\": columns {} and {} are both named {}. Hint: `.names`.", path_,
-             before + 1, c + 1, quoted(r.name));
+             before + 1, c + 1, in_quotes(r.name));
       }
     }
     if (!is_utf8(r.name)) {
       fail("{}: expected UTF-8; got {}. Hint: iconv -f LATIN1 -t UTF-8.", at(first_, c),
-           quoted(r.name));
+           in_quotes(r.name));
     }
     columns_.push_back(std::move(r));
   }
@@ -415,8 +415,8 @@ void CsvReader::find_columns() {
     }
     std::vector<std::string> all;
     for (const Reading& r : columns_) all.push_back(r.name);
-    fail("read_csv: \"{}\" has no column {}, which `.{}` names; got \"{}\".", path_, quoted(name),
-         option, fmt::join(all, "\", \""));
+    fail("read_csv: \"{}\" has no column {}, which `.{}` names; got \"{}\".", path_,
+         in_quotes(name), option, fmt::join(all, "\", \""));
   };
   if (!options_.columns.empty()) {
     for (Reading& r : columns_) r.kind = Kind::skip;
@@ -426,7 +426,7 @@ void CsvReader::find_columns() {
     for (const std::string& name : list) {
       Reading& r = named(name, option);
       if (r.asked && r.kind != kind && r.kind != Kind::skip) {
-        fail("read_csv: {} is in both `.numbers` and `.categories`.", quoted(name));
+        fail("read_csv: {} is in both `.numbers` and `.categories`.", in_quotes(name));
       }
       r.asked = true;
       if (r.kind != Kind::skip) r.kind = kind;
@@ -463,8 +463,8 @@ Column CsvReader::column(Reading& r, size_t c) {
       fail(
           "read_csv: \"{}\", column {} ({}): expected numbers like 1{}5; got {}. Hint: `.decimal = "
           "'{}'`, or `.categories = {{{}}}`.",
-          path_, c + 1, quoted(y.name), options_.decimal, quoted(y.levels[0]),
-          options_.decimal == '.' ? ',' : '.', quoted(y.name));
+          path_, c + 1, in_quotes(y.name), options_.decimal, in_quotes(y.levels[0]),
+          options_.decimal == '.' ? ',' : '.', in_quotes(y.name));
     }
     if (10 * (values - numbers) <= values) {  // the pass finds the first text, and fails there
       for (Reading& other : columns_) other.kind = Kind::skip;
@@ -534,7 +534,7 @@ void write_csv(const std::string& path, const Table& table, char separator) {
   if (std::strchr("\"\n\r.+-", separator) != nullptr ||
       std::isalnum(static_cast<uint8_t>(separator))) {
     fail("write_csv: expected a separator such as ',', ';' or a tab; got {}.",
-         quoted({&separator, 1}));
+         in_quotes({&separator, 1}));
   }
   NewFile file("write_csv", path);
   const bool alone = table.columns().size() == 1;

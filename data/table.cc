@@ -78,7 +78,7 @@ Tensor Column::tensor() const {
 
 Table::Table(std::vector<Column> columns) {
   for (Column& c : columns) {
-    if (contains(c.name)) fail("Table: two columns are named {}.", quoted(c.name));
+    if (contains(c.name)) fail("Table: two columns are named {}.", in_quotes(c.name));
     set(std::move(c));
   }
 }
@@ -98,13 +98,13 @@ const Column& Table::operator[](std::string_view name) const {
   for (const Column& c : columns_) {
     if (c.name == name) return c;
   }
-  fail("Table: no column {}; got \"{}\".", quoted(name), fmt::join(names(), "\", \""));
+  fail("Table: no column {}; got \"{}\".", in_quotes(name), fmt::join(names(), "\", \""));
 }
 
 Table& Table::set(Column column) {
   if (!columns_.empty() && column.size() != size()) {
     fail("Table: all columns must have the same length: {} has {} rows; got {} for {}.",
-         quoted(columns_[0].name), size(), column.size(), quoted(column.name));
+         in_quotes(columns_[0].name), size(), column.size(), in_quotes(column.name));
   }
   for (Column& c : columns_) {
     if (c.name == column.name) {
@@ -139,7 +139,7 @@ std::string Table::summary() const {
       std::partial_sort(counts.begin(), counts.begin() + static_cast<int64_t>(shown), counts.end());
       out += fmt::format("{} categories", counts.size());
       for (size_t i = 0; i < shown; ++i) {
-        out += fmt::format("{} {} {}", i == 0 ? ":" : ",", quoted(c.levels[counts[i].second]),
+        out += fmt::format("{} {} {}", i == 0 ? ":" : ",", in_quotes(c.levels[counts[i].second]),
                            -counts[i].first);
       }
       if (counts.size() > shown) out += ", ..";

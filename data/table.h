@@ -27,6 +27,8 @@ struct Column {
       : Column(std::move(name), std::vector<double>(numbers)) {}
   /// The levels are in order of their bytes (of their values where all are numbers); "": missing.
   Column(std::string name, const std::vector<std::string>& texts);
+  Column(std::string name, std::initializer_list<std::string> texts)
+      : Column(std::move(name), std::vector<std::string>(texts)) {}
 
   int64_t size() const;
   bool missing(int64_t row) const;
