@@ -66,5 +66,8 @@
 #include "ramp/optim/schedule.h"
 #include "ramp/optim/sgd.h"
 #include "ramp/train/average.h"
+#include "ramp/train/history.h"
+#include "ramp/train/fit.h"
+#include "ramp/train/checkpoint.h"
 #include "ramp/train/metrics.h"
 #include "ramp/train/progress.h"

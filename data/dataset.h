@@ -1,9 +1,11 @@
 // What a model learns from: examples and what is to be said about them.
 #pragma once
 
+#include <concepts>
 #include <cstdint>
 #include <functional>
 #include <tuple>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -60,18 +62,15 @@ struct LazyDataset {
   std::function<Dataset(const std::vector<int64_t>& rows)> gather;
 };
 
-// `auto [x, y] = data`
-template <size_t i>
-auto&& get(const Dataset& d) {
-  return std::get<i>(std::tie(d.x, d.y));
-}
-template <size_t i>
-auto&& get(Dataset& d) {
-  return std::get<i>(std::tie(d.x, d.y));
-}
-template <size_t i>
-auto&& get(Dataset&& d) {
-  return std::move(std::get<i>(std::tie(d.x, d.y)));
+/// `auto [x, y] = data`: get<0> is x, get<1> is y.
+template <size_t i, typename D>
+requires std::same_as<std::remove_cvref_t<D>, Dataset>
+auto&& get(D&& data) {
+  if constexpr (i == 0) {
+    return std::forward<D>(data).x;
+  } else {
+    return std::forward<D>(data).y;
+  }
 }
 
 }  // namespace ramp
