@@ -9,7 +9,8 @@ install(FILES ${PROJECT_SOURCE_DIR}/ramp.h DESTINATION ${CMAKE_INSTALL_INCLUDEDI
 foreach(folder core autograd layers optim data train io glass)
   if(IS_DIRECTORY ${PROJECT_SOURCE_DIR}/${folder})
     install(DIRECTORY ${PROJECT_SOURCE_DIR}/${folder} DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/ramp
-            FILES_MATCHING PATTERN "*.h" PATTERN kernels EXCLUDE PATTERN mnist EXCLUDE)
+            FILES_MATCHING PATTERN "*.h" PATTERN kernels EXCLUDE PATTERN mnist EXCLUDE
+            PATTERN languages EXCLUDE)
   endif()
 endforeach()
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/data/mnist DESTINATION ${CMAKE_INSTALL_DATADIR}/ramp)
