@@ -42,6 +42,7 @@
 #include "ramp/glass/gradcheck.h"
 #include "ramp/glass/image_art.h"
 #include "ramp/glass/plot.h"
+#include "ramp/glass/plot_history.h"
 #include "ramp/glass/tape.h"
 #include "ramp/io/safetensors.h"
 #include "ramp/layers/activation.h"

@@ -7,7 +7,7 @@
 // at points between real and made ones (Gulrajani et al. 2017, eq. 3). The slope is a gradient, and
 // it stands in a loss: its own gradient, by the critic's weights, is a second derivative.
 //
-//     15_gan_penalty [--steps n]
+//     24_gan_penalty [--steps n]
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
