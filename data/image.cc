@@ -336,6 +336,7 @@ constexpr Format kFormats[] = {
     {"II*", "TIFF", nullptr, nullptr},
     {std::string_view("MM\0*", 4), "TIFF", nullptr, nullptr},
     {std::string_view("\0\0\0", 3), "HEIC, AVIF or video", nullptr, nullptr},
+    {std::string_view("\0\0\1", 3), "ICO", nullptr, nullptr},
     {"<", "text file (SVG or HTML)", nullptr, nullptr},
 };
 
