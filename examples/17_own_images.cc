@@ -17,8 +17,8 @@
 // accuracy: whether the labels are right, what the network does not see, which images to get more
 // of.
 //
-// For images that do not fit in memory, Batches(photos.lazy()) reads each one when its batch comes;
-// the loops stay as they are.
+// Images that do not fit in memory are read when their batch comes: fit(net, adam, photos.lazy(),
+// ..).
 //
 //     17_own_images [--folder FOLDER] [--images n] [--epochs n] [--sheet FILE]
 //
@@ -103,15 +103,9 @@ Sequential trained(const Dataset& train, int64_t classes, int64_t epochs,
                    const Transform& transform) {
   seed_layers(1);
   Sequential net = make_network(classes);
-  const Batches batches(train, {.size = 30, .seed = 1});
-  Adam adam(net, {.lr = 5e-3, .schedule = one_cycle(epochs * batches.count())});
-  for (int64_t epoch = 0; epoch < epochs; ++epoch) {
-    for (const auto& [x, y] : Prefetch(batches.epoch(epoch, transform))) {
-      cross_entropy(net(x), y).backward();
-      adam.step();
-      adam.zero_grad();
-    }
-  }
+  Adam adam(net, {.lr = 5e-3, .schedule = one_cycle(epochs * ceil_div(train.size(), 30))});
+  fit(net, adam, train,
+      {.epochs = epochs, .batch = 30, .seed = 1, .transform = transform, .out = nullptr});
   return net;
 }
 

@@ -40,22 +40,9 @@ Sequential make_decoder() {
                     ConvTranspose2d(16, 1, 4, Sigmoid{}, {.stride = 2, .padding = 1})};
 }
 
-void train(Sequential& net, const Tensor& images, int64_t epochs) {
-  const Batches batches({images, images}, {.size = 64, .seed = 1});
-  Adam adam(net, {.lr = 2e-3, .schedule = one_cycle(epochs * batches.count())});
-  for (int64_t epoch = 0; epoch < epochs; ++epoch) {
-    double sum = 0;
-    for (const auto& [x, target] : batches.epoch(epoch)) {
-      const Tensor loss = mse_loss(net(x), target);
-      loss.backward();
-      adam.step();
-      adam.zero_grad();
-      sum += loss.item();
-    }
-    if (epoch % 5 == 0 || epoch == epochs - 1) {
-      fmt::print("epoch {:2}  loss {:.4f}\n", epoch, sum / static_cast<double>(batches.count()));
-    }
-  }
+void train(Sequential& net, const Tensor& images, int64_t epochs, std::FILE* progress) {
+  Adam adam(net, {.lr = 2e-3, .schedule = one_cycle(epochs * ceil_div(images.dim(0), 64))});
+  fit(net, adam, Dataset{images, images}, {.epochs = epochs, .seed = 1, .out = progress});
 }
 
 int main(int argc, char** argv) {
@@ -74,11 +61,8 @@ int main(int argc, char** argv) {
     Sequential flat{Flatten{}, Dense(784, kCode), Dense(kCode, 784), Reshape({28, 28, 1})};
     Sequential net{make_encoder(), make_decoder()};
     fmt::print("{}\n", net.summary({1, 28, 28, 1}));
-    fmt::print("without activations:\n");
-    train(flat, images, 4 * epochs);  // it is quick
-
-    fmt::print("with them, and convolutions:\n");
-    train(net, images, epochs);
+    train(flat, images, 4 * epochs, nullptr);  // it is quick
+    train(net, images, epochs, stdout);
 
     // What is lost, beside what is lost if each image is taken for the mean one.
     const Tensor from_flat = predict(flat, test), from_net = predict(net, test);
