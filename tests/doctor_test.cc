@@ -1,0 +1,427 @@
+#include "ramp/train/doctor.h"
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <functional>
+#include <numbers>
+
+#include "message.h"
+#include "ramp/ramp.h"
+
+using namespace ramp;
+
+namespace {
+
+using Loss = std::function<Tensor(const Dataset& batch)>;
+
+struct Run {
+  int64_t epochs = 2, batch = 32;
+  Loss loss = nullptr;  // cross_entropy(net(x), y)
+  std::function<void(const Dataset& data)> validate = nullptr;
+  bool steps_by_hand = false;  // and never clears the gradients
+};
+
+// Trains as a user would.
+std::vector<Finding> diagnosis(Module& net, Optimizer& optimizer, const Dataset& data,
+                               const Run& run = {}) {
+  Doctor doctor(net);
+  const Batches batches(data, {.size = run.batch, .seed = 5});
+  for (int64_t epoch = 0; epoch < run.epochs; ++epoch) {
+    for (const auto& batch : batches.epoch(epoch)) {
+      const Tensor loss = run.loss ? run.loss(batch) : cross_entropy(net(batch.x), batch.y);
+      loss.backward();
+      if (run.steps_by_hand) {
+        const NoGrad no_grad;
+        for (Tensor w : net.parameters()) w.add_(w.grad(), -0.01);
+      } else {
+        optimizer.step();
+      }
+      doctor.after_step(batch, loss);
+      if (!run.steps_by_hand) optimizer.zero_grad();
+      if (!std::isfinite(loss.item())) break;
+    }
+    doctor.epoch_end();
+    if (run.validate) run.validate(data.rows(0, 100));
+  }
+  return doctor.findings();
+}
+
+// Digits [n, 28, 28, 1], 0..1.
+const Dataset& digits() {
+  static const Dataset all = load_mnist("mnist", Split::test).rows(0, 2000);
+  return all;
+}
+Dataset shuffled_labels() {
+  return {digits().x, take(digits().y, Rng(7).permutation(digits().size()))};
+}
+
+Sequential mlp(const Activation& f = ReLU{}) {
+  return Sequential{Flatten{}, Dense(784, 64, f), Dense(64, 32, f), Dense(32, 10)};
+}
+Sequential deep(int layers, const Activation& f) {
+  Sequential net{Flatten{}, Dense(784, 32, f)};
+  for (int i = 0; i < layers; ++i) net.add(Dense(32, 32, f));
+  net.add(Dense(32, 10));
+  return net;
+}
+Sequential with_weights(Sequential net, double factor) {
+  const NoGrad no_grad;
+  for (NamedTensor& p : net.named_parameters())
+    if (p.tensor.rank() > 1) p.tensor.mul_(factor);
+  return net;
+}
+
+Dataset moons(int64_t n, uint64_t seed) {
+  Rng rng(seed);
+  const Tensor angle = rng.uniform({n}, 0, std::numbers::pi), noise = rng.normal({n, 2}, 0, 0.12);
+  Tensor x = Tensor::empty({n, 2}), y = Tensor::empty({n}, i64);
+  for (int64_t i = 0; i < n; ++i) {
+    const bool lower = i % 2 == 1;
+    const float a = angle.data<float>()[i], *e = noise.data<float>() + 2 * i;
+    x.mutable_data<float>()[2 * i] = (lower ? 1 - std::cos(a) : std::cos(a)) + e[0];
+    x.mutable_data<float>()[2 * i + 1] = (lower ? 0.5f - std::sin(a) : std::sin(a)) + e[1];
+    y.mutable_data<int64_t>()[i] = lower;
+  }
+  return {x, y};
+}
+// Four quadrants, of which opposite ones are of one class: nothing for a straight line.
+Dataset quadrants(int64_t n) {
+  const Tensor x = Rng(1).normal({n, 2});
+  Tensor y = Tensor::empty({n}, i64);
+  for (int64_t i = 0; i < n; ++i)
+    y.mutable_data<int64_t>()[i] = (x.at({i, 0}) > 0) != (x.at({i, 1}) > 0);
+  return {x, y};
+}
+Dataset curve(int64_t n) {
+  Rng rng(3);
+  const Tensor x = rng.uniform({n, 1}, -2, 2);
+  return {x, sin(x * 3) + rng.normal({n, 1}, 0, 0.1)};
+}
+
+using Findings = std::vector<Finding>;
+Findings by_sgd(Sequential net, double lr, const Dataset& data = digits(), const Run& run = {}) {
+  SGD sgd(net, {.lr = lr});
+  return diagnosis(net, sgd, data, run);
+}
+Findings by_adam(Sequential net, double lr, const Dataset& data = digits(), const Run& run = {}) {
+  Adam adam(net, {.lr = lr});
+  return diagnosis(net, adam, data, run);
+}
+
+struct Fault {
+  const char *code, *planted;
+  std::function<Findings()> run;
+};
+
+const std::vector<Fault>& faults() {
+  static const std::vector<Fault> all{
+      {"inputs_not_normalized", "pixels from 0 to 255",
+       [] {
+         return by_adam(mlp(), 1e-3, {digits().x * 255, digits().y});
+       }},
+      {"inputs_not_normalized", "temperatures in kelvin: 293 +- 5",
+       [] {
+         const auto [x, y] = moons(1000, 1);
+         return by_adam(Sequential{Dense(2, 16, ReLU{}), Dense(16, 2)}, 1e-2, {x * 5 + 293, y});
+       }},
+      {"inputs_not_finite", "one NaN among the pixels",
+       [] {
+         Tensor x = digits().x.clone();
+         x.mutable_data<float>()[28 * 28 * 5 + 300] = NAN;
+         return by_adam(mlp(), 1e-3, {x, digits().y});
+       }},
+      {"targets_not_normalized", "a regression on prices of 300,000 +- 70,000",
+       [] {
+         Sequential net{Dense(1, 32, ReLU{}), Dense(32, 1)};
+         const auto [x, y] = curve(1000);
+         Adam adam(net, {.lr = 1e-2});
+         return diagnosis(net, adam, {x, y * 1e5 + 3e5},
+                          {.loss = [&](const Dataset& b) { return mse_loss(net(b.x), b.y); }});
+       }},
+      {"softmax_before_cross_entropy", "exp(z) / sum(exp(z)) at the end of the model",
+       [] {
+         Sequential net = mlp();
+         Adam adam(net, {.lr = 1e-3});
+         struct Probabilities final : Module {
+           Sequential* body;
+           explicit Probabilities(Sequential* net) : body(net) {}
+           Tensor forward(const Tensor& x) override {
+             const Tensor e = exp((*body)(x));
+             return e / sum(e, -1, {.keepdims = true});
+           }
+           void fields(Fields& f) override { f.child("body", *body); }
+         } model(&net);
+         return diagnosis(model, adam, digits());
+       }},
+      {"gradients_not_cleared", "steps by hand, without zero_grad()",
+       [] { return by_sgd(mlp(), 0.01, digits(), {.steps_by_hand = true}); }},
+      {"eval_mode_in_training", "net.eval() before training",
+       [] {
+         Sequential net{Flatten{}, Dense(784, 64), BatchNorm(64, ReLU{}), Dropout(0.2),
+                        Dense(64, 10)};
+         net.eval();
+         return by_adam(net, 1e-3);
+       }},
+      {"train_mode_in_validation", "accuracy(net(x), y) between the epochs, with dropout",
+       [] {
+         Sequential net{Flatten{}, Dense(784, 64, ReLU{}), Dropout(0.5), Dense(64, 10)};
+         Adam adam(net, {.lr = 1e-3});
+         return diagnosis(net, adam, digits(), {.validate = [&](const Dataset& valid) {
+                            for (int i = 0; i < 3; ++i) accuracy(net(valid.x), valid.y);
+                          }});
+       }},
+      {"train_mode_in_validation", "the same under NoGrad, with batch norm",
+       [] {
+         Sequential net{Flatten{}, Dense(784, 64), BatchNorm(64, ReLU{}), Dense(64, 10)};
+         Adam adam(net, {.lr = 1e-3});
+         return diagnosis(net, adam, digits(), {.validate = [&](const Dataset& valid) {
+                            const NoGrad no_grad;
+                            for (int i = 0; i < 3; ++i) accuracy(net(valid.x), valid.y);
+                          }});
+       }},
+      {"exploding_gradients", "12 layers, weights of three times He's size",
+       [] { return by_sgd(with_weights(deep(10, ReLU{}), 3), 1e-3); }},
+      {"lr_too_high", "SGD with lr = 3", [] { return by_sgd(mlp(), 3); }},
+      {"lr_too_high", "SGD with lr = 10,000: NaN", [] { return by_sgd(mlp(), 1e4); }},
+      {"lr_too_high", "Adam with lr = 0.3", [] { return by_adam(mlp(), 0.3); }},
+      {"saturated_units", "tanh, weights of 20 times their size",
+       [] { return by_adam(with_weights(mlp(Tanh{}), 20), 1e-3); }},
+      {"vanishing_gradients", "ten layers of sigmoids",
+       [] { return by_sgd(deep(8, Sigmoid{}), 0.1); }},
+      {"vanishing_gradients", "12 layers, weights of a third of He's size",
+       [] { return by_sgd(with_weights(deep(10, ReLU{}), 0.3), 0.1); }},
+      {"dead_units", "a bias that starts at -10",
+       [] {
+         Sequential net = mlp();
+         net.get<Dense>(2).bias = Tensor::full({32}, -10);
+         return by_adam(net, 1e-3);
+       }},
+      {"no_gradient", "Dropout(1)",
+       [] {
+         return by_adam(Sequential{Flatten{}, Dense(784, 64, ReLU{}), Dropout(1), Dense(64, 10)},
+                        1e-3);
+       }},
+      {"update_ratio", "a parameter group with lr = 1e-6",
+       [] {
+         Sequential net = mlp();
+         SGD sgd(net, {.lr = 0.05, .groups = {{"1.*", 1e-6}}});
+         return diagnosis(net, sgd, digits());
+       }},
+      {"lr_too_low", "SGD with lr = 1e-6", [] { return by_sgd(mlp(), 1e-6); }},
+      {"lr_too_low", "Adam with lr = 1e-8", [] { return by_adam(mlp(), 1e-8); }},
+      {"labels_shuffled", "labels in another order than the images",
+       [] { return by_adam(mlp(), 1e-3, shuffled_labels()); }},
+      {"labels_shuffled", "the same with SGD",
+       [] { return by_sgd(mlp(), 0.1, shuffled_labels()); }},
+      {"loss_at_chance", "a straight line for four quadrants",
+       [] { return by_sgd(Sequential{Dense(2, 2)}, 0.1, quadrants(1000)); }},
+      {"loss_at_chance", "all is frozen but the last bias",
+       [] {
+         Sequential net = mlp();
+         net.freeze();
+         net.get<Dense>(3).bias.requires_grad_();
+         return by_adam(net, 1e-3);
+       }},
+  };
+  return all;
+}
+
+std::string str(const Findings& findings) {
+  std::string text;
+  for (const Finding& f : findings)
+    text += fmt::format("{} ({}): {}\n", f.code, f.layer, f.evidence);
+  return text;
+}
+
+// Each for some seeds of the weights.
+constexpr uint64_t kSeeds = 3;
+
+}  // namespace
+
+TEST_CASE("doctor: planted faults, each named first") {
+  for (const Fault& fault : faults()) {
+    for (uint64_t seed = 1; seed <= kSeeds; ++seed) {
+      INFO(fault.planted, ", seed ", seed);
+      seed_layers(seed);
+      const Findings findings = fault.run();
+      INFO(str(findings));
+      REQUIRE(!findings.empty());
+      CHECK(findings[0].code == fault.code);
+    }
+  }
+}
+
+// What docs/diagnosis.md shows: doctor_test -ns -tc="docs"
+TEST_CASE("docs" * doctest::skip()) {
+  for (const Fault& fault : faults()) {
+    seed_layers(1);
+    const Finding f = fault.run()[0];
+    fmt::print("| {} | `{}`{}{} | {} |\n", fault.planted, f.code, f.layer.empty() ? "" : ", ",
+               f.layer, f.evidence);
+  }
+}
+
+TEST_CASE("doctor: silence on healthy runs") {
+  const auto is_silent = [](const char* name, auto run) {
+    for (uint64_t seed = 1; seed <= kSeeds; ++seed) {
+      INFO(name, ", seed ", seed);
+      seed_layers(seed);
+      CHECK(str(run()) == "");
+    }
+  };
+  is_silent("moons", [] {
+    Sequential net{Dense(2, 16, ReLU{}), Dense(16, 16, ReLU{}), Dense(16, 2)};
+    SGD sgd(net, {.lr = 0.1, .momentum = 0.9});
+    return diagnosis(net, sgd, moons(400, 3), {.epochs = 30, .batch = 40});
+  });
+  is_silent("MNIST", [] {
+    Sequential net = mlp();
+    Adam adam(net, {.lr = 3e-3});
+    return diagnosis(net, adam, digits(),
+                     {.validate = [&](const Dataset& d) { evaluate(net, d); }});
+  });
+  is_silent("convolutions with batch norm", [] {
+    Sequential net{Conv2d(1, 8, 3, {.padding = 1, .bias = false}),
+                   MaxPool2d(2),
+                   BatchNorm2d(8),
+                   ReLU{},
+                   Conv2d(8, 16, 3, {.padding = 1, .bias = false}),
+                   MaxPool2d(2),
+                   BatchNorm2d(16),
+                   ReLU{},
+                   Flatten{},
+                   Dense(784, 10)};
+    Adam adam(net, {.lr = 3e-3, .schedule = one_cycle(2 * 32)});
+    return diagnosis(net, adam, digits().rows(0, 1024),
+                     {.validate = [&](const Dataset& d) { evaluate(net, d); }});
+  });
+  is_silent("regression", [] {
+    Sequential net{Dense(1, 64, Tanh{}), Dense(64, 64, Tanh{}), Dense(64, 1)};
+    Adam adam(net, {.lr = 3e-3});
+    return diagnosis(net, adam, curve(1000), {.epochs = 10, .loss = [&](const Dataset& b) {
+                                                return huber_loss(net(b.x), b.y);
+                                              }});
+  });
+  is_silent("autoencoder", [] {
+    const LeakyReLU f;
+    Sequential net{Flatten{}, Dense(784, 64, f), Dense(64, 8), Dense(8, 64, f),
+                   Dense(64, 784, Sigmoid{})};
+    Adam adam(net, {.lr = 3e-3});
+    return diagnosis(net, adam, {digits().x, digits().flat().x},
+                     {.loss = [&](const Dataset& b) { return bce_loss(net(b.x), b.y); }});
+  });
+  is_silent("GELU", [] {
+    Sequential net = mlp(GELU{});
+    Lion lion(net, {.lr = 3e-4});
+    return diagnosis(net, lion, digits());
+  });
+  is_silent("a deep residual network with batch norm", [] {
+    Sequential net{Flatten{}, Dense(784, 32)};
+    for (int i = 0; i < 12; ++i)
+      net.add(Residual{BatchNorm(32, ReLU{}), Dense(32, 32), BatchNorm(32, ReLU{}), Dense(32, 32)});
+    net.add(Dense(32, 10));
+    SGD sgd(net, {.lr = 0.02, .momentum = 0.9, .weight_decay = 1e-4});
+    return diagnosis(net, sgd, digits());
+  });
+  is_silent("dropout, label smoothing", [] {
+    Sequential net{Flatten{}, Dropout(0.2), Dense(784, 64, ReLU{}), Dropout(0.5), Dense(64, 10)};
+    AdamW adam(net, {.lr = 1e-3});
+    return diagnosis(net, adam, digits(),
+                     {.loss =
+                          [&](const Dataset& b) {
+                            return cross_entropy(net(b.x), b.y, {.label_smoothing = 0.1});
+                          },
+                      .validate = [&](const Dataset& d) { evaluate(net, d); }});
+  });
+}
+
+TEST_CASE("doctor: training has the bits that it has without, and no node is left") {
+  const int64_t nodes = live_nodes();
+  std::vector<std::vector<double>> weights;
+  for (const bool with : {false, true}) {
+    seed_layers(4);
+    Sequential net{Conv2d(1, 8, 3, {.padding = 1}),
+                   ReLU{},
+                   MaxPool2d(2),
+                   BatchNorm2d(8),
+                   ReLU{},
+                   Flatten{},
+                   Dense(1568, 32),
+                   ReLU{},
+                   Dropout(0.3),
+                   Dense(32, 10)};
+    Adam adam(net);
+    std::unique_ptr<Doctor> doctor;
+    if (with) doctor = std::make_unique<Doctor>(net);
+    const Batches batches(digits().rows(0, 640));
+    for (int64_t epoch = 0; epoch < 2; ++epoch) {
+      for (const auto& batch : batches.epoch(epoch)) {
+        const Tensor loss = cross_entropy(net(batch.x), batch.y);
+        loss.backward();
+        adam.step();
+        if (with) doctor->after_step(batch, loss);
+        adam.zero_grad();
+      }
+      if (with) doctor->epoch_end();
+      evaluate(net, digits().rows(0, 100));
+    }
+    for (const NamedTensor& t : net.state()) weights.push_back(t.tensor.values());
+  }
+  const size_t n = weights.size() / 2;
+  for (size_t i = 0; i < n; ++i) CHECK(weights[i] == weights[n + i]);
+  CHECK(live_nodes() == nodes);
+}
+
+TEST_CASE("doctor: several at once, in any order, and gone before the backward pass") {
+  Sequential a{Dense(2, 3, ReLU{}), Dense(3, 2)}, b = a;
+  const Dataset data = moons(8, 1);
+  auto of_a = std::make_unique<Doctor>(a), of_b = std::make_unique<Doctor>(b);
+  const Tensor loss = cross_entropy(a(data.x), data.y) + cross_entropy(b(data.x), data.y);
+  of_a.reset();
+  loss.backward();
+  of_b->after_step(data, loss);
+  of_a = std::make_unique<Doctor>(a);
+  of_b.reset();
+  CHECK(a.summary({1, 2}).size() > 0);
+  of_a.reset();
+  CHECK(detail::watch == nullptr);
+}
+
+TEST_CASE("doctor: a model of many inputs and outputs; what it says when all is well") {
+  struct Two final : ModuleOf<Two> {
+    Dense a{2, 4, Tanh{}}, b{1, 4, Tanh{}}, out{4, 2};
+    std::pair<Tensor, Tensor> forward(const Tensor& x, const Tensor& z) {
+      const Tensor h = a(x) + b(z);
+      return {out(h), h};
+    }
+    void fields(Fields& f) override { f.child("a", a).child("b", b).child("out", out); }
+  } net;
+  Adam adam(net);
+  Doctor doctor(net, {.every = 1});
+  for (int i = 0; i < 3; ++i) {
+    const Dataset data = moons(16, 1);
+    const auto [y, h] = net(data.x, Tensor::ones({16, 1}));
+    const Tensor loss = cross_entropy(y, data.y) + mean(h * h);
+    loss.backward();
+    adam.step();
+    doctor.after_step(data, loss);
+    adam.zero_grad();
+  }
+  CHECK(doctor.str() == "doctor: nothing found in 3 steps\n");
+  CHECK(doctor.findings().empty());
+}
+
+TEST_CASE("doctor: a user's mistakes, and the text of a finding") {
+  Sequential net{Dense(2, 2)};
+  CHECK(message([&] { Doctor(net, {.every = 0}); }) == "Doctor: expected every >= 1; got 0.");
+  Doctor doctor(net);
+  const Dataset data = moons(8, 1);
+  CHECK_THROWS_AS(doctor.after_step(data, Tensor::zeros({2})), Error);
+  doctor.after_step({data.x * 1000, data.y}, Tensor::scalar(1));
+  const std::string text = doctor.str();
+  INFO(text);
+  CHECK(text.find("inputs_not_normalized\n  x: mean ") == 0);
+  CHECK(text.find("\n  try: (x - mean) / std of the training data; pixels / 255\n") !=
+        std::string::npos);
+}

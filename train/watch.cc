@@ -1,0 +1,40 @@
+#include "ramp/train/watch.h"
+
+#include <utility>
+
+namespace ramp {
+namespace {
+
+// Those that are on, and who watched before them.
+struct Watches {
+  std::vector<std::weak_ptr<const ModuleWatch::Function>> list;
+  detail::Watch before = nullptr;
+  const ModuleWatch::Function tell_all = [this](ModuleBase& module, const std::vector<Tensor>& y) {
+    if (before) (*before)(module, y);
+    for (size_t i = 0; i < list.size(); ++i)  // one may switch itself off
+      if (const auto f = list[i].lock()) (*f)(module, y);
+  };
+};
+Watches& watches() {
+  static thread_local Watches w;
+  return w;
+}
+
+}  // namespace
+
+void ModuleWatch::on() {
+  if (told_) return;
+  Watches& w = watches();
+  if (w.list.empty()) w.before = std::exchange(detail::watch, &w.tell_all);
+  told_ = std::make_shared<const Function>(f_);
+  w.list.push_back(told_);
+}
+
+void ModuleWatch::off() {
+  if (!std::exchange(told_, nullptr)) return;
+  Watches& w = watches();
+  std::erase_if(w.list, [](const auto& f) { return f.expired(); });
+  if (w.list.empty() && detail::watch == &w.tell_all) detail::watch = w.before;
+}
+
+}  // namespace ramp

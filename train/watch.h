@@ -1,0 +1,36 @@
+// What modules return, as they return it.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "ramp/layers/module.h"
+
+namespace ramp {
+
+/// While it is on, `f` is told the results of all modules that run on this thread, the inner ones
+/// first. Layers then run one by one, none in the pass of another. Several may be on.
+///
+///     ModuleWatch watch([](ModuleBase& module, const std::vector<Tensor>& y) {
+///       fmt::print("{} {}\n", module.describe(), y[0].shape());
+///     });
+///     watch.on();
+class ModuleWatch {
+ public:
+  using Function = std::function<void(ModuleBase& module, const std::vector<Tensor>& y)>;
+  explicit ModuleWatch(Function f) : f_(std::move(f)) {}
+  ~ModuleWatch() { off(); }
+  ModuleWatch(const ModuleWatch&) = delete;
+  ModuleWatch& operator=(const ModuleWatch&) = delete;
+
+  void on();
+  /// From the thread where it is on.
+  void off();
+
+ private:
+  Function f_;
+  std::shared_ptr<const Function> told_;  // f_, while it is on
+};
+
+}  // namespace ramp
