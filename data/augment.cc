@@ -206,31 +206,35 @@ void change_one(float* out, const float* in, int64_t h, int64_t w, int64_t c,
     }
   }
   if (change.brightness == 1 && change.contrast == 1 && change.saturation == 1) return;
-  const auto [low, high] = std::minmax_element(out, out + h * w * c);
-  if ((c != 1 && c != 3) || !(*low >= -0.01f && *high <= 1.01f)) {
+  float* const end = out + h * w * c;
+  int64_t outside = 0;
+  for (const float* p = out; p < end; ++p) outside += !(*p >= -0.01f && *p <= 1.01f);
+  if ((c != 1 && c != 3) || outside > 0) {
     fail(
-        "change_photo: light and colour need 1 or 3 channels in [0, 1]; got {} channels with "
-        "values "
-        "from {} to {}. Hint: augment before normalizing; brightness, contrast and saturation of 0 "
-        "leave values alone.",
-        c, *low, *high);
+        "change_photo: light and colour need 1 or 3 channels in [0, 1]; got {} channels, and {} of "
+        "{} values outside. Hint: augment before normalizing; brightness, contrast and saturation "
+        "of 0 leave values alone.",
+        c, outside, h * w * c);
   }
+  const auto blend = [](float& v, float factor, float towards) {
+    v = std::clamp(factor * v + (1 - factor) * towards, 0.0f, 1.0f);
+  };
   const auto grey = [&](const float* p) {
     return c == 1 ? p[0] : 0.299f * p[0] + 0.587f * p[1] + 0.114f * p[2];
   };
-  const auto each_pixel = [&](double factor, auto towards) {
-    const float f = static_cast<float>(factor);
-    for (float* p = out; p < out + h * w * c; p += c) {
-      const float rest = (1 - f) * towards(p);
-      for (int64_t k = 0; k < c; ++k) p[k] = std::clamp(f * p[k] + rest, 0.0f, 1.0f);
-    }
-  };
-  each_pixel(change.brightness, [](const float*) { return 0.0f; });
+  const float brightness = static_cast<float>(change.brightness);
+  for (float* p = out; p < end; ++p) blend(*p, brightness, 0);
   double sum = 0;
-  for (const float* p = out; p < out + h * w * c; p += c) sum += grey(p);
+  for (const float* p = out; p < end; p += c) sum += grey(p);
+  const float contrast = static_cast<float>(change.contrast);
   const float mean = static_cast<float>(sum / static_cast<double>(h * w));
-  each_pixel(change.contrast, [&](const float*) { return mean; });
-  if (c == 3) each_pixel(change.saturation, grey);
+  for (float* p = out; p < end; ++p) blend(*p, contrast, mean);
+  if (c == 1) return;
+  const float saturation = static_cast<float>(change.saturation);
+  for (float* p = out; p < end; p += 3) {
+    const float g = grey(p);
+    for (int k = 0; k < 3; ++k) blend(p[k], saturation, g);
+  }
 }
 
 // y_i = x_i changed as change(i) says.

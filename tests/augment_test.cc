@@ -443,9 +443,9 @@ TEST_CASE("photos: a user's mistakes") {
     AugmentPhoto({.padding = 0})(Tensor::full({1, 2, 2, 3}, 2), 0);
   });
   CHECK(normalized ==
-        "change_photo: light and colour need 1 or 3 channels in [0, 1]; got 3 channels with values "
-        "from 2 to 2. Hint: augment before normalizing; brightness, contrast and saturation of 0 "
-        "leave values alone.");
+        "change_photo: light and colour need 1 or 3 channels in [0, 1]; got 3 channels, and 12 of "
+        "12 values outside. Hint: augment before normalizing; brightness, contrast and saturation "
+        "of 0 leave values alone.");
   CHECK(message([] { AugmentPhoto()(Tensor::zeros({1, 2, 2, 4}), 0); }) != "no error");
   CHECK(AugmentPhoto({.brightness = 0, .contrast = 0, .saturation = 0})(
             Tensor::full({1, 2, 2, 4}, 5), 0)
