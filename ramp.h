@@ -66,6 +66,7 @@
 #include "ramp/optim/parameters.h"
 #include "ramp/optim/schedule.h"
 #include "ramp/optim/sgd.h"
+#include "ramp/train/anomaly.h"
 #include "ramp/train/average.h"
 #include "ramp/train/checkpoint.h"
 #include "ramp/train/doctor.h"

@@ -184,8 +184,7 @@ void walk(const Tensor& y, const Tensor& given, bool retains, bool creates, Targ
   if (!creates || !dy.requires_grad()) dy = dy.detach();
   if (creates && !dy.requires_grad()) dy.requires_grad_();
   retains |= creates;
-  Ref<GradMeta> meta = y.meta();
-  Ref<Node> root = Ref<Node>::adopt(static_cast<Node*>(meta.release()));
+  Ref<Node> root = Ref<Node>::adopt(static_cast<Node*>(Ref<GradMeta>(y.meta()).release()));
   if (!targets) check_leaf(*root);
   root->cotangent = std::move(dy);
   Queue queue;

@@ -11,7 +11,6 @@ void connect(Node* node, const char* op, Tensor& y, const Inputs& inputs) {
   node->dtype = y.dtype();
   node->input_count = static_cast<uint32_t>(inputs.size);
   if (inputs.size > Node::kInlineInputs) node->many_ = new Ref<Node>[inputs.size];
-  Ref<Node>* edges = node->inputs();
   uint64_t id = Node::last_id;
   for (size_t i = 0; i < inputs.size; ++i) {
     Node* input = node_of(inputs[i]);
@@ -20,10 +19,11 @@ void connect(Node* node, const char* op, Tensor& y, const Inputs& inputs) {
     // A result made on another thread may have a higher id than this thread's last.
     id = std::max(id, input->id);
     input->refs.fetch_add(1, std::memory_order_relaxed);
-    new (&edges[i]) Ref<Node>(Ref<Node>::adopt(input));  // over a null one
+    new (&node->inputs()[i]) Ref<Node>(Ref<Node>::adopt(input));  // over a null one
   }
   node->id = Node::last_id = id + 1;
   y.set_meta(Ref<GradMeta>::adopt(node));
+  if (detail::op_watch) (*detail::op_watch)(*node, y, inputs);
 }
 
 }  // namespace ramp

@@ -66,6 +66,10 @@ struct NodeOf final : Node {
 };
 
 namespace detail {
+/// What is told each result that goes on this thread's tape: Anomaly, while it lives.
+using OpWatch = const std::function<void(const Node& node, const Tensor& y, const Inputs&)>*;
+inline thread_local constinit OpWatch op_watch = nullptr;
+
 void recorded_vjp(const Tensor& y, const Tensor& dy, std::span<const Tensor> x,
                   std::span<Tensor> dx);
 }  // namespace detail

@@ -412,6 +412,21 @@ TEST_CASE("doctor: a model of many inputs and outputs; what it says when all is 
   CHECK(doctor.findings().empty());
 }
 
+TEST_CASE("doctor: a callback of fit") {
+  seed_layers(1);
+  Sequential net = mlp();
+  SGD sgd(net, {.lr = 3});
+  Doctor doctor(net);
+  fit(net, sgd, digits(),
+      {.epochs = 2,
+       .batch = 32,
+       .valid = digits().rows(0, 100),
+       .out = nullptr,
+       .callbacks = {doctor}});
+  REQUIRE(!doctor.findings().empty());
+  CHECK(doctor.findings()[0].code == "lr_too_high");
+}
+
 TEST_CASE("doctor: a user's mistakes, and the text of a finding") {
   Sequential net{Dense(2, 2)};
   CHECK(message([&] { Doctor(net, {.every = 0}); }) == "Doctor: expected every >= 1; got 0.");

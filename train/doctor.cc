@@ -536,8 +536,7 @@ struct Doctor::State {
 
   // ---- a step ----
 
-  void after_step(const Dataset& batch, const Tensor& loss) {
-    const double l = loss.item();
+  void after_step(const Dataset& batch, double l) {
     if (steps == 0) first_loss = mean_loss = least_loss = l;
     if (!std::isfinite(l)) {
       not_finite(batch, l);
@@ -889,10 +888,13 @@ Doctor::Doctor(ModuleBase& net, const DoctorOptions& options)
     : state_(std::make_unique<State>(net, options)) {}
 Doctor::~Doctor() = default;
 
-void Doctor::after_step(const Dataset& batch, const Tensor& loss) {
-  state_->after_step(batch, loss);
-}
+void Doctor::after_step(const Dataset& batch, double loss) { state_->after_step(batch, loss); }
 void Doctor::epoch_end() { state_->epoch_end(); }
+
+Doctor::operator Callback() {
+  return {.after_step = [this](TrainState& s) { after_step(*s.data, s.loss); },
+          .after_epoch = [this](TrainState&) { epoch_end(); }};
+}
 
 std::vector<Finding> Doctor::findings() const {
   state_->examine();

@@ -7,6 +7,7 @@
 
 #include "ramp/data/dataset.h"
 #include "ramp/layers/module.h"
+#include "ramp/train/fit.h"
 
 namespace ramp {
 
@@ -22,10 +23,15 @@ struct DoctorOptions {
   int64_t every = 64;  // looks at each such step; at more of the first ones
 };
 
-/// Tells what goes wrong while a model trains: one line behind each step, while the gradients are
-/// there, and one behind each epoch, before the validation.
+/// Tells what goes wrong while a model trains.
 ///
 ///     Doctor doctor(net);
+///     fit(net, adam, train, {.epochs = 10, .callbacks = {doctor}});
+///     fmt::print("{}", doctor.str());
+///
+/// In a loop of one's own, one line behind each step, while the gradients are there, and one behind
+/// each epoch, before the validation:
+///
 ///     for (int64_t epoch = 0; epoch < 10; ++epoch) {
 ///       for (auto [x, y] : batches.epoch(epoch)) {
 ///         const Tensor loss = cross_entropy(net(x), y);
@@ -35,9 +41,8 @@ struct DoctorOptions {
 ///         adam.zero_grad();
 ///       }
 ///       doctor.epoch_end();
-///       validate(net);
+///       evaluate(net, valid);
 ///     }
-///     fmt::print("{}", doctor.str());
 ///
 /// It only looks, from the thread that trains: outputs and their gradients on the way, weights and
 /// gradients after the step; training ends with the bits that it had without. A step that it does
@@ -50,9 +55,12 @@ class Doctor {
   Doctor(const Doctor&) = delete;
   Doctor& operator=(const Doctor&) = delete;
 
+  void after_step(const Dataset& batch, double loss);
   /// Errors: a loss that is not one number.
-  void after_step(const Dataset& batch, const Tensor& loss);
+  void after_step(const Dataset& batch, const Tensor& loss) { after_step(batch, loss.item()); }
   void epoch_end();
+  /// Both, for fit().
+  operator Callback();  // NOLINT: implicit
 
   /// What was found so far, the likeliest cause first.
   std::vector<Finding> findings() const;
