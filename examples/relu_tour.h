@@ -17,7 +17,7 @@
 
 using namespace ramp;
 
-struct Table {
+struct Rows {
   std::vector<std::string> head;
   std::vector<std::vector<std::string>> rows = {};
 };
@@ -25,7 +25,7 @@ struct Table {
 // A section of the page.
 struct Section {
   std::string name, heading, claim, method;
-  Table table = {};
+  Rows table = {};
   std::vector<std::pair<std::string, Plot>> plots = {};  // file name, plot
   std::string verdict = {};                              // "holds", "holds in part", ...
   std::string reading = {};                              // and why
@@ -145,7 +145,7 @@ inline std::string percent(double share, int digits = 1) {
 
 // ---- the page ----
 
-inline std::string markdown(const Table& t) {
+inline std::string markdown(const Rows& t) {
   const auto row = [](const std::vector<std::string>& cells) {
     std::string line = "|";
     for (const std::string& c : cells) line += " " + c + " |";
@@ -163,7 +163,7 @@ inline std::string text_of(const Section& s) {
 }
 
 inline std::string summary(const std::vector<Section>& sections) {
-  Table table{{"", "claim", "verdict"}};
+  Rows table{{"", "claim", "verdict"}};
   for (const Section& s : sections) {
     std::string anchor;  // as GitHub makes it of the heading
     for (const char c : s.heading) {
