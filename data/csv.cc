@@ -9,6 +9,8 @@
 #include <cstring>
 #include <functional>
 #include <limits>
+#include <unordered_map>
+#include <utility>
 
 #include "ramp/data/new_file.h"
 #include "ramp/data/read_file.h"
@@ -117,6 +119,7 @@ class CsvReader {
   bool ends_[256] = {};          // what ends a field that has no quotes
   const char* first_ = nullptr;  // the line that says how many fields each has
   std::vector<Reading> columns_;
+  std::unordered_map<std::string, size_t> places_;  // of each name in columns_
   std::string unquoted_;
   std::string why_number_;
 };
@@ -396,11 +399,9 @@ void CsvReader::find_columns() {
   for (size_t c = 0; c < names.size(); ++c) {
     Reading r;
     r.name = names[c].empty() ? fmt::format("column_{}", c + 1) : names[c];
-    for (size_t before = 0; before < c; ++before) {
-      if (columns_[before].name == r.name) {
-        fail("read_csv: \"{}\": columns {} and {} are both named {}. Hint: `.names`.", path_,
-             before + 1, c + 1, in_quotes(r.name));
-      }
+    if (const auto [at, fresh] = places_.emplace(r.name, c); !fresh) {
+      fail("read_csv: \"{}\": columns {} and {} are both named {}. Hint: `.names`.", path_,
+           at->second + 1, c + 1, in_quotes(r.name));
     }
     if (!is_utf8(r.name)) {
       fail("{}: expected UTF-8; got {}. Hint: iconv -f LATIN1 -t UTF-8.", at(first_, c),
@@ -410,9 +411,8 @@ void CsvReader::find_columns() {
   }
 
   const auto named = [&](const std::string& name, const char* option) -> Reading& {
-    for (Reading& r : columns_) {
-      if (r.name == name) return r;
-    }
+    const auto place = places_.find(name);
+    if (place != places_.end()) return columns_[place->second];
     std::vector<std::string> all;
     for (const Reading& r : columns_) all.push_back(r.name);
     fail("read_csv: \"{}\" has no column {}, which `.{}` names; got \"{}\".", path_,
@@ -462,7 +462,7 @@ Column CsvReader::column(Reading& r, size_t c) {
     if (commas) {
       fail(
           "read_csv: \"{}\", column {} ({}): expected numbers like 1{}5; got {}. Hint: `.decimal = "
-          "'{}'`, or `.categories = {{{}}}`.",
+          "'{}'`, where that is the decimal point, or `.categories = {{{}}}`.",
           path_, c + 1, in_quotes(y.name), options_.decimal, in_quotes(y.levels[0]),
           options_.decimal == '.' ? ',' : '.', in_quotes(y.name));
     }

@@ -89,15 +89,9 @@ std::vector<std::string> Table::names() const {
   return all;
 }
 
-bool Table::contains(std::string_view name) const {
-  return std::any_of(columns_.begin(), columns_.end(),
-                     [&](const Column& c) { return c.name == name; });
-}
-
 const Column& Table::operator[](std::string_view name) const {
-  for (const Column& c : columns_) {
-    if (c.name == name) return c;
-  }
+  const auto at = places_.find(std::string(name));
+  if (at != places_.end()) return columns_[at->second];
   fail("Table: no column {}; got \"{}\".", in_quotes(name), fmt::join(names(), "\", \""));
 }
 
@@ -106,13 +100,12 @@ Table& Table::set(Column column) {
     fail("Table: all columns must have the same length: {} has {} rows; got {} for {}.",
          in_quotes(columns_[0].name), size(), column.size(), in_quotes(column.name));
   }
-  for (Column& c : columns_) {
-    if (c.name == column.name) {
-      c = std::move(column);
-      return *this;
-    }
+  const auto [at, fresh] = places_.emplace(column.name, columns_.size());
+  if (fresh) {
+    columns_.push_back(std::move(column));
+  } else {
+    columns_[at->second] = std::move(column);
   }
-  columns_.push_back(std::move(column));
   return *this;
 }
 
@@ -171,6 +164,7 @@ Table Table::take(const Tensor& rows) const {
     from[i] = static_cast<size_t>(row < 0 ? row + size() : row);
   }
   Table y;
+  y.places_ = places_;
   for (const Column& c : columns_) {
     Column& to = y.columns_.emplace_back();
     to.name = c.name;

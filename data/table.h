@@ -6,6 +6,7 @@
 #include <initializer_list>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -50,7 +51,7 @@ class Table {
   int64_t size() const { return columns_.empty() ? 0 : columns_[0].size(); }
   const std::vector<Column>& columns() const { return columns_; }
   std::vector<std::string> names() const;
-  bool contains(std::string_view name) const;
+  bool contains(std::string_view name) const { return places_.contains(std::string(name)); }
   /// Errors: no such column (the message names those there are).
   const Column& operator[](std::string_view name) const;
   /// Adds a column, or puts it in the place of the one of that name. Errors: another length.
@@ -73,6 +74,7 @@ class Table {
 
  private:
   std::vector<Column> columns_;
+  std::unordered_map<std::string, size_t> places_;  // of each name in columns_
 };
 
 namespace detail {

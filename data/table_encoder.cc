@@ -123,6 +123,14 @@ TableEncoder::TableEncoder(const Table& train, const TableEncoderOptions& option
   Dataset ignored;
   encode_target(c, ignored);
   if (!class_target_ && options.scale_target) {
+    if (std::all_of(c.numbers.begin(), c.numbers.end(),
+                    [](double v) { return v == 0 || v == 1; })) {
+      fail(
+          "TableEncoder: the target {} is 0 or 1 in all rows; expected a class, or a number to "
+          "scale. Hint: read_csv(.., {{.categories = {{{}}}}}) for cross_entropy, `.scale_target = "
+          "false` for bce_with_logits.",
+          in_quotes(target_), in_quotes(target_));
+    }
     target_scaler_ = Scaler(c.tensor().view({c.size(), 1}));
   }
 }

@@ -40,13 +40,16 @@ struct TableEncoderOptions {
 /// - categories named in `codes`: i64 [n] each, in Dataset::more in the order of `codes`; 0 where
 ///   missing or unknown, the levels count from 1. (Where nothing else is an input, x is the first.)
 /// - target: numbers are y, f32 [n, 1], standardized; categories are class numbers, i64 [n].
+/// (Labels
+///   0, 1, 2 are numbers unless they were read as `.categories`.)
 class TableEncoder {
  public:
   /// For load_state().
   TableEncoder() = default;
   /// Errors: an option that names no column, or one both as target and input; a code that is not
   /// of categories; no inputs; a column without values, or with an infinite one; more levels than
-  /// max_levels; what operator() says of the target.
+  /// max_levels; what operator() says of the target; a target of 0 and 1
+  /// alone that would be scaled.
   explicit TableEncoder(const Table& train, const TableEncoderOptions& options = {});
 
   /// x: f32 [n, width()]. Columns are found by name, and others ignored; y is undefined where the

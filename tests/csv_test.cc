@@ -193,8 +193,8 @@ TEST_CASE("read_csv: decimal commas") {
         std::string::npos);
   // Not asked for: never taken for categories.
   CHECK(error_of("a;b\n1,5;x\n2,5;y\n3;z\n") ==
-        ", column 1 (\"a\"): expected numbers like 1.5; got \"1,5\". Hint: `.decimal = ','`, or "
-        "`.categories = {\"a\"}`.");
+        ", column 1 (\"a\"): expected numbers like 1.5; got \"1,5\". Hint: `.decimal = ','`, "
+        "where that is the decimal point, or `.categories = {\"a\"}`.");
 }
 
 TEST_CASE("read_csv: a column of numbers with a few texts is an error, one of both is not") {

@@ -220,6 +220,14 @@ TEST_CASE("TableEncoder: options that do not fit") {
           TableEncoder(Table({Column("a", {NAN, NAN})}));
         }) == "TableEncoder: column \"a\" has no values. Hint: `.without = {\"a\"}`.");
   CHECK(message([&] { TableEncoder()(table); }).starts_with("TableEncoder: nothing was learned"));
+  Table labels = table;
+  labels.set(Column("sold", {0, 1, 1, 0, 1}));
+  CHECK(message([&] { TableEncoder(labels, {.target = "sold"}); }) ==
+        "TableEncoder: the target \"sold\" is 0 or 1 in all rows; expected a class, or a number to "
+        "scale. Hint: read_csv(.., {.categories = {\"sold\"}}) for cross_entropy, `.scale_target = "
+        "false` for bce_with_logits.");
+  CHECK(TableEncoder(labels, {.target = "sold", .scale_target = false})(labels).y.values() ==
+        Doubles{0, 1, 1, 0, 1});
   // Levels that a split took away are none of the encoder's.
   const Table north = table.where([&](int64_t i) { return table["district"].text(i) == "north"; });
   CHECK(TableEncoder(north, {.inputs = {"district"}}).names() == Texts{"district=north"});
