@@ -27,27 +27,21 @@ class Levels {
   std::vector<int64_t> counts;
 
   int32_t code(std::string_view text) {
-    const size_t hash = std::hash<std::string_view>()(text);
-    for (size_t i = hash & mask();; i = (i + 1) & mask()) {
+    if (2 * (texts.size() + 1) > slots_.size()) grow();
+    const size_t hash = std::hash<std::string_view>()(text), mask = slots_.size() - 1;
+    size_t i = hash & mask;
+    for (; slots_[i].code >= 0; i = (i + 1) & mask) {
       const Slot& s = slots_[i];
-      if (s.code < 0) break;
       if (s.hash == hash && texts[static_cast<size_t>(s.code)] == text) {
         ++counts[static_cast<size_t>(s.code)];
         return s.code;
       }
     }
-    const auto code = static_cast<int32_t>(texts.size());
     if (texts.size() >= (size_t{1} << 31) - 1) fail("read_csv: more than 2^31 different texts.");
+    slots_[i] = {hash, static_cast<int32_t>(texts.size())};
     texts.emplace_back(text);
     counts.push_back(1);
-    if (2 * texts.size() > slots_.size()) {
-      const std::vector<Slot> old = std::exchange(slots_, std::vector<Slot>(2 * slots_.size()));
-      for (const Slot& s : old) {
-        if (s.code >= 0) put(s);
-      }
-    }
-    put({hash, code});
-    return code;
+    return slots_[i].code;
   }
 
  private:
@@ -55,13 +49,17 @@ class Levels {
     size_t hash = 0;
     int32_t code = -1;
   };
-  size_t mask() const { return slots_.size() - 1; }
-  void put(const Slot& slot) {
-    size_t i = slot.hash & mask();
-    while (slots_[i].code >= 0) i = (i + 1) & mask();
-    slots_[i] = slot;
+  void grow() {
+    std::vector<Slot> larger(std::max<size_t>(64, 2 * slots_.size()));
+    for (const Slot& s : slots_) {
+      if (s.code < 0) continue;
+      size_t i = s.hash & (larger.size() - 1);
+      while (larger[i].code >= 0) i = (i + 1) & (larger.size() - 1);
+      larger[i] = s;
+    }
+    slots_ = std::move(larger);
   }
-  std::vector<Slot> slots_ = std::vector<Slot>(64);  // a power of two of them
+  std::vector<Slot> slots_;  // a power of two of them, half empty
 };
 
 constexpr double kPower10[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,

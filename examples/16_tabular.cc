@@ -18,6 +18,7 @@
 #include <algorithm>
 #include <cmath>
 #include <fstream>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -72,41 +73,19 @@ double best_guess(const Table& t, int64_t i) {
   return sum / count;
 }
 
-// In thousands, whatever the scale that the model works in; the share of the variance explained.
-double rmse(const std::vector<double>& y, const std::vector<double>& target) {
-  double sum = 0;
-  for (size_t i = 0; i < y.size(); ++i) sum += (y[i] - target[i]) * (y[i] - target[i]);
-  return std::sqrt(sum / static_cast<double>(y.size()));
-}
-double r2(const std::vector<double>& y, const std::vector<double>& target) {
-  const Tensor t = Tensor::of(target);
-  const std::vector<double> mean_price(target.size(), mean(t).item());
-  return 1 - std::pow(rmse(y, target) / rmse(mean_price, target), 2);
-}
-
-// The net of the epoch that was best on `valid`; it ends when 15 epochs were no better.
-Sequential train_net(Sequential net, const Dataset& train, const Dataset& valid, int64_t epochs) {
+// The weights of the epoch that was best on `valid`; it ends when 15 epochs were no better.
+Sequential trained(Sequential net, const Dataset& train, const Dataset& valid, int64_t epochs) {
   Adam adam(net, {.lr = 3e-3});
-  Batches batches(train, {.size = 64, .seed = 1});
-  Sequential best = net;
-  double best_loss = INFINITY;
-  int64_t best_epoch = 0, epoch = 0;
-  for (; epoch < epochs && epoch - best_epoch <= 15; ++epoch) {
-    for (const auto& [x, y] : batches.epoch(epoch)) {
-      mse_loss(net(x), y).backward();
-      adam.step();
-      adam.zero_grad();
-    }
-    const double loss = mse_loss(predict(net, valid.x), valid.y).item();
-    if (loss < best_loss) {
-      best_loss = loss;
-      best_epoch = epoch;
-      best = net;
-    }
-  }
-  fmt::print("{} epochs; the best was {}, validation loss {:.4f}\n", epoch, best_epoch + 1,
-             best_loss);
-  return best;
+  const History h = fit(net, adam, train,
+                        {.epochs = epochs,
+                         .seed = 1,
+                         .valid = valid,
+                         .keep_best = true,
+                         .patience = 15,
+                         .out = nullptr});
+  fmt::print("{} epochs; the best was {}, validation loss {:.4f}\n", h.last().epoch, h.best_epoch,
+             h["valid_loss"][static_cast<size_t>(h.best_epoch - 1)]);
+  return net;
 }
 
 int main(int argc, char** argv) {
@@ -134,38 +113,35 @@ int main(int argc, char** argv) {
   seed_layers(1);
   const Dataset train_set = encoder(train), valid_set = encoder(valid);
   Sequential line_net =
-      train_net(Sequential{Dense(encoder.width(), 1)}, train_set, valid_set, epochs);
+      trained(Sequential{Dense(encoder.width(), 1)}, train_set, valid_set, epochs);
   Sequential net =
-      train_net(Sequential{Dense(encoder.width(), 64, ReLU{}), Dense(64, 64, ReLU{}), Dense(64, 1)},
-                train_set, valid_set, epochs);
+      trained(Sequential{Dense(encoder.width(), 64, ReLU{}), Dense(64, 64, ReLU{}), Dense(64, 1)},
+              train_set, valid_set, epochs);
 
-  // Errors over all of the test rows, and over those without gaps.
-  const auto price_of = [](const Table& t) -> const std::vector<double>& {
-    return t["price"].numbers;
-  };
+  // Errors in thousands, over all of the test rows and over those without gaps.
   const Table whole = test.where(
       [&](int64_t i) { return !test["district"].missing(i) && !test["year"].missing(i); });
   fmt::print(
       "\n{:28}{} flats that no model has seen   {} without gaps\n{:35}RMSE      R2{:21}RMSE\n", "",
       test.size(), whole.size(), "", "");
-  const auto report = [&](const char* who, auto guess) {
+  const auto report = [&](const char* who, const std::function<Tensor(const Table& t)>& guess) {
+    const auto price_of = [](const Table& t) { return t["price"].tensor().view({t.size(), 1}); };
     const double error = rmse(guess(test), price_of(test));
-    fmt::print("{:30} {:8.2f} {:7.4f} {:24.2f}\n", who, error, r2(guess(test), price_of(test)),
-               rmse(guess(whole), price_of(whole)));
+    fmt::print("{:30} {:8.2f} {:7.4f} {:24.2f}\n", who, error,
+               r2_score(guess(test), price_of(test)), rmse(guess(whole), price_of(whole)));
     return error;
   };
-  using Prices = std::vector<double>;
-  const auto guess_of = [&](Module& model) {
-    return [&](const Table& t) { return encoder.inverse(predict(model, encoder(t).x)).values(); };
+  const auto prices = [&](Module& model, const Table& t) {
+    return encoder.inverse(predict(model, encoder(t).x)).to(f64);
   };
   report("always the mean", [&](const Table& t) {
-    return Prices(static_cast<size_t>(t.size()), mean(train["price"].tensor()).item());
+    return Tensor::full({t.size(), 1}, mean(train["price"].tensor()).item(), f64);
   });
-  report("a linear model", guess_of(line_net));
-  const double error = report("the network", guess_of(net));
+  report("a linear model", [&](const Table& t) { return prices(line_net, t); });
+  const double error = report("the network", [&](const Table& t) { return prices(net, t); });
   const double least = report("the best that can be reached", [](const Table& t) {
-    Prices best;
-    for (int64_t i = 0; i < t.size(); ++i) best.push_back(best_guess(t, i));
+    Tensor best = Tensor::empty({t.size(), 1}, f64);
+    for (int64_t i = 0; i < t.size(); ++i) best.mutable_data<double>()[i] = best_guess(t, i);
     return best;
   });
   fmt::print("the network's error is {:.1f} % above the least\n", 100 * (error / least - 1));

@@ -79,15 +79,8 @@ struct Reader {
     net = Sequential{Dense(vocabulary.size(), 16, {.bias = false}),
                      Dense(16, std::ssize(kLanguages))};
     Adam adam(net, {.lr = 1e-2});
-    Batches batches({x_of(tokens(train.texts)), Tensor::of(train.languages)},
-                    {.size = 32, .seed = 1});
-    for (int64_t epoch = 0; epoch < 40; ++epoch) {
-      for (const auto& [x, y] : batches.epoch(epoch)) {
-        cross_entropy(net(x), y).backward();
-        adam.step();
-        adam.zero_grad();
-      }
-    }
+    fit(net, adam, {x_of(tokens(train.texts)), Tensor::of(train.languages)},
+        {.epochs = 40, .batch = 32, .seed = 1, .out = nullptr});
   }
 };
 
