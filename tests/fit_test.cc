@@ -319,7 +319,9 @@ TEST_CASE("a loss that is not finite ends training, with an error") {
   train.x.mutable_data<float>()[4 * 150] = NAN;
   const std::string text =
       message([&] { fit(net, adam, train, {.shuffle = false, .out = nullptr}); });
-  CHECK(text.find("fit: the loss is nan at epoch 1, batch 3 (step 2)") == 0);
+  INFO(text);
+  CHECK(text.find("fit: the loss is nan at epoch 1, batch 3 (step 2). The batch is not finite: x "
+                  "has 1 NaN") == 0);
 }
 
 TEST_CASE("history: CSV and JSON, and back") {

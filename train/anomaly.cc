@@ -302,17 +302,20 @@ int64_t Anomaly::steps() const { return state_->steps + state_->went_back; }
 
 std::string autopsy(ModuleBase& net, const Dataset& batch,
                     const std::function<Tensor(const Dataset& batch)>& loss) {
-  std::vector<std::string> bad;
-  const std::vector<NamedTensor> state = net.state();
-  for (const NamedTensor& t : state)
-    if (const Range r(t.tensor); r.first_bad >= 0) bad.push_back(t.name + ": " + r.bad());
-  if (!bad.empty()) {
+  const auto not_finite = [](const std::vector<NamedTensor>& tensors) {
+    std::vector<std::string> bad;
+    for (const NamedTensor& t : tensors)
+      if (const Range r(t.tensor); r.first_bad >= 0) bad.push_back(t.name + ": " + r.bad());
     const size_t n = bad.size();
     bad.resize(std::min<size_t>(n, 4));
+    return fmt::format("{}{}", fmt::join(bad, "; "),
+                       n > 4 ? fmt::format(" and {} more", n - 4) : "");
+  };
+  if (const std::string bad = not_finite(net.named_parameters()); !bad.empty()) {
     return fmt::format(
-        "The weights were not finite before this step: {}{}. Likely: a step that was too large. "
+        "The weights were not finite before this step: {}. Likely: a step that was too large. "
         "Hint: lr / 10, clip_grad_norm(net, 1); Anomaly, to stop where it begins.",
-        fmt::join(bad, "; "), n > 4 ? fmt::format(" and {} more", n - 4) : "");
+        bad);
   }
   std::vector<Tensor> data = batch.more;
   data.insert(data.begin(), {batch.x, batch.y});
@@ -328,7 +331,7 @@ std::string autopsy(ModuleBase& net, const Dataset& batch,
   }
   // The step again; all that it changes is put back.
   std::vector<NamedTensor> saved;
-  for (const NamedTensor& t : state) saved.push_back({t.name, t.tensor.detach().clone()});
+  for (const NamedTensor& t : net.state()) saved.push_back({t.name, t.tensor.detach().clone()});
   std::vector<std::pair<Tensor, Tensor>> gradients;
   for (Tensor& p : net.parameters()) {
     gradients.emplace_back(p, p.grad());
@@ -339,9 +342,13 @@ std::string autopsy(ModuleBase& net, const Dataset& batch,
     const Recording recording(true);
     const Anomaly anomaly(net);
     backward(loss(batch));
+    // (This step may have spoiled running statistics, too; so they are asked last.)
+    const std::string bad = not_finite(net.named_buffers());
     found =
-        "Forward and backward of that batch are finite when they are repeated: it depends on "
-        "what was drawn (dropout), or the loss alone is not on the tape.";
+        !bad.empty()
+            ? fmt::format("Running statistics are not finite: {}.", bad)
+            : "Forward and backward of that batch are finite when they are repeated: it depends "
+              "on what was drawn (dropout), or the loss alone is not on the tape.";
   } catch (const Error& error) {
     found = error.what();
   }

@@ -14,6 +14,7 @@
 #include "ramp/autograd/ops_shape.h"
 #include "ramp/data/prefetch.h"
 #include "ramp/optim/clip.h"
+#include "ramp/train/anomaly.h"
 #include "ramp/train/checkpoint.h"
 #include "ramp/train/progress.h"
 
@@ -454,8 +455,11 @@ class Run {
   }
 
   [[noreturn]] void fail_not_finite() {
-    fail("fit: the loss is {} at epoch {}, batch {} (step {}).", state_.loss, epoch_ + 1,
-         batch_ + 1, optimizer_.steps());
+    fail("fit: the loss is {} at epoch {}, batch {} (step {}). {}", state_.loss, epoch_ + 1,
+         batch_ + 1, optimizer_.steps(), autopsy(net_, *state_.data, [this](const Dataset& batch) {
+           return loss_.of_batch ? loss_.of_batch(batch)
+                                 : loss_.of_outputs(outputs_(batch), batch.y);
+         }));
   }
 
   using Clock = std::chrono::steady_clock;
