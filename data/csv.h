@@ -43,9 +43,10 @@ struct CsvOptions {
 Table read_csv(const std::string& path, const CsvOptions& options = {});
 
 /// Writes a table, with a header, that read_csv reads as it was (numbers with all their digits;
-/// missing values as empty fields). The file is whole or not there, see NewFile.
-/// Errors: a file that cannot be written; a separator that is a quote, a line end, a letter, a
-/// digit or one of ".+-".
+/// missing values as empty fields); a column of categories needs `.categories` where its levels
+/// look like numbers, and `.missing` where one is "NA". The file is whole or not there, see
+/// NewFile. Errors: a file that cannot be written; a separator that is a quote, a line end, a
+/// letter, a digit or one of ".+-".
 void write_csv(const std::string& path, const Table& table, char separator = ',');
 
 }  // namespace ramp

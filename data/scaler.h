@@ -8,6 +8,7 @@
 
 namespace ramp {
 
+/// y = (x - mean) / std by feature, with the mean and std of the data it was made from; and back.
 /// ```
 /// const Scaler scaler(train.x);           // learns the mean and std of each feature
 /// train.x = scaler(train.x);

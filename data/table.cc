@@ -115,6 +115,28 @@ Table Table::select(const std::vector<std::string>& names) const {
   return Table(std::move(chosen));
 }
 
+Tensor Table::tensor(DType dtype) const {
+  if (columns_.empty()) fail("Table: expected columns of numbers; got none.");
+  const int64_t n = std::ssize(columns_);
+  Tensor y = Tensor::empty({size(), n}, dtype);
+  visit_float("tensor", dtype, [&]<typename T>(T) {
+    T* to = y.mutable_data<T>();
+    for (int64_t c = 0; c < n; ++c) {
+      const Column& column = columns_[static_cast<size_t>(c)];
+      if (column.categorical) {
+        fail(
+            "Table: expected columns of numbers; {} is of categories. Hint: select() others, or "
+            "TableEncoder.",
+            in_quotes(column.name));
+      }
+      for (int64_t i = 0; i < size(); ++i) {
+        to[i * n + c] = static_cast<T>(column.numbers[static_cast<size_t>(i)]);
+      }
+    }
+  });
+  return y;
+}
+
 std::string Table::summary() const {
   size_t width = 6;
   for (const Column& c : columns_) width = std::max(width, c.name.size());

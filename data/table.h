@@ -68,6 +68,10 @@ class Table {
   /// Two parts, shuffled, as Dataset::split(): `auto [train, valid] = table.split(0.8)`.
   std::pair<Table, Table> split(double fraction, uint64_t seed = 0) const;
 
+  /// All columns as they are, one beside the other: [n, columns], NaN where a value is missing.
+  /// Errors: a column of categories (for these, and to standardize: TableEncoder); no columns; i64.
+  Tensor tensor(DType dtype = f32) const;
+
   /// A line for each column: its kind, what is missing, the range of the numbers or the commonest
   /// levels.
   std::string summary() const;

@@ -23,6 +23,7 @@ struct TableEncoderOptions {
   int64_t max_levels = 100;               // of a column that is one-hot
 };
 
+/// Learns from a training table what its columns become, and makes datasets of it and of others.
 /// ```
 /// const auto [train, test] = read_csv("flats.csv").split(0.8);
 /// const TableEncoder encoder(train, {.target = "price"});  // learns means, stds and levels

@@ -41,6 +41,7 @@ struct BagOptions {
   bool shares = false;  // each row is divided by its sum: the shares of a text's words
 };
 
+/// The words of some texts, and an id for each.
 /// ```
 /// std::vector<Tokens> texts; .. texts.push_back(tokenize(line)); ..
 /// const Vocabulary words(texts, {.min_count = 2});
@@ -87,9 +88,10 @@ class Vocabulary {
   std::unordered_map<std::string, int64_t, Hash, std::equal_to<>> ids_;
 };
 
-/// Texts as a tensor, for state(): the bytes of each and a 0 behind it, i64 [bytes]; and back.
-/// Errors: a text with a byte of 0; a tensor that is none of texts.
+/// Texts as a tensor, for state(): the bytes of each and a 0 behind it, i64 [bytes].
+/// Errors: a text with a byte of 0.
 Tensor text_tensor(const std::vector<std::string>& texts);
+/// The texts in a tensor that text_tensor() made. Errors: another tensor.
 std::vector<std::string> texts_of(const Tensor& bytes);
 
 /// The character at the start of a text, whose bytes are taken off it; or, with nothing taken,
@@ -97,6 +99,7 @@ std::vector<std::string> texts_of(const Tensor& bytes);
 /// The text must not be empty.
 constexpr char32_t kNoCharacter = 0xFFFFFFFF;
 char32_t take_character(std::string_view& text);
+/// Whether a text is UTF-8.
 bool is_utf8(std::string_view text);
 
 /// A text as a message shows it: in quotes, control characters and what is not UTF-8 as \x0a, and

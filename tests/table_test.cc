@@ -69,6 +69,23 @@ TEST_CASE("Table: rows") {
   CHECK(sizes == Texts{"", "50", "65", "80"});
 }
 
+TEST_CASE("Table: tensor") {
+  Table t = flats();
+  t.set(Column("year", {1, 2, 3, 4}));
+  const Tensor x = t.select({"year", "size"}).tensor();
+  CHECK(x.dtype() == f32);
+  CHECK(x.shape() == Shape{4, 2});
+  CHECK(x.at({1, 0}) == 2);
+  CHECK(x.at({3, 1}) == 65);
+  CHECK(std::isnan(x.at({2, 1})));
+  CHECK(t.select({"year"}).tensor(f64).values() == std::vector<double>{1, 2, 3, 4});
+  CHECK(message([&] { t.tensor(); }) ==
+        "Table: expected columns of numbers; \"district\" is of categories. Hint: select() others, "
+        "or TableEncoder.");
+  CHECK_THROWS_AS(Table().tensor(), Error);
+  CHECK_THROWS_AS(t.select({"year"}).tensor(i64), Error);
+}
+
 TEST_CASE("Table: summary") {
   CHECK(flats().summary() ==
         "4 rows, 2 columns\n"
