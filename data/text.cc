@@ -83,8 +83,8 @@ bool in(char32_t c, std::initializer_list<Range> ranges) {
 }
 
 bool is_space(char32_t c) {
-  return in(c, {{0, 0x20},
-                {0x7F, 0xA0},
+  if (c < 0x7F) return c <= ' ';
+  return in(c, {{0x7F, 0xA0},
                 {0x1680, 0x1680},
                 {0x2000, 0x200B},
                 {0x2028, 0x2029},
@@ -112,12 +112,8 @@ bool is_digit(char32_t c) { return c >= '0' && c <= '9'; }
 
 // Latin with Extended-A and the Vietnamese of Extended Additional, Greek, Cyrillic, Armenian.
 char32_t lower(char32_t c) {
-  if (in(c, {{'A', 'Z'},
-             {0xC0, 0xD6},
-             {0xD8, 0xDE},
-             {0x391, 0x3A1},
-             {0x3A3, 0x3AB},
-             {0x410, 0x42F}})) {
+  if (c < 0x80) return c >= 'A' && c <= 'Z' ? c + 0x20 : c;
+  if (in(c, {{0xC0, 0xD6}, {0xD8, 0xDE}, {0x391, 0x3A1}, {0x3A3, 0x3AB}, {0x410, 0x42F}})) {
     return c + 0x20;
   }
   if (in(c, {{0x400, 0x40F}})) return c + 0x50;
@@ -180,14 +176,16 @@ Tokens tokenize(std::string_view text, const TokenizeOptions& options) {
            in_quotes(text.substr(0, 8)), place);
     }
     if (c == 0xAD || c == 0x200E || c == 0x200F) continue;  // soft hyphen, marks of direction
-    std::string_view rest = text;
-    const char32_t next = text.empty() ? U' ' : take_character(rest);
     const auto letter = [](char32_t x) {
       return !is_space(x) && !is_punctuation(x) && !is_digit(x);
     };
+    const auto next = [&] {
+      std::string_view rest = text;
+      return rest.empty() ? U' ' : take_character(rest);
+    };
     // An apostrophe, or the point of a number.
-    const bool within = ((c == '\'' || c == 0x2019) && letter(before) && letter(next)) ||
-                        ((c == '.' || c == ',') && is_digit(before) && is_digit(next));
+    const bool within = ((c == '\'' || c == 0x2019) && letter(before) && letter(next())) ||
+                        ((c == '.' || c == ',') && is_digit(before) && is_digit(next()));
     if (is_space(c)) {
       end_word();
     } else if (is_punctuation(c) && !within) {
