@@ -91,8 +91,13 @@ class CsvReader {
     if (*p != 0) ++p;
   }
   bool is_missing(std::string_view text) const {
-    return std::find(options_.missing.begin(), options_.missing.end(), text) !=
-           options_.missing.end();
+    return text.empty() || std::find(options_.missing.begin(), options_.missing.end(), text) !=
+                               options_.missing.end();
+  }
+
+  void add_number(Reading& r, double value) const {
+    const bool missing = std::find(missing_.begin(), missing_.end(), value) != missing_.end();
+    r.numbers.push_back(missing ? std::numeric_limits<double>::quiet_NaN() : value);
   }
 
   void set_separator(char c);
@@ -118,6 +123,7 @@ class CsvReader {
   const char* first_ = nullptr;  // the line that says how many fields each has
   std::vector<Reading> columns_;
   std::unordered_map<std::string, size_t> places_;  // of each name in columns_
+  std::vector<double> missing_;  // what stands for a missing value and is a number: -999
   std::string unquoted_;
   std::string why_number_;
 };
@@ -138,6 +144,10 @@ CsvReader::CsvReader(const std::string& path, const CsvOptions& options)
   if (c == '"' || c == '\n' || c == '\r' || (c != 0 && c == options.decimal)) {
     fail("read_csv: expected a separator other than quote, line end and decimal {}; got {}.",
          in_quotes({&options.decimal, 1}), in_quotes({&c, 1}));
+  }
+  for (const std::string& text : options.missing) {
+    double value;
+    if (parse_number(text, value, options.decimal)) missing_.push_back(value);
   }
   for (int64_t i = 0; i < options.skip_lines && body_ != end_; ++i) {
     while (!line_end(body_)) ++body_;
@@ -173,7 +183,7 @@ char CsvReader::find_separator() {
     }
     if (fields > 1) return c;
   }
-  return ',';
+  return options_.decimal == ',' ? ';' : ',';
 }
 
 // The fields of a line; none of an empty one.
@@ -257,7 +267,7 @@ std::string_view CsvReader::field(const char*& p, size_t c) {
   return text;
 }
 
-// Numbers of up to 2^53 times or through 10^22 are exact so, as both are and the product is
+// Numbers of up to 2^53 times or over 10^22 are exact so, as both are and the product is
 // rounded once; nullptr for others, and for what is none. Clinger, "How to read floating point
 // numbers accurately" (1990).
 const char* CsvReader::fast_number(const char* p, double& value) const {
@@ -303,11 +313,11 @@ void CsvReader::slow_number(const char*& p, size_t c) {
       return;
     }
     fail(
-        "{}: expected a number{}; got {}. Hint: `.missing = {{\"\", {}}}`, or `.categories = "
+        "{}: expected a number{}; got {}. Hint: `.missing = {{{}}}`, or `.categories = "
         "{{{}}}`.",
         at(start, c), why_number_, in_quotes(text), in_quotes(text), in_quotes(r.name));
   }
-  r.numbers.push_back(value);
+  add_number(r, value);
 }
 
 // Reads up to `limit` lines into the columns that are not to be skipped; returns their number.
@@ -334,7 +344,7 @@ int64_t CsvReader::pass(int64_t limit) {
       if (r.kind == Kind::guess || r.kind == Kind::numbers) {
         double value;
         if (const char* stop = fast_number(p, value)) {
-          r.numbers.push_back(value);
+          add_number(r, value);
           p = stop;
         } else {
           slow_number(p, c);

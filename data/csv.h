@@ -10,13 +10,15 @@
 namespace ramp {
 
 struct CsvOptions {
-  /// 0: tab, ';', '|' or ',', the first of these that parts the first 20 lines equally, else ','.
+  /// 0: tab, ';', '|' or ',', the first of these that parts the first 20 lines equally, else ','
+  /// (or ';', where that is the decimal point).
   char separator = 0;
   bool header = true;
   /// The columns' names, in place of the header's. Without either they are column_1, column_2, ..
   std::vector<std::string> names = {};
-  /// What stands for a value that is missing, in quotes or not.
-  std::vector<std::string> missing = {"", "NA", "N/A", "NaN", "nan", "null", "NULL"};
+  /// What stands for a value that is missing besides nothing, in quotes or not; "-999" for -999.0,
+  /// too.
+  std::vector<std::string> missing = {"NA", "N/A", "NaN", "nan", "null", "NULL"};
   /// These columns alone are read; none named: all.
   std::vector<std::string> columns = {};
   /// Columns that are numbers / categories whatever stands in them; the others: see read_csv.

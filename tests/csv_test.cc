@@ -188,6 +188,7 @@ TEST_CASE("read_csv: every number that is written is the one that is read") {
 TEST_CASE("read_csv: decimal commas") {
   const CsvOptions comma{.decimal = ','};
   CHECK(read("a;b\n1,5;-2,25e1\n3;4\n", comma)["b"].numbers == std::vector<double>{-22.5, 4});
+  CHECK(read("a\nx,y\n", comma)["a"].text(0) == "x,y");
   CHECK(read("a\n1,5\n3\n", comma)["a"].numbers == std::vector<double>{1.5, 3});
   CHECK(error_of("a;b\n1.5;2\n", {.numbers = {"a"}, .decimal = ','}).find("got \"1.5\"") !=
         std::string::npos);
@@ -202,7 +203,7 @@ TEST_CASE("read_csv: a column of numbers with a few texts is an error, one of bo
   for (int i = 0; i < 3000; ++i) text += fmt::format("{},{}\n", i, i == 2500 ? "12O" : "12");
   CHECK(error_of(text) ==
         ", line 2502, column 2 (\"n\"): expected a number, as 2999 of 3000 values of this column "
-        "are; got \"12O\". Hint: `.missing = {\"\", \"12O\"}`, or `.categories = {\"n\"}`.");
+        "are; got \"12O\". Hint: `.missing = {\"12O\"}`, or `.categories = {\"n\"}`.");
   CHECK(read(text, {.missing = {"12O"}})["n"].count_missing() == 1);
   CHECK(read(text, {.categories = {"n"}})["n"].levels == Texts{"12", "12O"});
   CHECK(read(text, {.columns = {"id"}}).names() == Texts{"id"});
@@ -228,6 +229,10 @@ TEST_CASE("read_csv: kinds that are asked for") {
   CHECK(read("a,b\nNA,?\n-,1\n", {.missing = {"?", "-"}, .categories = {"a"}})["a"].levels ==
         Texts{"NA"});
   CHECK(read("a,b\nNA,?\n-,1\n", {.missing = {"?", "-"}, .categories = {"a"}})["b"].missing(0));
+  CHECK(read("a,b\n?,x\n,\n5,y\n", {.missing = {"?"}})["a"].count_missing() == 2);
+  const Table sentinel = read("a,b\n-999,x\n-999.0,-999\n5,y\n", {.missing = {"-999"}});
+  CHECK(sentinel["a"].count_missing() == 2);
+  CHECK(sentinel["b"].missing(1));
   // Nothing but missing values: numbers, or what was asked for.
   CHECK(!read("a,b\n,1\nNA,2\n")["a"].categorical);
   CHECK(read("a,b\n,1\nNA,2\n", {.categories = {"a"}})["a"].codes == std::vector<int32_t>{-1, -1});
