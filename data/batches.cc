@@ -1,8 +1,6 @@
 #include "ramp/data/batches.h"
 
 #include <algorithm>
-#include <cmath>
-#include <numeric>
 
 namespace ramp {
 namespace {
@@ -38,16 +36,8 @@ Batches::Batches(LazyDataset data, const BatchOptions& options)
     fail("batches: expected a weight for each example, and shuffle; got {} weights for {}{}.",
          weights.size(), n, options.shuffle ? "" : ", in order");
   }
-  for (const double w : weights) {
-    if (!(w >= 0 && std::isfinite(w))) {
-      fail("batches: expected weights of at least 0, finite; got {}.", w);
-    }
-  }
-  sums_.resize(weights.size());
-  std::partial_sum(weights.begin(), weights.end(), sums_.begin());
-  if (!(sums_.back() > 0 && std::isfinite(sums_.back()))) {
-    fail("batches: expected weights with a finite sum above 0; got {}.", sums_.back());
-  }
+  weights_ = Tensor::of(weights);
+  epoch(0);  // choice() checks them
 }
 
 int64_t Batches::examples() const {
@@ -61,15 +51,8 @@ Batches::Epoch Batches::epoch(int64_t number, Transform transform) const {
   const uint64_t key = Rng(options_.seed).split().next();
   Rng rng(key, static_cast<uint64_t>(number));
   Tensor order;
-  if (!sums_.empty()) {
-    order = Tensor::empty({n}, i64);
-    const Tensor u = rng.uniform({n}, 0, sums_.back(), f64);
-    // Rounding may reach the end: then the last one that has a weight.
-    const auto last = std::lower_bound(sums_.begin(), sums_.end(), sums_.back());
-    for (int64_t i = 0; i < n; ++i) {
-      const auto found = std::upper_bound(sums_.begin(), last, u.data<double>()[i]);
-      order.mutable_data<int64_t>()[i] = found - sums_.begin();
-    }
+  if (weights_.defined()) {
+    order = rng.choice(weights_, {n});
   } else {
     order = options_.shuffle ? rng.permutation(n) : Tensor::arange(n);
   }

@@ -82,7 +82,7 @@ class Batches {
  private:
   LazyDataset data_;
   BatchOptions options_;
-  std::vector<double> sums_;  // of the weights up to each example
+  Tensor weights_;  // undefined: none
   int64_t count_, next_epoch_ = 0;
 };
 
