@@ -73,5 +73,6 @@
 #include "ramp/train/fit.h"
 #include "ramp/train/history.h"
 #include "ramp/train/metrics.h"
+#include "ramp/train/plateau.h"
 #include "ramp/train/progress.h"
 #include "ramp/train/watch.h"

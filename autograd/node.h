@@ -24,7 +24,7 @@ struct Wants {
 
 /// One for each tensor that requires a gradient. A leaf has no inputs; a result has the rule (vjp)
 /// that takes its gradient dy to those of its inputs. The node does not hold the tensor's values.
-struct Node : GradMeta {
+struct Node : GradMeta, private NoCopy {
   static constexpr int kInlineInputs = 4;
 
   inline static constinit thread_local uint64_t last_id = 0;
@@ -60,8 +60,6 @@ struct Node : GradMeta {
 
   Node() { count_nodes(1); }
   virtual ~Node();
-  Node(const Node&) = delete;
-  Node& operator=(const Node&) = delete;
 
  protected:
   friend void connect(Node* node, const char* op, Tensor& y, const struct Inputs& inputs);
@@ -101,12 +99,10 @@ inline void mark_named(const Tensor& leaf) { mark(leaf, &Node::named); }
 std::vector<Shape> take_unnamed_parameters();
 
 /// While it lives, this thread records, or does not.
-class Recording {
+class Recording : private NoCopy {
  public:
   explicit Recording(bool on) { recording_ = on; }
   ~Recording() { recording_ = before_; }
-  Recording(const Recording&) = delete;
-  Recording& operator=(const Recording&) = delete;
 
  private:
   friend bool grad_enabled();

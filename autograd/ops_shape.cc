@@ -345,10 +345,9 @@ Shape padded(const Tensor& x, const Around& around) {
 
 Tensor pad(const Tensor& x, const Around& around, double value) {
   const Shape shape = padded(x, around);
-  Moves moves{{x.shape(), 0, 0, x.shape().strides(), shape.strides()}};
-  for (int k = 0; k < x.rank(); ++k)
-    cut(moves, k, {{around[static_cast<size_t>(k)].first, 0, x.shape()[k]}});
-  return move("pad", x, shape, std::move(moves), value);
+  Move inside{x.shape(), 0, 0, x.shape().strides(), shape.strides()};
+  for (size_t k = 0; k < around.size(); ++k) inside.to += around[k].first * inside.to_stride[k];
+  return move("pad", x, shape, {inside}, value);
 }
 
 Tensor pad(const Tensor& x, const Around& around, PadMode mode) {

@@ -218,10 +218,8 @@ struct Correlation {
                 kernels<T>().transpose(count, cg, from + (first - m * kg) * s.k + g * cg, s.k,
                                        to + first - j, panel());
               } else {
-                for (int64_t i = 0; i < cg; ++i) {
-                  std::copy_n(from + i * s.k + g * kg + first - m * kg, count,
-                              to + i * panel() + first - j);
-                }
+                kernels<T>().copy_rows(cg, count, from + g * kg + first - m * kg, s.k, 1,
+                                       to + first - j, panel(), 1, false);
               }
             }
             to += size;

@@ -100,8 +100,8 @@ void WinogradConv<T>::forward(const ConvSizes& s, const T* x, const T* w, const 
         const ConvRows at{i / f.down, f.row_of(i), f.rows_of(i)};
         const ScratchMemory<T> out(y ? 0 : 4 * s.ow * s.k);
         T* to = y ? y + (at.image * s.oh + at.row) * s.ow * s.k : out.get();
-        f.kernel.winograd_output(at.rows, s.ow, s.k, m.get() + (i - begin) * f.across * s.k,
-                                 f.m_pitch, b, to);
+        f.kernel.winograd_output(at.rows, s.ow, s.k, 0, 0, f.across,
+                                 m.get() + (i - begin) * f.across * s.k, f.m_pitch, b, to);
         epilogue(at, to);
       });
     }
@@ -142,8 +142,8 @@ void WinogradConv<T>::vjp(const ConvSizes& s, const T* x, const T* w, DyRows<T> 
         const T* dy = dy_rows(at, out.get());
         if (db) f.kernel.sum_cols(at.rows * s.ow, s.k, dy, s.k, dbs.get() + (i - begin) * s.k);
         if (dx && at.row == 0) std::fill_n(dx + at.image * image, image, T(0));
-        f.kernel.winograd_output_vjp(at.rows, s.ow, s.k, dy, m.get() + (i - begin) * f.across * s.k,
-                                     f.m_pitch);
+        f.kernel.winograd_output_vjp(at.rows, s.ow, s.k, 0, 0, f.across, dy,
+                                     m.get() + (i - begin) * f.across * s.k, f.m_pitch);
       });
       if (db) sums.add_db(chunk, end - begin, dbs.get());
       if (dw) f.input(x, begin, end, v.get());
@@ -159,9 +159,10 @@ void WinogradConv<T>::vjp(const ConvSizes& s, const T* x, const T* w, DyRows<T> 
       // A row of tiles overlaps the next one.
       for (int64_t i = begin; dx && i < begin + 2; ++i) {
         f.each_row(i, end, 2, [&](int64_t row) {
-          f.kernel.winograd_input_vjp(
-              s.h, s.w, s.c, f.row_of(row) - s.pad_before[0], -s.pad_before[1], f.across,
-              v.get() + (row - begin) * f.across * s.c, f.v_pitch, dx + row / f.down * image);
+          f.kernel.winograd_input_vjp(s.h, s.w, s.c, f.row_of(row) - s.pad_before[0],
+                                      -s.pad_before[1], f.across,
+                                      v.get() + (row - begin) * f.across * s.c, f.v_pitch, nullptr,
+                                      dx + row / f.down * image);
         });
       }
     }

@@ -34,7 +34,7 @@ void count_nodes(int64_t n) noexcept;
 
 /// Memory for n values of T while it lives.
 template <typename T>
-class ScratchMemory {
+class ScratchMemory : private NoCopy {
  public:
   explicit ScratchMemory(int64_t n) : bytes_(static_cast<size_t>(n) * sizeof(T)) {
     if (n > 0) p_ = static_cast<T*>(allocate(bytes_));
@@ -42,8 +42,6 @@ class ScratchMemory {
   ~ScratchMemory() {
     if (p_) deallocate(p_, bytes_);
   }
-  ScratchMemory(const ScratchMemory&) = delete;
-  ScratchMemory& operator=(const ScratchMemory&) = delete;
   T* get() const { return p_; }
 
  private:

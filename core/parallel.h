@@ -5,6 +5,8 @@
 #include <type_traits>
 #include <utility>
 
+#include "ramp/core/ref.h"
+
 namespace ramp {
 
 /// A view of a callable: no allocation, valid while the callable lives.
@@ -53,12 +55,10 @@ void parallel_for(int64_t n, int64_t grain, F&& f) {
 
 /// While it lives, parallel_for runs inline on this thread: for a thread that works beside the pool
 /// and must not keep it from others.
-class NoThreads {
+class NoThreads : private NoCopy {
  public:
   NoThreads();
   ~NoThreads();
-  NoThreads(const NoThreads&) = delete;
-  NoThreads& operator=(const NoThreads&) = delete;
 
  private:
   bool saved_;
@@ -68,12 +68,10 @@ class NoThreads {
 constexpr int64_t kStreamGrain = 1 << 14;
 
 /// While it lives, this thread computes tiny (denormal) numbers as 0, which is many times faster.
-class FlushDenormals {
+class FlushDenormals : private NoCopy {
  public:
   FlushDenormals();
   ~FlushDenormals();
-  FlushDenormals(const FlushDenormals&) = delete;
-  FlushDenormals& operator=(const FlushDenormals&) = delete;
 
  private:
   unsigned saved_ = 0;

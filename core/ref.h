@@ -1,5 +1,5 @@
-// A shared pointer whose count lies in the object: one word, and a unique owner drops it without
-// an atomic operation.
+// Who owns what. A shared pointer whose count lies in the object: one word, and a unique owner
+// drops it without an atomic operation.
 #pragma once
 
 #include <atomic>
@@ -7,6 +7,13 @@
 #include <utility>
 
 namespace ramp {
+
+/// The base of what is not copied.
+struct NoCopy {
+  NoCopy() = default;
+  NoCopy(const NoCopy&) = delete;
+  NoCopy& operator=(const NoCopy&) = delete;
+};
 
 /// T has `std::atomic<uint32_t> refs` (starting at 1) and a free function `destroy(T*)`.
 template <typename T>

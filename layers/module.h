@@ -250,11 +250,10 @@ class ModuleOf : public ModuleBase {
 };
 
 /// While it lives, modules are in eval mode for this thread, whatever their own switch says.
-class EvalMode {
+class EvalMode : private NoCopy {
  public:
   EvalMode() { on_ = true; }
   ~EvalMode() { on_ = before_; }
-  EvalMode(const EvalMode&) = delete;
 
  private:
   friend class ModuleBase;

@@ -1,5 +1,7 @@
 #include "ramp/optim/optimizer.h"
 
+#include <fnmatch.h>
+
 #include <algorithm>
 #include <cmath>
 
@@ -8,16 +10,6 @@
 #include "ramp/core/parallel.h"
 
 namespace ramp {
-namespace {
-
-bool matches(const char* pattern, const char* text) {
-  if (*pattern == '*') return matches(pattern + 1, text) || (*text && matches(pattern, text + 1));
-  if (*pattern == 0 || *text == 0) return *pattern == *text;
-  return (*pattern == '?' || *pattern == *text) && matches(pattern + 1, text + 1);
-}
-
-}  // namespace
-
 void Optimizer::start(double lr, double weight_decay, const std::vector<ParameterGroup>& groups) {
   parameters_.check_leaves(name_);
   steps_ = Tensor::zeros({1 + static_cast<int64_t>(parameters_.size())}, i64);
@@ -32,7 +24,7 @@ void Optimizer::start(double lr, double weight_decay, const std::vector<Paramete
             name_);
     bool any = false;
     for (size_t i = 0; i < parameters_.size(); ++i) {
-      if (!matches(group.pattern.c_str(), parameters_[i].name.c_str())) continue;
+      if (fnmatch(group.pattern.c_str(), parameters_[i].name.c_str(), 0) != 0) continue;
       any = true;
       if (group.lr) own_[i].lr_factor = lr_of_group / lr;
       if (group.weight_decay) own_[i].decay = decay;

@@ -14,8 +14,8 @@
 
 namespace ramp {
 
-/// Options of the parameters whose names match: "*.bias", "0.*"; * stands for any text, ? for one
-/// character. Where groups overlap, the last one wins.
+/// Options of the parameters whose names match, as fnmatch() of POSIX has it: "*.bias", "[01].*"; *
+/// stands for any text, ? for one character. Where groups overlap, the last one wins.
 struct ParameterGroup {
   std::string pattern;
   std::optional<double> lr = {};            // set_lr() and the schedule scale it as the others
@@ -28,11 +28,9 @@ struct ParameterGroup {
 ///     schedule      a factor on lr, a function of steps(): 0 at the first step
 ///     groups        other options for some parameters
 ///     allow_unused  parameters without a gradient stay; else they are an error
-class Optimizer {
+class Optimizer : private NoCopy {
  public:
   virtual ~Optimizer() = default;
-  Optimizer(const Optimizer&) = delete;
-  Optimizer& operator=(const Optimizer&) = delete;
 
   /// One update. Errors: Parameters::check_gradients(); a schedule that gives no finite number of
   /// at least 0.

@@ -8,11 +8,8 @@
 // as reached within 1e-9, so that 0.1 * 30 steps are 3 whatever way the product is rounded.
 #pragma once
 
-#include <array>
 #include <functional>
 #include <vector>
-
-#include "ramp/optim/parameters.h"
 
 namespace ramp {
 
@@ -53,33 +50,5 @@ struct OneCycleOptions {
 /// and there it stays. Errors: a fraction outside [0, 1]. Source: Smith and Topin (2018), in the
 /// two phases of fast.ai and PyTorch.
 Schedule one_cycle(double steps, OneCycleOptions options = {});
-
-struct PlateauOptions {
-  double factor = 0.1;
-  int patience = 10;        // evaluations without improvement before a cut
-  double threshold = 1e-4;  // improvement is more than this fraction of |best|
-  int cooldown = 0;         // evaluations after a cut that do not count
-  double min_factor = 0;
-  bool maximize = false;
-};
-/// A factor that is cut when a measure, the validation loss, stops improving. It has a state, so it
-/// is an object that is told the measure: `adam.set_lr(3e-3 * plateau(loss))`. NaN is no
-/// improvement.
-class ReduceOnPlateau {
- public:
-  /// Errors: a factor outside [0, 1), a min_factor outside [0, 1].
-  explicit ReduceOnPlateau(PlateauOptions options = {});
-  /// The factor from now on.
-  double operator()(double measure);
-  double factor() const { return state_[1]; }
-
-  /// "plateau": the best measure, the factor, the evaluations without improvement and of cooldown.
-  std::vector<NamedTensor> state() const;
-  void load_state(const std::vector<NamedTensor>& state);
-
- private:
-  PlateauOptions options_;
-  std::array<double, 4> state_;  // as in state()
-};
 
 }  // namespace ramp

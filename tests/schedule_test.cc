@@ -4,6 +4,7 @@
 
 #include "fixture.h"
 #include "message.h"
+#include "ramp/train/plateau.h"
 
 using namespace ramp;
 

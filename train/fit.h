@@ -20,6 +20,7 @@
 #include "ramp/train/average.h"
 #include "ramp/train/history.h"
 #include "ramp/train/metrics.h"
+#include "ramp/train/plateau.h"
 
 namespace ramp {
 

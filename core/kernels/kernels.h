@@ -86,18 +86,14 @@ struct Kernels {
   void (*winograd_weights_vjp)(int64_t c, int64_t k, int64_t begin, int64_t end, const T* du,
                                T* dw);
   // v = B' x B for a row of tiles, the first one at (row, col) of the image x [h, w, c]; pixels
-  // outside are 0
-  void (*winograd_input)(int64_t h, int64_t w, int64_t c, int64_t row, int64_t col, int64_t tiles,
+  // outside are 0. output_vjp: dm = A dy A', tiles of 4x4
+  using FromImage = void(int64_t h, int64_t w, int64_t c, int64_t row, int64_t col, int64_t tiles,
                          const T* x, T* v, int64_t pitch);
-  // dx += B dv B'
-  void (*winograd_input_vjp)(int64_t h, int64_t w, int64_t c, int64_t row, int64_t col,
-                             int64_t tiles, const T* dv, int64_t pitch, T* dx);
-  // y = A' m A + bias for a row of tiles over y [rows, cols, k], rows <= 4
-  void (*winograd_output)(int64_t rows, int64_t cols, int64_t k, const T* m, int64_t pitch,
-                          const T* bias, T* y);
-  // dm = A dy A'
-  void (*winograd_output_vjp)(int64_t rows, int64_t cols, int64_t k, const T* dy, T* dm,
-                              int64_t pitch);
+  FromImage *winograd_input, *winograd_output_vjp;
+  // y = A' m A + bias (null: 0); input_vjp: dx += B dv B'
+  using ToImage = void(int64_t h, int64_t w, int64_t c, int64_t row, int64_t col, int64_t tiles,
+                       const T* v, int64_t pitch, const T* bias, T* x);
+  ToImage *winograd_output, *winograd_input_vjp;
 
   // ---- reduce.cc ----
   // sum of x[i]; sum of (x[i] - about)^2

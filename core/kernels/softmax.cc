@@ -101,31 +101,22 @@ void log_softmax(int64_t rows, int64_t n, const T* x, T* y) {
   }
 }
 
-// dx = y (dy - sum(dy y)). Where no dy counts dx is 0, even of a row that is NaN.
-template <typename T>
+// dx = y (dy - sum(dy y)), of log_softmax dx = dy - exp(y) sum(dy). Where no dy counts dx is 0,
+// even of a row that is NaN.
+template <typename T, bool kLog>
 void softmax_vjp(int64_t rows, int64_t n, const T* y, const T* dy, T* dx) {
   for (int64_t i = 0; i < rows; ++i, y += n, dy += n, dx += n) {
     const Row<T> row(i, rows, n);
-    const Vec<T> s = row.sum([&](int64_t j) {
-      const Vec<T> g = row.get(dy, j);
-      return g == 0 ? g : row.get(y, j) * g;
-    });
-    for (int64_t j = 0; j < row.count; ++j) {
-      const Vec<T> g = row.get(dy, j) - s;
-      row.put(dx, j, g == 0 ? g : row.get(y, j) * g);
-    }
-  }
-}
-
-// dx = dy - exp(y) sum(dy), and 0 as above
-template <typename T>
-void log_softmax_vjp(int64_t rows, int64_t n, const T* y, const T* dy, T* dx) {
-  for (int64_t i = 0; i < rows; ++i, y += n, dy += n, dx += n) {
-    const Row<T> row(i, rows, n);
-    const Vec<T> s = row.sum([&](int64_t j) { return row.get(dy, j); });
+    const auto times_y = [&](Vec<T> g, int64_t j) { return g == 0 ? g : row.get(y, j) * g; };
+    const Vec<T> s =
+        row.sum([&](int64_t j) { return kLog ? row.get(dy, j) : times_y(row.get(dy, j), j); });
     for (int64_t j = 0; j < row.count; ++j) {
       const Vec<T> g = row.get(dy, j);
-      row.put(dx, j, ((g == 0) & (s == 0)) ? g : g - math::exp(row.get(y, j)) * s);
+      if constexpr (kLog) {
+        row.put(dx, j, ((g == 0) & (s == 0)) ? g : g - math::exp(row.get(y, j)) * s);
+      } else {
+        row.put(dx, j, times_y(g - s, j));
+      }
     }
   }
 }
@@ -156,8 +147,8 @@ void RAMP_ISA::fill_softmax(KernelTable& table) {
   table.fill([]<typename T>(Kernels<T>& k) {
     k.softmax = softmax<T>;
     k.log_softmax = log_softmax<T>;
-    k.softmax_vjp = softmax_vjp<T>;
-    k.log_softmax_vjp = log_softmax_vjp<T>;
+    k.softmax_vjp = softmax_vjp<T, false>;
+    k.log_softmax_vjp = softmax_vjp<T, true>;
     k.cross_entropy = cross_entropy<T>;
   });
 }

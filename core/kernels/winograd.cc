@@ -126,15 +126,17 @@ inline auto inside(int64_t h, int64_t w, int64_t row, int64_t col) {
   return [=](int p, int q) { return row + p >= 0 && row + p < h && col + q >= 0 && col + q < w; };
 }
 
-template <typename T>
-void input(int64_t h, int64_t w, int64_t c, int64_t row, int64_t col, int64_t tiles, const T* x,
-           T* v, int64_t pitch) {
+// v = f x f' for a row of tiles of kSize pixels, the first one at (row, col) of the image x [h, w,
+// c].
+template <typename T, int kSize, auto f>
+void from_image(int64_t h, int64_t w, int64_t c, int64_t row, int64_t col, int64_t tiles,
+                const T* x, T* v, int64_t pitch) {
   for (int64_t b = 0; b < tiles; ++b, col += 4, v += c) {
     const auto in = inside(h, w, row, col);
-    for_tile(in(0, 0) && in(5, 5), [&](auto whole) {
+    for_tile(in(0, 0) && in(kSize - 1, kSize - 1), [&](auto whole) {
       for (int64_t i = 0; i < c; i += kLanes<T>) {
         const T* from = x + (row * w + col) * c + i;
-        transform<T, 6, 6, input_1d<T>>(
+        transform<T, kSize, 6, f>(
             [&](int p, int q) {
               return whole || in(p, q) ? load(from + (p * w + q) * c) : Vec<T>{};
             },
@@ -144,55 +146,22 @@ void input(int64_t h, int64_t w, int64_t c, int64_t row, int64_t col, int64_t ti
   }
 }
 
-template <typename T>
-void input_vjp(int64_t h, int64_t w, int64_t c, int64_t row, int64_t col, int64_t tiles,
-               const T* dv, int64_t pitch, T* dx) {
-  for (int64_t b = 0; b < tiles; ++b, col += 4, dv += c) {
+// Back to the image: x = f v f' + bias, or x += f v f' where tiles overlap.
+template <typename T, int kSize, auto f>
+void to_image(int64_t h, int64_t w, int64_t c, int64_t row, int64_t col, int64_t tiles, const T* v,
+              int64_t pitch, const T* bias, T* x) {
+  for (int64_t b = 0; b < tiles; ++b, col += 4, v += c) {
     const auto in = inside(h, w, row, col);
-    for_tile(in(0, 0) && in(5, 5), [&](auto whole) {
+    for_tile(in(0, 0) && in(kSize - 1, kSize - 1), [&](auto whole) {
       for (int64_t i = 0; i < c; i += kLanes<T>) {
-        T* to = dx + (row * w + col) * c + i;
-        transform<T, 6, 6, input_vjp_1d<T>>(
-            [&](int p, int q) { return load(dv + (p * 6 + q) * pitch + i); },
-            [&](int p, int q, Vec<T> y) {
-              T* at = to + (p * w + q) * c;
-              if (whole || in(p, q)) store(at, load(at) + y);
-            });
-      }
-    });
-  }
-}
-
-template <typename T>
-void output(int64_t rows, int64_t cols, int64_t k, const T* m, int64_t pitch, const T* bias, T* y) {
-  for (int64_t col = 0; col < cols; col += 4, m += k) {
-    const auto in = inside(rows, cols, 0, col);
-    for_tile(in(3, 3), [&](auto whole) {
-      for (int64_t j = 0; j < k; j += kLanes<T>) {
-        const Vec<T> b = bias ? load(bias + j) : Vec<T>{};
-        T* to = y + col * k + j;
-        transform<T, 6, 4, output_1d<T>>(
-            [&](int p, int q) { return load(m + (p * 6 + q) * pitch + j); },
-            [&](int p, int q, Vec<T> v) {
-              if (whole || in(p, q)) store(to + (p * cols + q) * k, v + b);
-            });
-      }
-    });
-  }
-}
-
-template <typename T>
-void output_vjp(int64_t rows, int64_t cols, int64_t k, const T* dy, T* dm, int64_t pitch) {
-  for (int64_t col = 0; col < cols; col += 4, dm += k) {
-    const auto in = inside(rows, cols, 0, col);
-    for_tile(in(3, 3), [&](auto whole) {
-      for (int64_t j = 0; j < k; j += kLanes<T>) {
-        const T* from = dy + col * k + j;
-        transform<T, 4, 6, output_vjp_1d<T>>(
-            [&](int p, int q) {
-              return whole || in(p, q) ? load(from + (p * cols + q) * k) : Vec<T>{};
-            },
-            [&](int p, int q, Vec<T> v) { store(dm + (p * 6 + q) * pitch + j, v); });
+        const Vec<T> add = bias ? load(bias + i) : Vec<T>{};
+        T* to = x + (row * w + col) * c + i;
+        transform<T, 6, kSize, f>([&](int p, int q) { return load(v + (p * 6 + q) * pitch + i); },
+                                  [&](int p, int q, Vec<T> y) {
+                                    T* at = to + (p * w + q) * c;
+                                    if (whole || in(p, q))
+                                      store(at, y + (kSize == 6 ? load(at) : add));
+                                  });
       }
     });
   }
@@ -204,10 +173,10 @@ void RAMP_ISA::fill_winograd(KernelTable& table) {
   table.fill([]<typename T>(Kernels<T>& k) {
     k.winograd_weights = weights<T>;
     k.winograd_weights_vjp = weights_vjp<T>;
-    k.winograd_input = input<T>;
-    k.winograd_input_vjp = input_vjp<T>;
-    k.winograd_output = output<T>;
-    k.winograd_output_vjp = output_vjp<T>;
+    k.winograd_input = from_image<T, 6, input_1d<T>>;
+    k.winograd_input_vjp = to_image<T, 6, input_vjp_1d<T>>;
+    k.winograd_output = to_image<T, 4, output_1d<T>>;
+    k.winograd_output_vjp = from_image<T, 4, output_vjp_1d<T>>;
   });
 }
 
