@@ -3,7 +3,9 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <fstream>
 #include <functional>
+#include <iterator>
 #include <numbers>
 
 #include "message.h"
@@ -252,14 +254,63 @@ TEST_CASE("doctor: planted faults, each named first") {
   }
 }
 
-// What docs/diagnosis.md shows: doctor_test -ns -tc="docs"
-TEST_CASE("docs" * doctest::skip()) {
+// The table of docs/diagnosis.md: doctor_test -ns -tc="docs: the table"
+std::string row(const Fault& fault) {
+  return fmt::format("| {} | `{}`", fault.planted, fault.code);
+}
+TEST_CASE("docs: the table" * doctest::skip()) {
   for (const Fault& fault : faults()) {
     seed_layers(1);
     const Finding f = fault.run()[0];
-    fmt::print("| {} | `{}`{}{} | {} |\n", fault.planted, f.code, f.layer.empty() ? "" : ", ",
-               f.layer, f.evidence);
+    fmt::print("{}{}{} | {} |\n", row(fault), f.layer.empty() ? "" : ", ", f.layer, f.evidence);
   }
+}
+
+TEST_CASE("docs/diagnosis.md has each planted fault, and what each finding means") {
+  std::ifstream file(RAMP_FIXTURES_DIR "/../../docs/diagnosis.md");
+  const std::string page{std::istreambuf_iterator<char>(file), {}};
+  for (const Fault& fault : faults()) {
+    CHECK_MESSAGE(page.find("\n" + row(fault)) != std::string::npos, row(fault));
+    CHECK_MESSAGE(page.find(fmt::format("\n| `{}` |", fault.code)) != std::string::npos,
+                  fault.code);
+  }
+}
+
+TEST_CASE("docs/diagnosis.md: its snippets") {
+  seed_layers(1);
+  const auto [train, valid] = digits().split(0.8);
+  Sequential net = mlp();
+  Adam adam(net, {.lr = 3});
+  std::string report;
+  const auto print = [&](const std::string& text) { report += text; };
+  {
+    Doctor doctor(net);
+    fit(net, adam, train, {.epochs = 2, .out = nullptr, .callbacks = {doctor}});
+    print(doctor.str());
+  }
+  CHECK(report.find("lr_too_high\n") == 0);
+  const Batches batches(train);
+  {
+    Doctor doctor(net);
+    for (int64_t epoch = 0; epoch < 2; ++epoch) {
+      for (const auto& [x, y] : batches.epoch(epoch)) {
+        const Tensor loss = cross_entropy(net(x), y);
+        loss.backward();
+        adam.step();
+        doctor.after_step({x, y}, loss);  // the gradients are still there
+        adam.zero_grad();
+      }
+      doctor.epoch_end();  // before the validation, which it looks at too
+      evaluate(net, valid);
+    }
+    print(doctor.str());
+  }
+  net = mlp();
+  {
+    adam.set_lr(find_lr(net, adam, train).suggestion);
+    print(overfit_one_batch(net, adam, train.rows(0, 32)).str());
+  }
+  CHECK(report.find("\nfits: the loss fell from 2.") != std::string::npos);
 }
 
 TEST_CASE("doctor: silence on healthy runs") {

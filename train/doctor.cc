@@ -95,6 +95,8 @@ constexpr double kRise = 1.2;
 constexpr double kHalf = 0.5;
 // Less than this share of the loss was learned, or could be.
 constexpr double kNothing = 0.02;
+// Below this share of a loss it is another one, whatever the noise.
+constexpr double kMostly = 0.9;
 // By lot F is 1 with a standard deviation of sqrt(2 / (classes - 1) / independent features).
 constexpr double kUnrelated = 2;
 // What the steps must have taken off their own batches' losses, as a share of the loss, to blame
@@ -145,9 +147,10 @@ struct Stats {
   }
   // Zeros say that something is not there (words, ink): the size is that of the others.
   double rms() const { return std::sqrt(squares / std::max(nonzero, 1.)); }
+  // (Shares of words may be small.)
   bool is_far() const {
-    return n > bad &&
-           (rms() > kLargeInput || rms() < 1 / kLargeInput || std::abs(mean()) > kFarMean * std());
+    const bool is_small = rms() < 1 / kLargeInput && nonzero > n / 2;
+    return n > bad && (rms() > kLargeInput || is_small || std::abs(mean()) > kFarMean * std());
   }
   std::string str() const {
     return fmt::format("mean {:.3g}, standard deviation {:.3g}, from {:.3g} to {:.3g}", mean(),
@@ -442,7 +445,8 @@ struct Doctor::State {
   ModuleWatch watch{[this](ModuleBase& module, const std::vector<Tensor>& y) { saw(module, y); }};
 
   int64_t steps = 0, next = 0, looked_at = -1;
-  std::vector<double> losses;                           // of this epoch
+  std::vector<double> losses;  // of this epoch
+  double base = 0;             // the mean loss of the first quarter of the first epoch
   double first_loss = 0, last_loss = 0, mean_loss = 0;  // that of the last ten or so
   double least_loss = 0, peak = 0;                      // of mean_loss / of all
   double largest_ratio = 0;
@@ -710,9 +714,10 @@ struct Doctor::State {
     }
     if (stale > 1) {
       add(kGradientsNotCleared, "",
-          fmt::format("in {} of {} steps the gradients of before were still there, of norm {:.3g}; "
-                      "after the step it was {:.3g}",
-                      stale, looks, stale_norm, new_norm),
+          fmt::format(
+              "in {} of {} steps backward() found the gradients of before, of norm {:.3g}, and "
+              "added to them: {:.3g}",
+              stale, looks, stale_norm, new_norm),
           "zero_grad() after each step");
     }
     examine_units();
@@ -761,7 +766,7 @@ struct Doctor::State {
       if (layer->first_gradient > high) high = layer->first_gradient, most = layer;
     }
     const auto evidence = [](double ratio) {
-      return fmt::format("the gradient of its output is {:.2g} of that of the model's output",
+      return fmt::format("the gradient of its output is {:.2g} times that of the model's output",
                          ratio);
     };
     if (most) {
@@ -820,13 +825,20 @@ struct Doctor::State {
     // These may pass.
     for (const Code code : {kLrTooLow, kLabelsShuffled, kLossAtChance}) found.erase(code);
     if (!found.contains(kNotFinite)) found.erase(kLrTooHigh);
-    double end = 0, start = 0;
-    for (size_t i = 0; i < late; ++i) end += losses[n - 1 - i], start += losses[i];
-    end /= static_cast<double>(late);
-    start /= static_cast<double>(late);
+    double end = 0, start = 0, squares = 0;
+    for (size_t i = 0; i < late; ++i) {
+      end += losses[n - 1 - i] / static_cast<double>(late);
+      start += losses[i] / static_cast<double>(late);
+    }
+    for (size_t i = 0; i < late; ++i) squares += std::pow(losses[n - 1 - i] - end, 2);
+    const double error = std::sqrt(squares) / static_cast<double>(late);  // of `end`
+    if (base == 0) base = start;
     const double chance = kind.empty() ? 0 : targets.chance(kind);
-    const bool at_chance = chance > 0 && end > (1 - kNothing) * chance;
-    const bool nothing = at_chance || end > (1 - kNothing) * std::abs(first_loss);
+    const auto is_still = [&](double loss) {
+      return end + 2 * error > (1 - kNothing) * loss && end > kMostly * loss;
+    };
+    const bool at_chance = chance > 0 && is_still(chance);
+    const bool nothing = at_chance || is_still(std::abs(first_loss));
     if ((end > kRise * std::max(first_loss, chance) && drift > kLargeRatio) ||
         (largest_ratio > kReplacingRatio &&
          (nothing || (peak > 2 * first_loss && end > kHalf * first_loss)))) {
@@ -837,11 +849,11 @@ struct Doctor::State {
               first_loss, end, percent(largest_ratio)),
           kLowerRate);
     }
-    if (nothing && descent < kNothing * std::abs(first_loss) && weight_gradient > 1e-3) {
+    if (is_still(std::abs(base)) && descent < kNothing * std::abs(base) && weight_gradient > 1e-3) {
       add(kLrTooLow, "",
           fmt::format("the loss was {:.4g} at first and is {:.4g}; by their gradients {} steps can "
                       "take {:.2g} off it, and moved the weights by {} at most",
-                      first_loss, end, steps, descent, percent(drift)),
+                      base, end, steps, descent, percent(drift)),
           "multiply lr by 10 until the loss falls, or ask find_lr()");
     }
     const bool explained =
