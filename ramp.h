@@ -70,6 +70,7 @@
 #include "ramp/train/average.h"
 #include "ramp/train/checkpoint.h"
 #include "ramp/train/doctor.h"
+#include "ramp/train/find_lr.h"
 #include "ramp/train/fit.h"
 #include "ramp/train/history.h"
 #include "ramp/train/metrics.h"
