@@ -282,11 +282,11 @@ TEST_CASE("docs/diagnosis.md: its snippets") {
   Sequential net = mlp();
   Adam adam(net, {.lr = 3});
   std::string report;
-  const auto print = [&](const std::string& text) { report += text; };
+  const auto show = [&](const std::string& text) { report += text; };
   {
     Doctor doctor(net);
     fit(net, adam, train, {.epochs = 2, .out = nullptr, .callbacks = {doctor}});
-    print(doctor.str());
+    show(doctor.str());
   }
   CHECK(report.find("lr_too_high\n") == 0);
   const Batches batches(train);
@@ -303,12 +303,12 @@ TEST_CASE("docs/diagnosis.md: its snippets") {
       doctor.epoch_end();  // before the validation, which it looks at too
       evaluate(net, valid);
     }
-    print(doctor.str());
+    show(doctor.str());
   }
   net = mlp();
   {
     adam.set_lr(find_lr(net, adam, train).suggestion);
-    print(overfit_one_batch(net, adam, train.rows(0, 32)).str());
+    show(overfit_one_batch(net, adam, train.rows(0, 32)).str());
   }
   CHECK(report.find("\nfits: the loss fell from 2.") != std::string::npos);
 }
