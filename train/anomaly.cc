@@ -111,7 +111,7 @@ struct Anomaly::State : std::enable_shared_from_this<State> {
       [this](ModuleBase& module, const std::vector<Tensor>& y) { returned(module, y); }};
 
   std::map<uint64_t, Op> ops;              // of this step
-  std::map<uint64_t, std::string> leaves;  // those that have a hook, with their names
+  std::map<uint64_t, NamedTensor> leaves;  // those that have a hook
   std::map<const ModuleBase*, std::string> places;
   std::map<std::string, double> norms, norms_before;  // of the gradients, in this step and the last
   std::vector<double> all_norms;                      // of all gradients, by step
@@ -130,6 +130,11 @@ struct Anomaly::State : std::enable_shared_from_this<State> {
   void end() {
     net = nullptr;
     module_watch.off();
+    for (const auto& [id, leaf] : leaves) {
+      Node& node = *node_of(leaf.tensor);
+      if (node.hooks->size() == 1) delete std::exchange(node.hooks, nullptr);
+    }
+    leaves.clear();
     if (detail::op_watch == &op_watch) detail::op_watch = before;
   }
 
@@ -165,8 +170,9 @@ struct Anomaly::State : std::enable_shared_from_this<State> {
   std::string name_of_leaf(const Tensor& leaf) {
     const uint64_t id = node_of(leaf)->id;
     const auto known = leaves.find(id);
-    if (known != leaves.end()) return known->second;
-    std::string& name = leaves[id] = "a leaf";
+    if (known != leaves.end()) return known->second.name;
+    leaves[id] = {"a leaf", leaf};
+    std::string& name = leaves[id].name;
     for (const NamedTensor& p : net->named_parameters())
       if (p.tensor.meta().get() == leaf.meta().get()) name = p.name;
     const std::weak_ptr<State> weak = weak_from_this();
@@ -228,7 +234,7 @@ struct Anomaly::State : std::enable_shared_from_this<State> {
     went_back = true;
     const Range g(dy);
     const auto leaf = leaves.find(id);
-    if (leaf != leaves.end()) norms[leaf->second] = g.norm();
+    if (leaf != leaves.end()) norms[leaf->second.name] = g.norm();
     if (g.is_bad(options.allow_inf)) fail_backward(id, g);
   }
 
@@ -248,7 +254,7 @@ struct Anomaly::State : std::enable_shared_from_this<State> {
     const std::string text = fmt::format(
         "anomaly: backward, in step {}: {} made {}, in the gradient of {}", steps + 1,
         names.empty() ? "what backward() was given" : fmt::format("{}", fmt::join(names, " or ")),
-        g.bad(), leaf != leaves.end() ? leaf->second : "the result of " + ops[id].name);
+        g.bad(), leaf != leaves.end() ? leaf->second.name : "the result of " + ops[id].name);
     fail_with(text, *guilty, cause);
   }
 

@@ -171,6 +171,9 @@ double norm(const Tensor& x) {
                    static_cast<double>(std::max<int64_t>(seen, 1)));
 }
 
+// What there is of it: grad() would make one of rows dense.
+const Tensor& gradient_of(const Tensor& parameter) { return node_of(parameter)->grad; }
+
 // The activation that a layer ends in, if it ends in one.
 const Activation* activation_of(ModuleBase& module) {
   const Activation* f = nullptr;
@@ -416,7 +419,8 @@ struct Pass {
     if (std::exchange(went_back, true)) return;
     double squares = 0;
     for (const NamedTensor& p : parameters)
-      if (const Tensor& old = p.tensor.grad(); old.defined()) squares += std::pow(norm(old), 2);
+      if (const Tensor& old = gradient_of(p.tensor); old.defined())
+        squares += std::pow(norm(old), 2);
     stale = std::sqrt(squares);
   }
 };
@@ -653,7 +657,7 @@ struct Doctor::State {
     double all_moved = 0, all_size = 0, slope = 0, gradient_squares = 0;
     for (size_t i = 0; i < pass->parameters.size(); ++i) {
       const std::string& name = pass->parameters[i].name;
-      const Tensor &w = pass->parameters[i].tensor, &before = pass->before[i], &g = w.grad();
+      const Tensor &w = pass->parameters[i].tensor, &before = pass->before[i], &g = gradient_of(w);
       if (!before.defined() || !g.defined()) continue;
       double moved = 0, size = 0, gradient = 0, along = 0;
       visit_float("doctor", w.dtype(), [&]<typename T>(T) {
