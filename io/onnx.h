@@ -1,0 +1,98 @@
+// ONNX: files that onnxruntime, and most that run networks, read.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "ramp/io/onnx_proto.h"
+#include "ramp/layers/activation.h"
+#include "ramp/layers/module.h"
+
+namespace ramp {
+
+/// A value of the graph that save_onnx() writes. Images [n, h, w, c] lie in the file as
+/// [n, c, h, w], unless someone asked otherwise.
+struct OnnxValue {
+  std::string name;
+  Tensor example;               // what it is in ramp, features last, for some input
+  bool channels_first = false;  // so it lies in the file
+  Shape turned;  // of [n, h w c] that is [n, c h w] in the file: [h, w, c]; else of rank 0
+};
+
+class OnnxGraph;
+
+struct OnnxExportOptions {
+  /// Images are [n, h, w, c] in the file too: what comes in and goes out is transposed there.
+  bool channels_last = false;
+  std::string input = "x", output = "y", batch = "n";  // their names
+  /// What a layer of a user's own is in the file: see layer().
+  std::vector<std::function<bool(OnnxGraph&, ModuleBase&, const OnnxValue& x, OnnxValue& y)>>
+      layers;
+  /// What an activation of a user's own is, by its name.
+  std::map<std::string, std::function<OnnxValue(OnnxGraph&, const OnnxValue& x)>> activations;
+
+  /// ```
+  /// options.layer<Scale>([](OnnxGraph& graph, Scale& m, const OnnxValue& x) {
+  ///   return graph.node("Mul", {x, graph.constant("factor", m.factor)}, m(x.example));
+  /// });
+  /// ```
+  template <typename L, typename F>
+  OnnxExportOptions& layer(F f) {
+    layers.push_back([f](OnnxGraph& graph, ModuleBase& module, const OnnxValue& x, OnnxValue& y) {
+      auto* layer = dynamic_cast<L*>(&module);
+      if (layer) y = f(graph, *layer, x);
+      return layer != nullptr;
+    });
+    return *this;
+  }
+};
+
+/// What a hook adds nodes to.
+class OnnxGraph {
+ public:
+  explicit OnnxGraph(OnnxExportOptions options) : options_(std::move(options)) {}
+
+  /// y = op(x..), of opset 20, named after the layer that is written; `example` is y in ramp. y
+  /// lies in the file as x[0] does.
+  OnnxValue node(const std::string& op, const std::vector<OnnxValue>& x, const Tensor& example,
+                 std::vector<onnx::Attribute> attributes = {});
+  /// A weight "<path of the layer>.<name>", as it lies.
+  OnnxValue constant(const std::string& name, const Tensor& value);
+  /// y = child(x), for a layer that is made of others; `name` is what fields() calls it.
+  OnnxValue child(const std::string& name, ModuleBase& child, const OnnxValue& x);
+  /// y = f(x).
+  OnnxValue activate(const Activation& f, const OnnxValue& x);
+  /// x as [n, .., c] / as [n, c, ..] in the file: with a Transpose, unless it lies so.
+  OnnxValue features_last(const OnnxValue& x);
+  OnnxValue channels_first(const OnnxValue& x);
+
+ private:
+  friend void save_onnx(const std::string&, ModuleBase&, const Tensor&, const OnnxExportOptions&);
+  friend struct OnnxLayers;
+  std::string unique(const std::string& name);
+  OnnxValue turned_by(const OnnxValue& x, const std::vector<int64_t>& axes, bool first);
+
+  OnnxExportOptions options_;
+  onnx::File file_;
+  std::string path_;
+  std::set<std::string> names_;
+  std::map<std::string, OnnxValue> transposed_;  // by the name of what was
+};
+
+/// Writes the model in eval mode, for batches of any size: opset 20, IR version 9. Nodes and
+/// weights have the names of modules: "2.conv1", "2.conv1.weight". Sequential, Residual, all layers
+/// and activations of ramp; a module of a user's own by a hook in the options. Images are
+/// [n, c, h, w] in the file, signals [n, c, w], as PyTorch's: the weights are turned, so that no
+/// Transpose is needed around convolutions. `input` is an example, or its shape, as of
+/// net.summary(): [1, 28, 28, 1] here is [n, 1, 28, 28] there.
+/// Errors: a layer or activation without a hook; weights of more than 2 GB; a file that cannot be
+/// written; ramp was built without protozero.
+void save_onnx(const std::string& path, ModuleBase& net, const Tensor& input,
+               const OnnxExportOptions& options = {});
+void save_onnx(const std::string& path, ModuleBase& net, const Shape& input,
+               const OnnxExportOptions& options = {});
+
+}  // namespace ramp
