@@ -11,10 +11,13 @@
 #include "ramp/autograd/ops_elementwise.h"
 #include "ramp/autograd/ops_reduce.h"
 #include "ramp/autograd/record.h"
+#include "ramp/layers/conv.h"
 #include "ramp/layers/dense.h"
 #include "ramp/layers/dropout.h"
 #include "ramp/layers/init.h"
 #include "ramp/layers/norm.h"
+#include "ramp/layers/pool.h"
+#include "ramp/layers/reshape.h"
 #include "ramp/layers/sequential.h"
 #include "ramp/train/metrics.h"
 
@@ -207,6 +210,43 @@ TEST_CASE("load_state names every wrong tensor, and then changes nothing") {
         "same architecture?");
 }
 
+namespace {
+
+// Without the line of the memory that is kept: it depends on the allocator.
+std::string table_of(const std::string& summary) {
+  const size_t at = summary.find("kept for the backward pass: ");
+  CHECK(at != std::string::npos);
+  return summary.substr(0, at);
+}
+
+}  // namespace
+
+TEST_CASE("summary: flops of each kind of product; what is kept grows with the input") {
+  // 2 fan_in for each output; of a transposed convolution, 2 kh kw k for each input.
+  Sequential net{Conv2d(3, 8, 3, ReLU{}, {.padding = 1}), MaxPool2d(2),
+                 ConvTranspose2d(8, 4, 2, {.stride = 2}), Flatten{}, Dense(4 * 64, 10)};
+  const std::string text = net.summary({2, 8, 8, 3});
+  INFO(text);
+  for (const char* part : {"  55.3 k\n", "  8.19 k\n", "  10.2 k\n", "  73.7 k\n"})
+    CHECK(text.find(part) != std::string::npos);
+  const auto kept = [&](int64_t n) {
+    const std::string all = net.summary({n, 8, 8, 3});
+    const std::string tail = all.substr(all.find("pass: ") + 6);
+    return std::stod(tail) * (tail.find("MB") != std::string::npos ? 1e6 : 1e3);
+  };
+  // x, the convolution's pooled output with its places, and those of the layers after it.
+  const double each = (kept(1024) - kept(512)) / 512;
+  CHECK(each > 4 * (8 * 8 * 3 + 4 * 4 * 8));
+  CHECK(each < 4 * (8 * 8 * 3 + 3 * 8 * 8 * 8));
+  struct Product final : Module {
+    Parameter w = Tensor::ones({5, 4});
+    Tensor forward(const Tensor& x) override { return matmul(x, w, Trans::b); }
+    void fields(Fields& f) override { f.param("w", w); }
+  } product;
+  CHECK(table_of(product.summary({3, 4})).find("[3, 5]            20      120\n") !=
+        std::string::npos);
+}
+
 TEST_CASE("describe and summary") {
   CHECK(Dense(784, 128, ReLU{}).describe() == "Dense(784, 128, relu)");
   CHECK(Dense(128, 10).describe() == "Dense(128, 10)");
@@ -223,13 +263,24 @@ TEST_CASE("describe and summary") {
         "1.conv2  Dense(4, 4)                  20\n"
         "         Sequential                   60\n");
   net.get<Block>(1).eval();
-  CHECK(net.summary({7, 3}) ==
-        "path     layer              output    parameters\n"
-        "0        Dense(3, 4, relu)  [7, 4]            16\n"
-        "1        Block              [7, 4]            44\n"
-        "1.conv1  Dense(4, 4)        [7, 4]            20\n"
-        "1.conv2  Dense(4, 4)        [7, 4]            20\n"
-        "         Sequential         [7, 4]            60\n");
+  CHECK(table_of(net.summary({7, 3})) ==
+        "path     layer              output    parameters    flops\n"
+        "0        Dense(3, 4, relu)  [7, 4]            16      168\n"
+        "1        Block              [7, 4]            44      448\n"
+        "1.conv1  Dense(4, 4)        [7, 4]            20      224\n"
+        "1.conv2  Dense(4, 4)        [7, 4]            20      224\n"
+        "         Sequential         [7, 4]            60      616\n");
+  // Frozen layers count as well, and stay frozen.
+  net[0].freeze();
+  CHECK(table_of(net.summary({7, 3})) ==
+        "path     layer              output     parameters    flops\n"
+        "0        Dense(3, 4, relu)  [7, 4]      16 frozen      168\n"
+        "1        Block              [7, 4]             44      448\n"
+        "1.conv1  Dense(4, 4)        [7, 4]             20      224\n"
+        "1.conv2  Dense(4, 4)        [7, 4]             20      224\n"
+        "         Sequential         [7, 4]  60, 16 frozen      616\n");
+  CHECK(!net.get<Dense>(0).weight.requires_grad());
+  net[0].freeze(false);
   // It leaves the modes as they were.
   CHECK(net.training());
   CHECK_FALSE(net[1].training());
@@ -287,15 +338,15 @@ TEST_CASE("a model of two inputs and two outputs") {
   backward(sum(score) + sum(both));
   for (const Tensor& p : net.parameters()) CHECK(p.grad().defined());
   CHECK(message([&] { net(x, x); }).find("text.0: linear: x [5, 4] and w [2, 3]") == 0);
-  CHECK(net.summary(x, words) ==
-        "path     layer              output            parameters\n"
-        "image    Sequential         [5, 3]                    15\n"
-        "image.0  Dense(4, 3, relu)  [5, 3]                    15\n"
-        "text     Sequential         [5, 3]                     9\n"
-        "text.0   Dense(2, 3, relu)  [5, 3]                     9\n"
-        "score    Dense(3, 1)        [5, 1]                     4\n"
-        "dropout  Dropout(0.5)       [5, 3]                     0\n"
-        "         Towers             [5, 1], [5, 3]            28\n");
+  CHECK(table_of(net.summary(x, words)) ==
+        "path     layer              output            parameters    flops\n"
+        "image    Sequential         [5, 3]                    15      120\n"
+        "image.0  Dense(4, 3, relu)  [5, 3]                    15      120\n"
+        "text     Sequential         [5, 3]                     9       60\n"
+        "text.0   Dense(2, 3, relu)  [5, 3]                     9       60\n"
+        "score    Dense(3, 1)        [5, 1]                     4       30\n"
+        "dropout  Dropout(0.5)       [5, 3]                     0         \n"
+        "         Towers             [5, 1], [5, 3]            28      210\n");
   net.eval();
   CHECK(net(x, words).first.values() == net(x, words).first.values());
   Towers copy = net;
