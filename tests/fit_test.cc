@@ -11,6 +11,7 @@
 #include "ramp/autograd/ops_elementwise.h"
 #include "ramp/autograd/ops_linear.h"
 #include "ramp/autograd/ops_loss.h"
+#include "ramp/autograd/ops_reduce.h"
 #include "ramp/data/augment.h"
 #include "ramp/data/prefetch.h"
 #include "ramp/layers/dense.h"
@@ -193,11 +194,18 @@ TEST_CASE("losses: by the target, by name, by function, of the batch") {
 
 namespace {
 
-// Two inputs; no Module.
+// Two inputs.
 struct Towers final : ModuleOf<Towers> {
   Dense a{4, 8, ReLU{}}, b{2, 8, ReLU{}}, head{8, 2};
   Tensor forward(const Tensor& x, const Tensor& more) { return head(a(x) + b(more)); }
   void fields(Fields& f) override { f.child("a", a).child("b", b).child("head", head); }
+};
+
+// Two outputs.
+struct TwoHeads final : ModuleOf<TwoHeads> {
+  Dense a{4, 2}, b{4, 1};
+  std::pair<Tensor, Tensor> forward(const Tensor& x) { return {a(x), b(x)}; }
+  void fields(Fields& f) override { f.child("a", a).child("b", b); }
 };
 
 }  // namespace
@@ -209,24 +217,62 @@ TEST_CASE("a model of several inputs") {
   Dataset train = kTrain, valid = kValid;
   train.more = {Rng(1).normal({200, 2})};
   valid.more = {Rng(2).normal({100, 2})};
-  const History h =
-      fit(towers, adam, train,
-          {.epochs = 8,
-           .loss = [&](const Dataset& b) { return cross_entropy(towers(b.x, b.more[0]), b.y); },
-           .metrics = {"accuracy", "auc"},
-           .outputs = [&](const Dataset& b) { return towers(b.x, b.more[0]); },
-           .valid = valid,
-           .out = nullptr});
+  const Towers start = towers;
+  const History h = fit(towers, adam, train,
+                        {.epochs = 8,
+                         .loss = "cross_entropy",
+                         .metrics = {"accuracy", "auc"},
+                         .valid = valid,
+                         .out = nullptr});
   CHECK(h.last()["valid_accuracy"].value > 0.75);
   CHECK(h.last()["valid_auc"].value > 0.85);
+  CHECK(evaluate(towers, valid) == h.last()["valid_accuracy"].value);
+  {
+    const NoGrad no_grad;
+    const Tensor y = towers(valid.x, valid.more[0]);
+    CHECK(predict(towers, valid, 7).shape() == y.shape());
+    CHECK(max(abs(predict(towers, valid, 7) - y)).item() < 1e-5);
+  }
+  // A loss of the batch, which calls the model itself, is the same.
+  Towers other = start;
+  Adam another(other, {.lr = 0.01});
+  const History same =
+      fit(other, another, train,
+          {.epochs = 8,
+           .loss = [&](const Dataset& b) { return cross_entropy(other(b.x, b.more[0]), b.y); },
+           .valid = valid,
+           .out = nullptr});
+  CHECK(same["valid_loss"] == h["valid_loss"]);
+  CHECK(message([&] { fit(towers, adam, kTrain); }) ==
+        "fit: the model's forward() must take as many tensors as the data have inputs; they have "
+        "1.");
+  train.more.push_back(train.x);
+  CHECK(message([&] { predict(towers, train); }) ==
+        "predict: the model's forward() must take as many tensors as the data have inputs; they "
+        "have 3.");
+}
+
+TEST_CASE("a model of several outputs") {
+  TwoHeads net;
+  Adam adam(net, {.lr = 0.05});
+  const auto loss = [&](const Dataset& b) {
+    const auto [label, size] = net(b.x);
+    return cross_entropy(label, b.y) + mean(size * size);
+  };
   CHECK(message([&] {
-          fit(towers, adam, train);
+          fit(net, adam, kTrain);
         }).find("fit: a model that is no Module needs a loss of the batch") == 0);
   CHECK(message([&] {
-          fit(towers, adam, train,
-              {.loss = [&](const Dataset& b) { return mse_loss(towers(b.x, b.more[0]), b.x); },
-               .metrics = {"mae"}});
+          fit(net, adam, kTrain, {.loss = loss, .metrics = {"accuracy"}});
         }).find("fit: metrics of a model that is no Module need .outputs.") == 0);
+  const History h = fit(net, adam, kTrain,
+                        {.epochs = 20,
+                         .loss = loss,
+                         .metrics = {"accuracy"},
+                         .outputs = [&](const Dataset& b) { return net(b.x).first; },
+                         .valid = kValid,
+                         .out = nullptr});
+  CHECK(h.last()["valid_accuracy"].value > 0.7);
 }
 
 TEST_CASE("early stopping, the best weights, and the average") {

@@ -89,8 +89,9 @@ struct FitOptions {
 
   Loss loss = {};
   std::vector<Metric> metrics = {};  // {"accuracy"} where nothing is said and y is i64
-  Loss::OfBatch outputs = {};        // for metrics of a model that is no Module
-  Dataset valid = {};                // is evaluated after each epoch
+  /// What loss and metrics look at, where it is not the one tensor that the model gives.
+  Loss::OfBatch outputs = {};
+  Dataset valid = {};  // is evaluated after each epoch
   /// What is best: a column of History; the validation loss, or without one the loss.
   std::string monitor = {};
   bool keep_best = false;  // at the end the model has the weights of the best epoch
@@ -128,5 +129,21 @@ History fit(ModuleBase& net, Optimizer& optimizer, const Dataset& train,
             const FitOptions& options = {});
 History fit(ModuleBase& net, Optimizer& optimizer, const LazyDataset& train,
             const FitOptions& options = {});
+
+/// The same with a model of several inputs: its output is net(x, more[0], ..).
+template <ModelOfTensors Net>
+History fit(Net& net, Optimizer& optimizer, const Dataset& train, FitOptions options = {}) {
+  if (!options.outputs) {
+    options.outputs = [&](const Dataset& b) { return detail::call_by_dataset("fit", net, b, b.x); };
+  }
+  return fit(static_cast<ModuleBase&>(net), optimizer, train, options);
+}
+template <ModelOfTensors Net>
+History fit(Net& net, Optimizer& optimizer, const LazyDataset& train, FitOptions options = {}) {
+  if (!options.outputs) {
+    options.outputs = [&](const Dataset& b) { return detail::call_by_dataset("fit", net, b, b.x); };
+  }
+  return fit(static_cast<ModuleBase&>(net), optimizer, train, options);
+}
 
 }  // namespace ramp

@@ -238,15 +238,23 @@ double r2_score(const Tensor& y, const Tensor& target) {
   return squares == 0 ? kNaN : 1 - errors / (squares / static_cast<double>(t.size()));
 }
 
-Tensor predict(Module& model, const Tensor& x, int64_t batch) {
+Tensor detail::predict(const std::function<Tensor(const Dataset&)>& outputs, const Dataset& data,
+                       int64_t batch) {
   if (batch < 1) fail("predict: expected a batch of at least 1; got {}.", batch);
   const NoGrad no_grad;
   const EvalMode eval;
   std::vector<Tensor> parts;
-  for (int64_t i = 0; i == 0 || i < x.dim(0); i += batch) {  // no rows have a shape, too
-    parts.push_back(model(x.rows(i, std::min(i + batch, x.dim(0)))));
+  for (int64_t i = 0; i == 0 || i < data.size(); i += batch) {  // no rows have a shape, too
+    const int64_t end = std::min(i + batch, data.size());
+    Dataset part{data.x.rows(i, end), {}};
+    for (const Tensor& x : data.more) part.more.push_back(x.rows(i, end));
+    parts.push_back(outputs(part));
   }
   return concat(parts, 0);
+}
+
+Tensor predict(Module& model, const Tensor& x, int64_t batch) {
+  return detail::predict([&](const Dataset& b) { return model(b.x); }, {x, {}}, batch);
 }
 
 double evaluate(Module& model, const Dataset& data) {

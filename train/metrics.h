@@ -59,6 +59,59 @@ Tensor predict(Module& model, const Tensor& x, int64_t batch = 1000);
 /// accuracy() of the model on a dataset.
 double evaluate(Module& model, const Dataset& data);
 
+namespace detail {
+template <typename Net, typename... X>
+constexpr bool takes_tensors() {
+  if constexpr (requires(Net & net, const X&... x) {
+                  { net.forward(x...) } -> std::convertible_to<Tensor>;
+                }) {
+    return true;
+  } else if constexpr (sizeof...(X) < 8) {
+    return takes_tensors<Net, X..., Tensor>();
+  } else {
+    return false;
+  }
+}
+
+// model(x, more[0], ..)
+template <typename Net, typename... X>
+Tensor call_by_dataset(const char* op, Net& model, const Dataset& data, const X&... x) {
+  if constexpr (requires {
+                  { model.forward(x...) } -> std::convertible_to<Tensor>;
+                }) {
+    if (sizeof...(X) == data.more.size() + 1) return model(x...);
+  }
+  if constexpr (sizeof...(X) < 8) {
+    if (sizeof...(X) <= data.more.size()) {
+      return call_by_dataset(op, model, data, x..., data.more[sizeof...(X) - 1]);
+    }
+  }
+  fail("{}: the model's forward() must take as many tensors as the data have inputs; they have {}.",
+       op, data.more.size() + 1);
+}
+
+Tensor predict(const std::function<Tensor(const Dataset&)>& outputs, const Dataset& data,
+               int64_t batch);
+}  // namespace detail
+
+/// A ModuleOf that takes tensors, up to 8, and gives one. With a dataset it is called with x,
+/// more[0], more[1], ..
+template <typename Net>
+concept ModelOfTensors = std::derived_from<Net, ModuleBase> && !std::derived_from<Net, Module> &&
+                         detail::takes_tensors<Net, Tensor>();
+
+/// The same of a model of several inputs. Errors: it takes another number of them than data has.
+template <ModelOfTensors Net>
+Tensor predict(Net& model, const Dataset& data, int64_t batch = 1000) {
+  return detail::predict(
+      [&](const Dataset& b) { return detail::call_by_dataset("predict", model, b, b.x); }, data,
+      batch);
+}
+template <ModelOfTensors Net>
+double evaluate(Net& model, const Dataset& data) {
+  return accuracy(predict(model, data), data.y);
+}
+
 /// A measure and how sure it is: in 95 % of samples the truth is within `error` of it. An error of
 /// NaN is not known.
 struct Estimate {

@@ -30,16 +30,14 @@ Tensor focal_loss(const Tensor& logits, const Tensor& y) {
 // The first half of the images beside the second one.
 Dataset pairs(const Dataset& digits) {
   const int64_t half = digits.size() / 2;
-  const auto [a, ya] = digits.rows(0, half);
-  const auto [b, yb] = digits.rows(half, 2 * half);
-  return {a, ya + yb, {b}};
+  const Dataset a = digits.rows(0, half), b = digits.rows(half, 2 * half);
+  return {a.x, a.y + b.y, {b.x}};
 }
 
 int main() {
   seed_layers(1);
-  const auto [images, test_images] = load_mnist();
-  const Dataset test = pairs(test_images);
-  Batches batches(pairs(images), {.size = 64});
+  const auto [train, test] = load_mnist();
+  Batches batches(pairs(train), {.size = 64});
   Adder net;
   Adam adam(net, {.lr = 1e-3});
   EMA ema(net, {.decay = 0.99});
@@ -58,8 +56,5 @@ int main() {
   }
   ema.swap();
   save_model("adder.safetensors", net);
-  net.eval();
-  const NoGrad no_grad;
-  const Tensor logits = net(test.x, test.more[0]);
-  fmt::print("test accuracy {:.1f} %\n", 100 * accuracy(logits, test.y));
+  fmt::print("test accuracy {:.1f} %\n", 100 * evaluate(net, pairs(test)));
 }
