@@ -1,0 +1,78 @@
+// What is taken for what: the confusion matrix, its images, and the mistakes that were made with the most confidence.
+"use strict";
+
+register({
+  name: "errors", order: 8,
+  has: (glass) => glass.files.some((f) => f.mistakes),
+  render(container, glass) {
+    const with_ = glass.files.filter((f) => f.mistakes);
+    with_.forEach((file) => this.one(container, file, with_.length > 1 ? fileLabel(file, glass.files.indexOf(file)) : ""));
+  },
+  one(container, file, name) {
+    const m = file.mistakes;
+    const sums = m.confusion.map((row) => row.reduce((a, b) => a + b, 0));
+    const right = m.confusion.reduce((n, row, i) => n + row[i], 0), total = sums.reduce((a, b) => a + b, 0);
+    const most = Math.max(1, ...m.confusion.flatMap((row, i) => row.filter((_, j) => i !== j)));
+    const colour = colours("--ramp");
+    const shots = el("div", {"aria-live": "polite", class: "shown-cell"});
+    const cell = (truth, said) => {
+      const n = m.confusion[truth][said];
+      if (truth === said) return el("span", {class: "cell right"}, count(n));
+      if (!n) return el("span", {class: "cell muted", "aria-hidden": "true"}, "·");
+      const c = colour(0.12 + 0.88 * (Math.log1p(n) / Math.log1p(most)));
+      const label = t("errors.cell", {truth: m.classes[truth], said: m.classes[said], n: count(n)});
+      const button = el("button", {type: "button", class: "cell", "aria-pressed": "false", "data-cell": `${truth},${said}`, "aria-label": label, title: label, style: `background:${rgb(c)};color:${inkOn(c)}`, onclick: () => {
+        for (const b of matrix.querySelectorAll("button")) b.setAttribute("aria-pressed", String(b === button));
+        open(truth, said);
+      }}, count(n));
+      return button;
+    };
+    const matrix = el("table", {class: "confusion"},
+        el("caption", {class: "muted small", style: "caption-side:bottom;text-align:left;padding-top:8px"}, t("errors.axis")),
+        el("thead", {}, el("tr", {}, el("td"), m.classes.map((c) => el("th", {scope: "col", title: c}, c)), el("th", {scope: "col"}, t("errors.recall")))),
+        el("tbody", {}, m.classes.map((c, i) => el("tr", {}, el("th", {scope: "row", title: c}, c), m.classes.map((_, j) => el("td", {}, cell(i, j))), el("td", {class: "small muted"}, percent(sums[i] ? m.confusion[i][i] / sums[i] : null))))));
+    matrix.addEventListener("keydown", (event) => this.arrows(event, matrix));
+    const open = (truth, said) => {
+      const images = (m.cells || {})[`${truth},${said}`] || [];
+      shots.replaceChildren(el("h4", {style: "margin:20px 0 12px"}, t("errors.open", {truth: m.classes[truth], said: m.classes[said]}) + " ", el("span", {class: "muted", style: "font-weight:400"}, t("errors.shown", {n: images.length, of: count(m.confusion[truth][said])}))),
+          el("ul", {class: "shots"}, images.map((image) => this.shot(m, image))));
+    };
+    container.append(figure({
+      title: t("errors.matrix") + (name ? `: ${name}` : ""), note: t("errors.matrix.note", {right: count(right), total: count(total), share: percent(total ? right / total : null, 2)}),
+      body: el("div", {}, el("div", {class: "scroll free", style: "border:0;background:none;padding:3px", tabindex: 0, role: "region", "aria-label": t("errors.matrix")}, matrix), shots),
+      table: {head: [t("errors.truth"), t("errors.said"), t("errors.n"), t("errors.ofclass")], rows: () => confusions(m).map((p) => [m.classes[p.truth], m.classes[p.said], p.n, percent(p.n / p.of, 2)])}}));
+    const first = confusions(m)[0];
+    if (first) {
+      matrix.querySelector(`[data-cell="${first.truth},${first.said}"]`).setAttribute("aria-pressed", "true");
+      open(first.truth, first.said);
+    }
+    if ((m.worst || []).length) {
+      container.append(figure({title: t("errors.worst") + (name ? `: ${name}` : ""), note: [t("errors.worst.note"), " ", math(M.msub(M.mi("p"), M.mi("k")), M.mo("="), M.mfrac(M.msup(M.mi("e"), M.msub(M.mi("z"), M.mi("k"))), M.mrow(M.munder(M.mo("∑"), M.mi("j")), M.msup(M.mi("e"), M.msub(M.mi("z"), M.mi("j"))))))], body: el("ul", {class: "shots"}, m.worst.map((image) => this.shot(m, image))),
+        table: {head: [t("errors.truth"), t("errors.said"), t("errors.p")], rows: () => m.worst.map((s) => [m.classes[s.label], m.classes[s.top[0][0]], percent(s.top[0][1], 2)])}}));
+    }
+  },
+  shot(m, image) {
+    const name = (k) => m.classes[k] ?? String(k);
+    const canvas = picture(bytes(image.pixels), m.h, m.w, m.c || 1);
+    canvas.style.width = canvas.style.height = "";
+    canvas.setAttribute("role", "img");
+    canvas.setAttribute("aria-label", t("errors.image", {truth: name(image.label), said: name(image.top[0] ? image.top[0][0] : "?")}));
+    return el("li", {class: "shot", "data-label": image.label, "data-said": image.top[0] ? image.top[0][0] : ""}, canvas,
+        el("div", {class: "top"}, image.top.slice(0, 3).map(([k, p], i) => [
+          el("span", {class: "name", title: name(k), style: k === image.label ? "font-weight:600" : null}, name(k)),
+          el("i", {}, el("b", {class: i === 0 && k !== image.label ? "wrong" : null, style: `width:${100 * (number(p) || 0)}%`})),
+          el("span", {class: "n"}, percent(number(p), 0))])));
+  },
+  // Arrow keys go from cell to cell.
+  arrows(event, matrix) {
+    const move = {ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0]}[event.key];
+    if (!move || !event.target.dataset.cell) return;
+    let [i, j] = event.target.dataset.cell.split(",").map(Number);
+    const n = matrix.tBodies[0].rows.length;
+    for (let k = 0; k < n; ++k) {
+      i += move[0]; j += move[1];
+      const next = matrix.querySelector(`[data-cell="${i},${j}"]`);
+      if (next) { next.focus(); event.preventDefault(); return; }
+    }
+  },
+});
