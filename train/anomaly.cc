@@ -47,6 +47,7 @@ struct Range {
 
   // "2 NaN among its 20 numbers (the first at [0, 3])"
   std::string bad() const {
+    if (shape.rank() == 0) return nans > 0 ? "NaN" : "inf";
     std::vector<std::string> parts, at;
     if (nans > 0) parts.push_back(fmt::format("{} NaN", nans));
     if (infs > 0) parts.push_back(fmt::format("{} inf", infs));
@@ -357,6 +358,9 @@ std::string autopsy(ModuleBase& net, const Dataset& batch,
               "on what was drawn (dropout), or the loss alone is not on the tape.";
   } catch (const Error& error) {
     found = error.what();
+    for (const std::string step : {"anomaly: in step 1 ", "anomaly: "})  // there is this one only
+      if (const size_t at = found.find(step); at != std::string::npos) found.erase(at, step.size());
+    if (const size_t at = found.find(", in step 1:"); at != std::string::npos) found.erase(at, 11);
   }
   for (auto& [p, grad] : gradients) {
     p.zero_grad();

@@ -6,6 +6,7 @@
 #include <functional>
 #include <limits>
 #include <map>
+#include <numbers>
 #include <numeric>
 #include <utility>
 
@@ -109,12 +110,19 @@ constexpr int64_t kEnoughSteps = 50, kEnoughLooks = 8;
 // costs the same whatever the model's size.
 constexpr int64_t kLook = 1 << 13, kBlock = 256;
 
-// f(begin, end) for the blocks; they consist of whole rows of so many elements.
+// f(begin, end) for the blocks; they consist of whole rows of so many elements. Where a block lies
+// in its part goes by the golden ratio: not all in the same corner of an image.
 template <typename F>
 void each_block(int64_t numel, F f, int64_t row = 1, int64_t look = kLook) {
   const int64_t block = row * ceil_div(kBlock, row);
   const int64_t step = block * std::max<int64_t>(1, numel / std::max(look, block));
-  for (int64_t i = 0; i < numel; i += step) f(i, std::min(i + block, numel));
+  double at = 0;
+  for (int64_t i = 0; i < numel; i += step, at += std::numbers::phi - 1) {
+    const double rows = static_cast<double>((std::min(step, numel - i) - block) / row);
+    const int64_t begin =
+        i + row * static_cast<int64_t>(std::max(0., rows) * (at - std::floor(at)));
+    f(begin, std::min(begin + block, numel));
+  }
 }
 
 struct Stats {
@@ -452,7 +460,7 @@ struct Doctor::State {
   std::vector<double> losses;  // of this epoch
   double base = 0;             // the mean loss of the first quarter of the first epoch
   double first_loss = 0, last_loss = 0, mean_loss = 0;  // that of the last ten or so
-  double least_loss = 0, peak = 0;                      // of mean_loss / of all
+  double least_loss = 0, lowest = 0, peak = 0;          // of mean_loss / of all
   double largest_ratio = 0;
   double descent = 0, drift = 0;  // what the steps take off the loss of their batches, and |dw|/|w|
   double epoch_descent = 0, weight_gradient = 0;
@@ -552,6 +560,7 @@ struct Doctor::State {
       last_loss = l;
       mean_loss += 0.1 * (l - mean_loss);
       least_loss = std::min(least_loss, mean_loss);
+      lowest = std::min(lowest, l);
       peak = std::max(peak, l);
       losses.push_back(l);
     }
@@ -843,7 +852,8 @@ struct Doctor::State {
     };
     const bool at_chance = chance > 0 && is_still(chance);
     const bool nothing = at_chance || is_still(std::abs(first_loss));
-    if ((end > kRise * std::max(first_loss, chance) && drift > kLargeRatio) ||
+    // (A loss that goes below 0, as a critic's, may rise from there.)
+    if ((end > kRise * std::max(first_loss, chance) && drift > kLargeRatio && lowest >= 0) ||
         (largest_ratio > kReplacingRatio &&
          (nothing || (peak > 2 * first_loss && end > kHalf * first_loss)))) {
       add(kLrTooHigh, "",
