@@ -44,6 +44,8 @@
 #include "ramp/glass/plot.h"
 #include "ramp/glass/plot_history.h"
 #include "ramp/glass/tape.h"
+#include "ramp/io/half.h"
+#include "ramp/io/npy.h"
 #include "ramp/io/onnx.h"
 #include "ramp/io/pytorch.h"
 #include "ramp/io/safetensors.h"

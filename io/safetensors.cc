@@ -13,6 +13,7 @@
 #include <unordered_set>
 
 #include "ramp/data/new_file.h"
+#include "ramp/io/half.h"
 
 namespace ramp {
 namespace {
@@ -35,23 +36,6 @@ constexpr uint64_t kMaxHeader = 100'000'000;
 static_assert(std::endian::native == std::endian::little, "the format is little-endian");
 
 const char* name_in_file(DType t) { return t == f32 ? "F32" : t == f64 ? "F64" : "I64"; }
-
-// 16-bit floats: sign, exponent (5 or 8 bits), fraction (10 or 7 bits).
-struct Half {
-  uint16_t bits;
-  explicit operator float() const {
-    const uint32_t sign = (bits & 0x8000u) << 16, exponent = bits >> 10 & 31, rest = bits & 0x3FFu;
-    if (exponent == 0) {
-      const float size = static_cast<float>(rest) * 0x1p-24f;
-      return sign ? -size : size;
-    }
-    return std::bit_cast<float>(sign | (exponent == 31 ? 255 : exponent + 112) << 23 | rest << 13);
-  }
-};
-struct BFloat {
-  uint16_t bits;
-  explicit operator float() const { return std::bit_cast<float>(uint32_t{bits} << 16); }
-};
 
 template <typename From, typename To>
 void convert(const char* from, Tensor& to) {
@@ -288,11 +272,15 @@ TensorFile load_safetensors(const std::string& path, const LoadOptions& options)
     }
     tensors.push_back({e.name, t});
   }
-  return {path, std::move(metadata), std::move(tensors)};
+  return {"load_safetensors", path, std::move(metadata), std::move(tensors)};
 }
 
-TensorFile::TensorFile(std::string path, Metadata metadata, std::vector<NamedTensor> tensors)
-    : path_(std::move(path)), metadata_(std::move(metadata)), tensors_(std::move(tensors)) {
+TensorFile::TensorFile(std::string op, std::string path, Metadata metadata,
+                       std::vector<NamedTensor> tensors)
+    : op_(std::move(op)),
+      path_(std::move(path)),
+      metadata_(std::move(metadata)),
+      tensors_(std::move(tensors)) {
   for (size_t i = 0; i < tensors_.size(); ++i) index_.emplace(tensors_[i].name, i);
 }
 
@@ -304,8 +292,8 @@ const Tensor& TensorFile::operator[](std::string_view name) const {
   for (size_t i = 0; i < std::min<size_t>(8, tensors_.size()); ++i) {
     all += fmt::format("{}\"{}\"", i == 0 ? "" : ", ", tensors_[i].name);
   }
-  fail("load_safetensors: {} has no tensor \"{}\"; it has {}{}", path_, name,
-       all.empty() ? "none" : all, tensors_.size() > 8 ? ", ..." : ".");
+  fail("{}: {} has no tensor \"{}\"; it has {}{}", op_, path_, name, all.empty() ? "none" : all,
+       tensors_.size() > 8 ? ", ..." : ".");
 }
 
 void save_model(const std::string& path, ModuleBase& model) {

@@ -18,7 +18,8 @@ using Metadata = std::map<std::string, std::string>;
 /// list of named tensors: `model.load_state(file)`.
 class TensorFile {
  public:
-  TensorFile(std::string path, Metadata metadata, std::vector<NamedTensor> tensors);
+  /// `op` starts the errors: what has read it.
+  TensorFile(std::string op, std::string path, Metadata metadata, std::vector<NamedTensor> tensors);
 
   const std::string& path() const { return path_; }
   const Metadata& metadata() const { return metadata_; }
@@ -32,7 +33,7 @@ class TensorFile {
   operator const std::vector<NamedTensor>&() const { return tensors_; }  // NOLINT: implicit
 
  private:
-  std::string path_;
+  std::string op_, path_;
   Metadata metadata_;
   std::vector<NamedTensor> tensors_;
   std::unordered_map<std::string, size_t> index_;
