@@ -79,7 +79,7 @@ void run_hooks(const Node& node, Tensor& dy) {
 
 // A leaf gets a gradient for the first time in this pass.
 void check_leaf(const Node& leaf) {
-  fail_if(leaf.grad_used && leaf.grad.defined(),
+  fail_if(leaf.grad_used && (leaf.grad.defined() || leaf.rows),
           "backward: the gradient of the leaf {} was used by step() and not cleared; adding to it "
           "would mix two steps. Hint: zero_grad() after step(), or freeze what is not to learn.",
           leaf.shape);
@@ -190,6 +190,7 @@ void walk(const Tensor& y, const Tensor& given, bool retains, bool creates, Targ
   Queue queue;
   queue.push(std::move(root));
   std::vector<Tensor> gradients;  // those of the node whose turn it is
+  std::vector<std::pair<Ref<Node>, RowGradient>> rows;
   while (!queue.heap.empty()) {
     Node* node = queue.pop();
     if (node->hooks) run_hooks(*node, node->cotangent);
@@ -206,7 +207,8 @@ void walk(const Tensor& y, const Tensor& given, bool retains, bool creates, Targ
     const uint32_t n = node->input_count;
     if (gradients.size() < n) gradients.resize(n);
     const std::span dx(gradients.data(), n);
-    const Wants want{inputs, targets ? &targets->path : nullptr};
+    const Wants want{inputs, targets ? &targets->path : nullptr,
+                     targets || creates ? nullptr : &rows};
     call_vjp(*node, want, dx, creates);
     for (uint32_t i = 0; i < n; ++i) {
       Node* input = inputs[i].get();
@@ -229,17 +231,25 @@ void walk(const Tensor& y, const Tensor& given, bool retains, bool creates, Targ
       for (uint32_t i = 0; i < n; ++i) inputs[i] = {};
     }
   }
+  for (const auto& [leaf, g] : rows) check_leaf(*leaf);
   for (Ref<Node>& leaf : queue.leaves) {
     if (leaf->hooks) run_hooks(*leaf, leaf->cotangent);
     if (targets) targets->take(*leaf);
     Tensor dy_leaf = std::move(leaf->cotangent);
     if (targets || !leaf->requires_grad) continue;  // a hook froze it
     if (leaf->parameter && !leaf->named) leaf->note_unnamed();
+    leaf->dense_gradient();  // what there was by rows
+    leaf->rows.reset();
     if (!creates && !leaf->grad.defined() && dy_leaf.unique()) {
       leaf->grad = std::move(dy_leaf);
     } else {
       keep_gradient(*leaf, dy_leaf);
     }
+  }
+  for (auto& [leaf, g] : rows) {
+    if (!leaf->requires_grad) continue;
+    if (leaf->parameter && !leaf->named) leaf->note_unnamed();
+    leaf->add_rows(std::move(g));
   }
 }
 

@@ -4,11 +4,13 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <memory>
 #include <span>
 #include <unordered_set>
 #include <utility>
 #include <vector>
 
+#include "ramp/autograd/row_gradient.h"
 #include "ramp/core/tensor.h"
 
 namespace ramp {
@@ -19,7 +21,11 @@ struct Node;
 struct Wants {
   const Ref<Node>* inputs;
   const std::unordered_set<const Node*>* path = nullptr;  // in a pass of grad(): what leads to an x
+  std::vector<std::pair<Ref<Node>, RowGradient>>* rows = nullptr;  // those of leaves, in this pass
   inline bool operator[](int i) const;
+  /// Whether the gradient of input i may be one of rows: a vjp then gives it by itself.
+  inline bool takes_rows(int i) const;
+  void give_rows(int i, RowGradient g) const { rows->emplace_back(inputs[i], std::move(g)); }
 };
 
 /// One for each tensor that requires a gradient. A leaf has no inputs; a result has the rule (vjp)
@@ -42,7 +48,9 @@ struct Node : GradMeta, private NoCopy {
   uint32_t block_bytes = 0;
   const void* result = nullptr;  // where its values lie or lay
   Shape shape;
-  Tensor grad;       // of a leaf, or of a result that retains it
+  Tensor grad;  // of a leaf, or of a result that retains it
+  // The gradient of a leaf by rows; grad then is its dense form, or none.
+  std::unique_ptr<RowGradient> rows;
   Tensor cotangent;  // what this pass has gathered so far
   std::vector<std::function<Tensor(const Tensor&)>>* hooks = nullptr;
   Node* next = nullptr;  // in destroy()'s list
@@ -57,6 +65,13 @@ struct Node : GradMeta, private NoCopy {
   virtual void release_saved() = 0;
 
   void note_unnamed();  // for take_unnamed_parameters()
+
+  // Of a leaf, in row_gradient.cc.
+  RowGradient* row_gradient();  // null if its dense form was written to
+  Tensor& dense_gradient();
+  /// The numbers of the gradient, or of its rows, that nobody else holds and without history.
+  Tensor& own_gradient();
+  void add_rows(RowGradient g);
 
   Node() { count_nodes(1); }
   virtual ~Node();
@@ -73,11 +88,18 @@ bool Wants::operator[](int i) const {
   return x && x->requires_grad && (!path || path->contains(x));
 }
 
+bool Wants::takes_rows(int i) const { return rows && inputs[i]->is_leaf && !inputs[i]->hooks; }
+
 /// The tape nodes alive now, on all threads (tests: none is left behind).
 int64_t live_nodes();
 
 /// The node of a tensor; null when it requires no gradient.
 inline Node* node_of(const Tensor& x) { return static_cast<Node*>(x.meta().get()); }
+
+/// Whether x has a gradient; unlike grad() it makes no rows dense.
+inline bool has_grad(const Tensor& x) {
+  return x.meta() && (node_of(x)->rows || node_of(x)->grad.defined());
+}
 
 // ---- what those who hold a leaf tell it; a tensor without a node is told nothing ----
 

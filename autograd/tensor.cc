@@ -101,7 +101,7 @@ Tensor& Tensor::requires_grad_(bool on) {
 
 const Tensor& Tensor::grad() const {
   static const Tensor none{};
-  return meta_ ? node_of(*this)->grad : none;
+  return meta_ ? node_of(*this)->dense_gradient() : none;
 }
 
 void Tensor::set_grad(Tensor grad) {
@@ -109,13 +109,14 @@ void Tensor::set_grad(Tensor grad) {
   fail_if(grad.defined() && (grad.shape() != shape_ || grad.dtype() != dtype_),
           "set_grad: the tensor is {} {}; got a gradient of {} {}.", dtype_, shape_, grad.dtype(),
           grad.shape());
+  zero_grad();
   node.grad = grad.detach();
-  node.grad_used = false;
 }
 
 void Tensor::zero_grad() {
   if (!meta_) return;
   node_of(*this)->grad = {};
+  node_of(*this)->rows.reset();
   node_of(*this)->grad_used = false;
 }
 

@@ -154,7 +154,9 @@ class Tensor {
   Tensor& requires_grad_(bool on = true);
   /// True for a result on the tape, and for a leaf whose gradient is asked for.
   bool requires_grad() const { return meta_ && meta_->requires_grad; }
-  /// The gradient that backward() accumulated; undefined where there is none yet.
+  /// The gradient that backward() accumulated; undefined where there is none yet. That of some rows
+  /// alone, as of an embedding's table (row_gradient()), is made dense for whoever asks here, and
+  /// stays one of rows for the optimizer unless the dense one is written to.
   const Tensor& grad() const;
   void set_grad(Tensor grad);
   void zero_grad();

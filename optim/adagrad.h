@@ -17,6 +17,7 @@ struct AdagradOptions {
 };
 
 /// v += g^2,  w -= lr / (1 + (t - 1) lr_decay) g / (sqrt(v) + eps).
+/// By rows it does what a gradient of 0 elsewhere would, but that those rows do not decay.
 /// Errors: a negative or not finite option.
 /// Source: Duchi, Hazan and Singer (2011), the diagonal form.
 struct Adagrad final : Optimizer {

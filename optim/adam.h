@@ -23,9 +23,10 @@ struct AdamOptions {
 
 /// m = b1 m + (1 - b1) g,  v = b2 v + (1 - b2) g^2,
 /// w -= lr m / (1 - b1^t) / (sqrt(v / (1 - b2^t)) + eps).
-/// Errors: an lr, eps or decay that is negative or not finite; a beta outside [0, 1); an option
-/// that another one of the kin has.
-/// Source: Kingma and Ba (2015), algorithm 1; Reddi et al. (2018), algorithm 2 (amsgrad).
+/// By rows it is a lazy Adam: m, v and w of the others stay, where a gradient of 0 would shrink m
+/// and v and move w on. It is PyTorch's SparseAdam, but for where eps stands. Errors: an lr, eps or
+/// decay that is negative or not finite; a beta outside [0, 1); an option that another one of the
+/// kin has. Source: Kingma and Ba (2015), algorithm 1; Reddi et al. (2018), algorithm 2 (amsgrad).
 struct Adam : Optimizer {
   explicit Adam(Parameters parameters, AdamOptions options = {})
       : Adam({.name = "Adam", .has_amsgrad = true}, std::move(parameters), options) {}

@@ -13,17 +13,13 @@
 namespace ramp {
 namespace {
 
-// f(parameter, its gradient), for each that has one; the gradient is its own to write to.
+// f(parameter, its gradient or the rows of it), for each that has one; it is its own to write to.
 template <typename F>
 void each_gradient(const char* op, const Parameters& parameters, F f) {
   parameters.check_current(op);
   const NoGrad no_grad;
   for (const NamedTensor& p : parameters) {
-    const Tensor& shared = p.tensor.grad();
-    if (!shared.defined()) continue;
-    if (!shared.unique()) Tensor(p.tensor).set_grad(shared.clone());  // of a + b: both have dy
-    Tensor g = p.tensor.grad();
-    f(p, g);
+    if (has_grad(p.tensor)) f(p, node_of(p.tensor)->own_gradient());
   }
 }
 

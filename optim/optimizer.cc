@@ -10,6 +10,7 @@
 #include "ramp/core/parallel.h"
 
 namespace ramp {
+
 void Optimizer::start(double lr, double weight_decay, const std::vector<ParameterGroup>& groups) {
   parameters_.check_leaves(name_);
   steps_ = Tensor::zeros({1 + static_cast<int64_t>(parameters_.size())}, i64);
@@ -77,12 +78,13 @@ void Optimizer::step() {
   int64_t chunks = 0;
   for (size_t i = 0; i < parameters_.size(); ++i) {
     Tensor& w = parameters_[i].tensor;
-    if (w.grad().defined()) {  // else it is frozen, or unused
+    if (has_grad(w)) {  // else it is frozen, or unused
       mark_grad_used(w);
       w.bump_version();
       const double lr = lr_ * factor * own_[i].lr_factor;
       updates[i] = rule_({static_cast<double>(++updates_of[i]), lr, own_[i].decay});
-      chunks += ceil_div(w.numel(), kStreamGrain);
+      const RowGradient* rows = row_gradient(w);
+      chunks += ceil_div((rows ? rows->values : w.grad()).numel(), kStreamGrain);
     }
     ends.push_back(chunks);
   }
@@ -90,16 +92,27 @@ void Optimizer::step() {
   parallel_for(chunks, 1, [&](int64_t chunk, int64_t) {
     const FlushDenormals flush;
     const size_t i = std::upper_bound(ends.begin(), ends.end(), chunk) - ends.begin();
-    const int64_t begin = (chunk - (i == 0 ? 0 : ends[i - 1])) * kStreamGrain;
     Tensor& w = parameters_[i].tensor;
+    std::vector<NamedTensor>& states = own_[i].states;
+    const RowGradient* rows = row_gradient(w);
+    const Tensor& gradient = rows ? rows->values : w.grad();
+    // Element j of the gradient is of this row of w; all of a dense one is row 0.
+    const int64_t none = 0, *row = rows ? rows->ids.data<int64_t>() : &none;
+    const int64_t length = rows ? w.numel() / w.dim(0) : w.numel();
+    const int64_t begin = (chunk - (i == 0 ? 0 : ends[i - 1])) * kStreamGrain;
+    const int64_t end = std::min(begin + kStreamGrain, gradient.numel());
     visit_float(name_, w.dtype(), [&]<typename T>(T) {
-      T* s[3] = {};
-      std::vector<NamedTensor>& states = own_[i].states;
-      for (size_t j = 0; j < states.size(); ++j) s[j] = states[j].tensor.mutable_data<T>() + begin;
+      const T* g = gradient.data<T>();
+      T *to = w.mutable_data<T>(), *first[3] = {}, *s[3] = {};
+      for (size_t k = 0; k < states.size(); ++k) first[k] = states[k].tensor.mutable_data<T>();
       const auto address = [](const auto& rule) -> const void* { return &rule; };
-      kernels<T>().update[updates[i].index()](
-          std::visit(address, updates[i]), std::min(kStreamGrain, w.numel() - begin),
-          w.grad().data<T>() + begin, w.mutable_data<T>() + begin, s);
+      for (int64_t j = begin, n = 0; j < end; j += n) {
+        const int64_t at = row[j / length] * length + j % length;
+        n = std::min(end - j, length - j % length);
+        for (size_t k = 0; k < states.size(); ++k) s[k] = first[k] + at;
+        kernels<T>().update[updates[i].index()](std::visit(address, updates[i]), n, g + j, to + at,
+                                                s);
+      }
     });
   });
 }

@@ -24,6 +24,11 @@ struct ParameterGroup {
 
 /// Updates parameters in place from their gradients; those that are frozen stay.
 ///
+/// By a gradient of rows (an embedding's, row_gradient()) it updates these rows alone, of the
+/// parameter and of its states: all others rest with their momentum, means and decay as they are
+/// until they are in use again. The step t, as in Adam's 1 - b1^t, is that of the parameter. So a
+/// step costs what the rows cost.
+///
 /// The options of all optimizers end with
 ///     schedule      a factor on lr, a function of steps(): 0 at the first step
 ///     groups        other options for some parameters

@@ -83,7 +83,7 @@ void Parameters::check_gradients(const char* op, bool allowed) const {
   for (const NamedTensor& p : *this) {
     if (!p.tensor.requires_grad()) continue;
     ++trained;
-    if (!p.tensor.grad().defined()) without.push_back(p);
+    if (!has_grad(p.tensor)) without.push_back(p);
   }
   if (without.empty()) return;
   fail_if(without.size() == trained,

@@ -18,8 +18,9 @@ struct SgdOptions {
 
 /// v = momentum v + (1 - dampening) g (the first time: g),  w -= lr v; with Nesterov
 /// w -= lr (g + momentum v).
-/// Errors: a negative or not finite option; Nesterov without momentum or with dampening.
-/// Source: Sutskever et al. (2013), in the form in which lr stands outside the velocity.
+/// By rows: v and w of the others stay; a row first in use at a later step has v = (1 - dampening)
+/// g. Errors: a negative or not finite option; Nesterov without momentum or with dampening. Source:
+/// Sutskever et al. (2013), in the form in which lr stands outside the velocity.
 struct SGD final : Optimizer {
   explicit SGD(Parameters parameters, SgdOptions o = {})
       : Optimizer("SGD", std::move(parameters), o.lr, o.weight_decay, o) {

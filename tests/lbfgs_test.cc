@@ -1,4 +1,4 @@
-#include "ramp/optim/lbfgs.h"
+#include "ramp/train/lbfgs.h"
 
 #include <cmath>
 

@@ -15,6 +15,7 @@
 #include "ramp/autograd/ops_conv.h"
 #include "ramp/autograd/ops_dropout.h"
 #include "ramp/autograd/ops_elementwise.h"
+#include "ramp/autograd/ops_embedding.h"
 #include "ramp/autograd/ops_linear.h"
 #include "ramp/autograd/ops_loss.h"
 #include "ramp/autograd/ops_norm.h"
@@ -340,6 +341,23 @@ std::map<std::string, Row> rows() {
         {{3, 4}},
         {{1}},
         {{0, 4}}}},
+      {"embedding", {"embedding embedding [",
+                     [](const Values& v) {
+                       const int64_t n = v[0].dim(0) - 1;
+                       return embedding(v[0], Tensor::of<int64_t>({{0, n}, {n, n / 2}}));
+                     },
+                     {{3, 4}},
+                     {{1, 1}},
+                     {{0, 4}}}},
+      {"embedding_bag", {"embedding embedding_bag mean",
+                         [](const Values& v) {
+                           const int64_t n = v[0].dim(0) - 1;
+                           const Tensor ids = Tensor::of<int64_t>({{0, n, 9}, {n, n / 2, n}});
+                           return embedding_bag(v[0], ids, {.padding = 9});
+                         },
+                         {{3, 4}},
+                         {{1, 1}},
+                         {{0, 4}}}},
       // By a random mask; PyTorch draws another one, so the mask's share and scale are tested
       // (dropout_test.cc), and the fixture is that of the product it is.
       {"dropout", unary("elementwise binary mul",

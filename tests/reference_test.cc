@@ -200,7 +200,7 @@ std::vector<Group> groups() {
     const std::string name = p.filename().string();
     if (name != "ops_loss.h") list[name == "ops_activation.h" ? 1 : 3].files.push_back(p);
   }
-  for (const char* name : {"backward.h", "gradcheck.h", "record.h"})
+  for (const char* name : {"backward.h", "record.h", "row_gradient.h"})
     list[3].files.push_back(kRoot / "autograd" / name);
   for (const fs::path& p : headers("optim"))
     if (p.filename() != "schedule.h") list[4].files.push_back(p);

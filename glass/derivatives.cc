@@ -1,4 +1,4 @@
-#include "ramp/autograd/derivatives.h"
+#include "ramp/glass/derivatives.h"
 
 #include <vector>
 
