@@ -76,15 +76,30 @@ TEST_CASE("find_lr: a user's mistakes") {
   CHECK(message([&] { find_lr(net, adam, digits(), nan); }) ==
         "find_lr: the loss is nan before any step. Hint: autopsy(), Anomaly.");
   CHECK(!net.parameters()[0].grad().defined());
-  struct Two final : ModuleOf<Two> {
+  struct Pair final : ModuleOf<Pair> {
     Dense a{1, 1};
-    Tensor forward(const Tensor& x, const Tensor& z) { return a(x) + z; }
+    std::pair<Tensor, Tensor> forward(const Tensor& x) { return {a(x), x}; }
     void fields(Fields& f) override { f.child("a", a); }
-  } two;
-  Adam of_two(two);
+  } pair;
+  Adam of_pair(pair);
+  const Dataset ones{Tensor::ones({2, 1}), Tensor::ones({2, 1})};
   CHECK(message([&] {
-          overfit_one_batch(two, of_two, {Tensor::ones({2, 1}), Tensor::ones({2, 1})});
+          overfit_one_batch(pair, of_pair, ones);
         }).find("overfit_one_batch: a model that is no Module needs a loss of the batch") == 0);
+}
+
+TEST_CASE("find_lr, overfit_one_batch: a model of several inputs is called by x and more") {
+  seed_layers(1);
+  struct Two final : ModuleOf<Two> {
+    Dense a{2, 8, Tanh{}}, b{1, 8}, out{8, 1};
+    Tensor forward(const Tensor& x, const Tensor& z) { return out(a(x) + b(z)); }
+    void fields(Fields& f) override { f.child("a", a).child("b", b).child("out", out); }
+  } net;
+  Adam adam(net, {.lr = 3e-2});
+  Rng rng(2);
+  const Dataset data{rng.normal({64, 2}), rng.normal({64, 1}), {rng.normal({64, 1})}};
+  CHECK(find_lr(net, adam, data, {}, {.batch = 16}).suggestion > 0);
+  CHECK(overfit_one_batch(net, adam, data.rows(0, 6), mse_loss).fits);
 }
 
 TEST_CASE("overfit_one_batch: a sound model does, whatever the labels; a broken one does not") {

@@ -13,11 +13,13 @@ namespace {
 // A model and its optimizer; at the end they are as they were.
 class Trial {
  public:
-  Trial(const char* name, ModuleBase& net, Optimizer& optimizer, const Loss& loss)
+  Trial(const char* name, ModuleBase& net, Optimizer& optimizer, const Loss& loss,
+        const Loss::OfBatch& outputs)
       : name_(name),
         net_(net),
         optimizer_(optimizer),
         loss_(loss),
+        outputs_(outputs),
         of_net_(copy(net.state())),
         of_optimizer_(copy(optimizer.state())) {
     optimizer.zero_grad();
@@ -53,14 +55,14 @@ class Trial {
   Tensor loss_of(const Dataset& batch) {
     if (loss_.of_batch) return loss_.of_batch(batch);
     auto* module = dynamic_cast<Module*>(&net_);
-    if (!module) {
+    if (!module && !outputs_) {
       fail(
           "{}: a model that is no Module needs a loss of the batch, which calls it. Hint: "
           "[&](const "
           "Dataset& b) {{ return mse_loss(net(b.x, b.more[0]), b.y); }}.",
           name_);
     }
-    const Tensor y = (*module)(batch.x);
+    const Tensor y = outputs_ ? outputs_(batch) : (*module)(batch.x);
     if (loss_.of_outputs) return loss_.of_outputs(y, batch.y);
     return is_float(batch.y.dtype()) ? mse_loss(y, batch.y) : cross_entropy(y, batch.y);
   }
@@ -69,6 +71,7 @@ class Trial {
   ModuleBase& net_;
   Optimizer& optimizer_;
   const Loss& loss_;
+  const Loss::OfBatch& outputs_;
   const std::vector<NamedTensor> of_net_, of_optimizer_;
 };
 
@@ -81,7 +84,7 @@ LrCurve find_lr(ModuleBase& net, Optimizer& optimizer, const Dataset& data, cons
           o.to, o.steps, o.batch);
   data.check("find_lr");
   Batches batches(data, {.size = o.batch, .seed = o.seed});
-  Trial trial("find_lr", net, optimizer, loss);
+  Trial trial("find_lr", net, optimizer, loss, o.outputs);
   // The mean of about the last ten losses, without the weight of a start at 0.
   constexpr double kMemory = 0.9;
   LrCurve curve;
@@ -128,7 +131,7 @@ Overfit overfit_one_batch(ModuleBase& net, Optimizer& optimizer, const Dataset& 
           "overfit_one_batch: expected steps >= 1 and a share in (0, 1); got {} and {}.", o.steps,
           o.share);
   batch.check("overfit_one_batch");
-  Trial trial("overfit_one_batch", net, optimizer, loss);
+  Trial trial("overfit_one_batch", net, optimizer, loss, o.outputs);
   Overfit result;
   while (!result.fits && result.steps < o.steps) {
     const double value = trial.step(batch);

@@ -15,7 +15,8 @@ struct FindLrOptions {
   double from = 1e-6, to = 10;
   int64_t steps = 120;  // from one to the other, each by the same factor
   int64_t batch = 64;
-  uint64_t seed = 0;  // of the batches
+  uint64_t seed = 0;           // of the batches
+  Loss::OfBatch outputs = {};  // what a model that is no Module gives, for a loss of outputs
 };
 
 struct LrCurve {
@@ -41,8 +42,9 @@ LrCurve find_lr(ModuleBase& net, Optimizer& optimizer, const Dataset& data, cons
                 const FindLrOptions& options = {});
 
 struct OverfitOptions {
-  int64_t steps = 300;  // at most
-  double share = 0.05;  // of the first loss: below it the batch is known by heart
+  int64_t steps = 300;         // at most
+  double share = 0.05;         // of the first loss: below it the batch is known by heart
+  Loss::OfBatch outputs = {};  // as in FindLrOptions
 };
 
 struct Overfit {
@@ -59,5 +61,23 @@ struct Overfit {
 /// of the loss.
 Overfit overfit_one_batch(ModuleBase& net, Optimizer& optimizer, const Dataset& batch,
                           const Loss& loss = {}, const OverfitOptions& options = {});
+
+/// The same with a model of several inputs: its output is net(x, more[0], ..).
+template <ModelOfTensors Net>
+LrCurve find_lr(Net& net, Optimizer& optimizer, const Dataset& data, const Loss& loss = {},
+                FindLrOptions options = {}) {
+  options.outputs = [&](const Dataset& b) {
+    return detail::call_by_dataset("find_lr", net, b, b.x);
+  };
+  return find_lr(static_cast<ModuleBase&>(net), optimizer, data, loss, options);
+}
+template <ModelOfTensors Net>
+Overfit overfit_one_batch(Net& net, Optimizer& optimizer, const Dataset& batch,
+                          const Loss& loss = {}, OverfitOptions options = {}) {
+  options.outputs = [&](const Dataset& b) {
+    return detail::call_by_dataset("overfit_one_batch", net, b, b.x);
+  };
+  return overfit_one_batch(static_cast<ModuleBase&>(net), optimizer, batch, loss, options);
+}
 
 }  // namespace ramp
