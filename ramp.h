@@ -74,6 +74,7 @@
 #include "ramp/optim/sgd.h"
 #include "ramp/train/anomaly.h"
 #include "ramp/train/average.h"
+#include "ramp/train/blocks.h"
 #include "ramp/train/checkpoint.h"
 #include "ramp/train/doctor.h"
 #include "ramp/train/find_lr.h"

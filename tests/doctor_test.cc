@@ -347,6 +347,12 @@ TEST_CASE("doctor: silence on healthy runs") {
     return diagnosis(net, adam, digits().rows(0, 1024),
                      {.validate = [&](const Dataset& d) { evaluate(net, d); }});
   });
+  is_silent("images whose borders are empty, of a size that goes into the blocks", [] {
+    Sequential net{Conv2d(1, 32, 3, {.padding = 1, .bias = false}), ReLU{}, Flatten{},
+                   Dense(25088, 10)};
+    Adam adam(net, {.lr = 1e-4});
+    return diagnosis(net, adam, digits().rows(0, 1024));
+  });
   is_silent("regression", [] {
     Sequential net{Dense(1, 64, Tanh{}), Dense(64, 64, Tanh{}), Dense(64, 1)};
     Adam adam(net, {.lr = 3e-3});

@@ -6,7 +6,6 @@
 #include <functional>
 #include <limits>
 #include <map>
-#include <numbers>
 #include <numeric>
 #include <utility>
 
@@ -17,6 +16,7 @@
 #include "ramp/layers/dense.h"
 #include "ramp/layers/dropout.h"
 #include "ramp/layers/norm.h"
+#include "ramp/train/blocks.h"
 #include "ramp/train/watch.h"
 
 namespace ramp {
@@ -108,22 +108,7 @@ constexpr int64_t kEnoughSteps = 50, kEnoughLooks = 8;
 
 // Of a larger tensor about so many elements are looked at, in blocks that are evenly spread: a look
 // costs the same whatever the model's size.
-constexpr int64_t kLook = 1 << 13, kBlock = 256;
-
-// f(begin, end) for the blocks; they consist of whole rows of so many elements. Where a block lies
-// in its part goes by the golden ratio: not all in the same corner of an image.
-template <typename F>
-void each_block(int64_t numel, F f, int64_t row = 1, int64_t look = kLook) {
-  const int64_t block = row * ceil_div(kBlock, row);
-  const int64_t step = block * std::max<int64_t>(1, numel / std::max(look, block));
-  double at = 0;
-  for (int64_t i = 0; i < numel; i += step, at += std::numbers::phi - 1) {
-    const double rows = static_cast<double>((std::min(step, numel - i) - block) / row);
-    const int64_t begin =
-        i + row * static_cast<int64_t>(std::max(0., rows) * (at - std::floor(at)));
-    f(begin, std::min(begin + block, numel));
-  }
-}
+constexpr int64_t kLook = 1 << 13;
 
 struct Stats {
   double n = 0, sum = 0, squares = 0, nonzero = 0, bad = 0;
@@ -146,7 +131,7 @@ struct Stats {
           high = std::max(high, a);
         }
       };
-      each_block(data->numel(), block, 1, look);
+      for_each_block(data->numel(), 1, look, block);
     });
   }
   double mean() const { return sum / std::max(n - bad, 1.); }
@@ -171,7 +156,7 @@ double norm(const Tensor& x) {
   int64_t seen = 0;
   visit_float("doctor", x.dtype(), [&]<typename T>(T) {
     const T* v = x.data<T>();
-    each_block(x.numel(), [&](int64_t i, int64_t end) {
+    for_each_block(x.numel(), 1, kLook, [&](int64_t i, int64_t end) {
       for (seen += end - i; i < end; ++i) squares += static_cast<double>(v[i]) * v[i];
     });
   });
@@ -235,7 +220,7 @@ Outputs outputs_of(const Activation& f, const Tensor& y) {
         }
       }
     };
-    each_block(y.numel(), rows, units);
+    for_each_block(y.numel(), units, kLook, rows);
   });
   if (saturates) o.flat = static_cast<double>(flat) / static_cast<double>(o.rows * units);
   return o;
@@ -438,7 +423,7 @@ Tensor look(const Tensor& w) {
   return visit_float("doctor", w.dtype(), [&]<typename T>(T) {
     std::vector<T> all;
     all.reserve(static_cast<size_t>(std::min(w.numel(), 2 * kLook)));
-    each_block(w.numel(), [&](int64_t i, int64_t end) {
+    for_each_block(w.numel(), 1, kLook, [&](int64_t i, int64_t end) {
       all.insert(all.end(), w.data<T>() + i, w.data<T>() + end);
     });
     return Tensor::of(all);
@@ -671,7 +656,7 @@ struct Doctor::State {
       double moved = 0, size = 0, gradient = 0, along = 0;
       visit_float("doctor", w.dtype(), [&]<typename T>(T) {
         const T *a = before.data<T>(), *b = w.data<T>(), *d = g.data<T>();
-        each_block(w.numel(), [&](int64_t k, int64_t end) {
+        for_each_block(w.numel(), 1, kLook, [&](int64_t k, int64_t end) {
           for (; k < end; ++k, ++a) {
             const double step = static_cast<double>(b[k]) - *a, slope = d[k];
             moved += step * step;
