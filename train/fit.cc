@@ -110,6 +110,15 @@ class Run {
     if (o_.ema) ema_.emplace(net, *o_.ema);
     if (o_.keep_best) best_weights_.copy(net.state());
     if (!o_.checkpoint.empty()) open_checkpoint();
+    callbacks_ = o_.callbacks;
+    if (!o_.record.empty()) {
+      Loss of_batch = loss_;
+      if (!loss_.of_batch && !module_) {
+        of_batch.of_batch = [this](const Dataset& b) { return loss_.of_outputs(outputs_(b), b.y); };
+      }
+      record_ = detail::record_fit(net, o_, of_batch);
+      callbacks_.push_back(record_.callback);
+    }
   }
 
   History run() {
@@ -128,6 +137,7 @@ class Run {
     } else if (ema_) {
       ema_->swap();
     }
+    if (record_.finish) record_.finish(history_.stopped);
     return std::move(history_);
   }
 
@@ -205,6 +215,7 @@ class Run {
   // ---- steps ----
 
   void train(const Batches::Epoch& epoch, const Interrupts& interrupts) {
+    lap_ = Clock::now();
     const auto goes_on = [&](const Dataset& batch) {
       step(batch);
       const bool whole = batch_ % o_.accumulate == 0 || batch_ == batches_.count();
@@ -222,6 +233,7 @@ class Run {
   }
 
   void step(const Dataset& batch) {
+    lap(&Phases::data);
     state_.epoch = epoch_;
     state_.batch = batch_;
     state_.step = optimizer_.steps();
@@ -234,6 +246,7 @@ class Run {
     }
     state_.loss = loss.item();
     if (!std::isfinite(state_.loss)) fail_not_finite();
+    lap(&Phases::forward);
 
     // The batches of one step, and their examples: the last step of an epoch may have fewer.
     const int64_t first = batch_ / o_.accumulate * o_.accumulate, begin = first * o_.batch;
@@ -245,6 +258,8 @@ class Run {
       (loss * (static_cast<double>(batch.size()) / static_cast<double>(examples))).backward();
     }
 
+    lap(&Phases::backward);
+
     const double n = static_cast<double>(batch.size());
     loss_sum_ += n * state_.loss;
     seen_ += batch.size();
@@ -253,22 +268,32 @@ class Run {
     }
     progress_.batch(batch.size(), state_.loss);
     ++batch_;
+    lap_ = Clock::now();
     if (batch_ < last) return;
 
     if (o_.clip_value > 0) clip_grad_value(parameters_, o_.clip_value);
     if (o_.clip_norm > 0) clip_grad_norm(parameters_, o_.clip_norm);
-    for (const Callback& c : o_.callbacks) {
+    for (const Callback& c : callbacks_) {
       if (c.before_step) c.before_step(state_);
     }
     optimizer_.step();
     if (ema_) ema_->update();
-    for (const Callback& c : o_.callbacks) {
+    lap(&Phases::step);
+    for (const Callback& c : callbacks_) {
       if (c.after_step) c.after_step(state_);
     }
     optimizer_.zero_grad();
     state_.data = nullptr;
     const bool due = o_.checkpoint_steps > 0 && optimizer_.steps() % o_.checkpoint_steps == 0;
     if (due || since(saved_) >= o_.checkpoint_seconds) save();
+    lap_ = Clock::now();
+  }
+
+  // What was done since the last one took that long.
+  void lap(double Phases::*phase) {
+    const Clock::time_point t = Clock::now();
+    state_.seconds.*phase += std::chrono::duration<double>(t - lap_).count();
+    lap_ = t;
   }
 
   // ---- epochs ----
@@ -304,7 +329,7 @@ class Run {
     batch_ = seen_ = 0;
     loss_sum_ = 0;
     sums_.assign(metrics_.size(), 0.0);
-    for (const Callback& c : o_.callbacks) {
+    for (const Callback& c : callbacks_) {
       if (c.after_epoch) c.after_epoch(state_);
     }
   }
@@ -501,7 +526,9 @@ class Run {
   double loss_sum_ = 0, seconds_before_ = 0, best_ = kNaN;
   std::vector<double> sums_;  // of the training metrics
   History history_;
-  Clock::time_point saved_ = Clock::now();
+  Clock::time_point saved_ = Clock::now(), lap_ = saved_;
+  std::vector<Callback> callbacks_;
+  detail::FitRecord record_;
   TrainState state_{net_, optimizer_, 0, 0, 0, nullptr, 0, history_};
 };
 

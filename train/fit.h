@@ -56,6 +56,11 @@ class Loss {
   OfBatch of_batch;
 };
 
+/// Seconds of all steps so far, by what was done.
+struct Phases {
+  double data = 0, forward = 0, backward = 0, step = 0;
+};
+
 /// Where training is: what callbacks get.
 struct TrainState {
   ModuleBase& net;
@@ -64,6 +69,8 @@ struct TrainState {
   const Dataset* data = nullptr;           // the batch at hand; null between epochs
   double loss = 0;                         // of that batch
   const History& history;                  // of the epochs done
+
+  Phases seconds = {};
 
   /// Training ends after this step or epoch, as if it were the last one; History has the reason.
   void stop(const std::string& reason) { stopped = reason.empty() ? "a callback" : reason; }
@@ -107,9 +114,20 @@ struct FitOptions {
   double checkpoint_seconds = 60;  // between two of them
   int64_t checkpoint_steps = 0;    // after so many steps, too; 0: by time alone
 
+  std::string record = {};  // a file "run.glass": see Recorder, which makes it every 100 steps
   std::FILE* out = stdout;  // progress; null: quiet
   std::vector<Callback> callbacks = {};
 };
+
+namespace detail {
+/// What `record` asks for: what is done after steps and epochs, and at the end. (Made in
+/// glass/recorder.cc: glass sees fit, not the other way round.)
+struct FitRecord {
+  Callback callback;
+  std::function<void(const std::string& reason)> finish;
+};
+FitRecord record_fit(ModuleBase& net, const FitOptions& options, const Loss& loss);
+}  // namespace detail
 
 /// Trains for `epochs` epochs, each by the batches of (seed, epoch number); returns what happened.
 /// The model must be in training mode, and is so afterwards.

@@ -1,0 +1,1025 @@
+#include "ramp/glass/recorder.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstring>
+#include <ctime>
+#include <exception>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <map>
+#include <numeric>
+#include <unordered_map>
+
+#include "ramp/autograd/backward.h"
+#include "ramp/autograd/ops_loss.h"
+#include "ramp/autograd/ops_reduce.h"
+#include "ramp/autograd/ops_softmax.h"
+#include "ramp/autograd/record.h"
+#include "ramp/core/blas.h"
+#include "ramp/core/kernels/kernels.h"
+#include "ramp/core/parallel.h"
+#include "ramp/glass/environment.h"
+#include "ramp/glass/glass_file.h"
+#include "ramp/glass/sketch.h"
+#include "ramp/layers/activation.h"
+#include "ramp/layers/dense.h"
+#include "ramp/layers/norm.h"
+#include "ramp/train/blocks.h"
+#include "ramp/train/watch.h"
+
+namespace ramp {
+namespace {
+
+constexpr int64_t kProbe = 64, kPictures = 10;
+constexpr int64_t kWeights = 1 << 12;  // elements of a parameter that |dw| / |w| is taken from
+constexpr int64_t kPreRows = 16;       // examples of which pre-activations are computed
+constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
+
+// ---- JSON ----
+
+template <typename List, typename F>
+std::string commas(List&& list, F text) {
+  std::string all;
+  for (auto& item : list) {
+    if (!all.empty()) all += ',';
+    all += text(item);
+  }
+  return all;
+}
+std::string shape_json(const Shape& s) {
+  std::vector<int64_t> sizes;
+  for (int i = 0; i < s.rank(); ++i) sizes.push_back(s[i]);
+  return "[" + commas(sizes, [](int64_t n) { return std::to_string(n); }) + "]";
+}
+std::string numbers_json(const std::vector<int64_t>& list) {
+  return "[" + commas(list, [](int64_t n) { return std::to_string(n); }) + "]";
+}
+std::string or_null(double x) { return std::isnan(x) ? "null" : glass_number(x); }
+std::string or_null(const Sketch& s) { return s.n == 0 ? "null" : s.json(); }
+
+std::string base64(const std::vector<uint8_t>& bytes) {
+  constexpr char kDigits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  std::string text = "\"";
+  for (size_t i = 0; i < bytes.size(); i += 3) {
+    const auto at = [&](size_t k) { return k < bytes.size() ? uint32_t{bytes[k]} : 0; };
+    const uint32_t v = at(i) << 16 | at(i + 1) << 8 | at(i + 2);
+    for (size_t k = 0; k < 4; ++k)
+      text += i + k > bytes.size() ? '=' : kDigits[v >> (18 - 6 * k) & 63];
+  }
+  return text + '"';
+}
+
+// lo..hi as 0..255; what is not finite is 0.
+uint8_t byte_of(double v, double lo, double hi) {
+  const double share = hi > lo ? (v - lo) / (hi - lo) : 0;
+  return std::isfinite(share) ? static_cast<uint8_t>(std::lround(255 * std::clamp(share, 0., 1.)))
+                              : 0;
+}
+
+// ---- where it runs ----
+
+std::string command_line() {
+  std::ifstream in("/proc/self/cmdline", std::ios::binary);
+  std::string text{std::istreambuf_iterator<char>(in), {}}, line;
+  for (size_t i = 0; i < text.size();) {
+    const std::string word = text.substr(i, text.find('\0', i) - i);
+    i += word.size() + 1;
+    const bool plain = !word.empty() && word.find_first_not_of(
+                                            "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                            "0123456789_-./=:,+@%") == std::string::npos;
+    std::string quoted = "'";
+    for (const char c : word) quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
+    line += (line.empty() ? "" : " ") + (plain ? word : quoted + "'");
+  }
+  return line;
+}
+
+std::string now() {
+  const std::time_t t = std::time(nullptr);
+  std::tm utc{};
+  gmtime_r(&t, &utc);
+  char text[32];
+  return {text, std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &utc)};
+}
+
+std::string compiler() {
+#if defined(__clang__)
+  return fmt::format("clang {}.{}.{}", __clang_major__, __clang_minor__, __clang_patchlevel__);
+#else
+  return fmt::format("g++ {}.{}.{}", __GNUC__, __GNUC_MINOR__, __GNUC_PATCHLEVEL__);
+#endif
+}
+
+// FNV-1a over words of 8 bytes.
+std::string checksum(const Tensor& x) {
+  return visit_dtype(x.dtype(), [&]<typename T>(T) {
+    const T* v = x.data<T>();
+    const size_t bytes = static_cast<size_t>(x.numel()) * sizeof(T);
+    uint64_t hash = 0xcbf29ce484222325;
+    for (size_t i = 0; i < bytes; i += 8) {
+      uint64_t word = 0;
+      std::memcpy(&word, reinterpret_cast<const char*>(v) + i, std::min<size_t>(8, bytes - i));
+      hash = (hash ^ word) * 0x100000001b3;
+    }
+    return fmt::format("{:016x}", hash);
+  });
+}
+
+// ---- the model ----
+
+const Activation* activation_of(ModuleBase& module) {
+  const Activation* f = nullptr;
+  if (const auto* linear = dynamic_cast<LinearLayer*>(&module)) f = &linear->activation;
+  if (const auto* batch_norm = dynamic_cast<BatchNorm*>(&module)) f = &batch_norm->activation;
+  if (const auto* activate = dynamic_cast<Activate*>(&module)) f = &activate->activation;
+  return f && !f->is_identity() ? f : nullptr;
+}
+
+// Its units fire or are silent: positive on one side of 0 alone.
+bool fires(ModuleBase& module) {
+  if (dynamic_cast<PReLU*>(&module) || dynamic_cast<RReLU*>(&module)) return true;
+  const Activation* f = activation_of(module);
+  return f && f->value(1) > 0 && f->value(-1) <= 0;
+}
+
+std::string activation_name(ModuleBase& module) {
+  if (dynamic_cast<PReLU*>(&module)) return "prelu";
+  if (dynamic_cast<RReLU*>(&module)) return "rrelu";
+  const Activation* f = activation_of(module);
+  return f ? f->name() : "";
+}
+
+// Blocks of w, in a row.
+Tensor look(const Tensor& w) {
+  return visit_float("Recorder", w.dtype(), [&]<typename T>(T) {
+    std::vector<T> all;
+    for_each_block(w.numel(), 1, kWeights, [&](int64_t i, int64_t end) {
+      all.insert(all.end(), w.data<T>() + i, w.data<T>() + end);
+    });
+    return Tensor::of(all);
+  });
+}
+
+// |now - before| / |before|
+double ratio(const Tensor& before, const Tensor& now) {
+  double moved = 0, size = 0;
+  visit_float("Recorder", now.dtype(), [&]<typename T>(T) {
+    const T *a = before.data<T>(), *b = now.data<T>();
+    for (int64_t i = 0; i < now.numel(); ++i) {
+      const double d = static_cast<double>(b[i]) - a[i];
+      moved += d * d;
+      size += static_cast<double>(a[i]) * a[i];
+    }
+  });
+  return size > 0 ? std::sqrt(moved / size) : kNaN;
+}
+
+double norm(const Sketch& s, int64_t numel) {
+  return s.rms() * std::sqrt(static_cast<double>(numel));
+}
+
+struct Layer {
+  std::string path, parent, text, activation;
+  bool leaf = true, fires = false;
+  ModuleBase* module = nullptr;
+  Shape shape = {};
+  double flops = kNaN;
+  Firing epoch = {};
+};
+
+// What one recorded step says; the tape's hooks hold it too.
+struct OfLayer {
+  Sketch y, dy, pre;
+  Firing firing;
+};
+struct Pass {
+  bool sketches = false;  // else units are counted and that is all
+  std::vector<OfLayer> layers;
+  std::vector<Tensor> before;  // blocks of the weights
+};
+
+// An op of the probe.
+struct Op {
+  Tensor y;  // keeps the node
+  std::string layer, name;
+  std::vector<int64_t> inputs;
+  Sketch values, gradient;
+};
+struct Tape {
+  std::vector<Op> ops;
+  std::unordered_map<const Node*, int64_t> ids;
+  size_t placed = 0;  // the ops before this one have their layer
+};
+
+// All that a forward and backward pass in training changes, kept and put back.
+class Untouched {
+ public:
+  explicit Untouched(ModuleBase& net) {
+    for (const Field& f : Fields(net)) {
+      if (f.rng) rngs_.emplace_back(f.rng, *f.rng);
+      if (f.tensor && !f.trained) buffers_.emplace_back(*f.tensor, f.tensor->detach().clone());
+      if (f.tensor && f.trained && node_of(*f.tensor)) {
+        Node* node = node_of(*f.tensor);
+        gradients_.push_back({*f.tensor, node->grad, node->grad_used});
+        node->grad = {};
+        node->grad_used = false;
+      }
+    }
+  }
+  ~Untouched() {
+    for (auto& [rng, before] : rngs_) *rng = before;
+    const NoGrad no_grad;
+    for (auto& [tensor, before] : buffers_) tensor.copy_(before);
+    // (One that is named twice was kept empty the second time.)
+    for (auto g = gradients_.rbegin(); g != gradients_.rend(); ++g) {
+      node_of(g->of)->grad = g->grad;
+      node_of(g->of)->grad_used = g->used;
+    }
+  }
+  Untouched(const Untouched&) = delete;
+  Untouched& operator=(const Untouched&) = delete;
+
+ private:
+  struct Gradient {
+    Tensor of, grad;
+    bool used;
+  };
+  std::vector<std::pair<Rng*, Rng>> rngs_;
+  std::vector<std::pair<Tensor, Tensor>> buffers_;
+  std::vector<Gradient> gradients_;
+};
+
+// The layer without its activation, while it lives.
+class WithoutActivation {
+ public:
+  explicit WithoutActivation(LinearLayer& layer) : layer_(layer), f_(layer.activation) {
+    layer.activation = Identity{};
+  }
+  ~WithoutActivation() { layer_.activation = f_; }
+  WithoutActivation(const WithoutActivation&) = delete;
+  WithoutActivation& operator=(const WithoutActivation&) = delete;
+
+ private:
+  LinearLayer& layer_;
+  Activation f_;
+};
+
+// Examples that are images: their height, width and channels.
+struct Picture {
+  int64_t h = 0, w = 0, c = 0;
+  explicit Picture(const Tensor& x) {
+    if (!x.defined() || !is_float(x.dtype()) || x.rank() < 2) return;
+    const auto is = [&](int64_t rows, int64_t columns, int64_t channels) {
+      if (rows < 4 || columns < 4 || (channels != 1 && channels != 3)) return;
+      h = rows, w = columns, c = channels;
+    };
+    if (x.rank() == 4) is(x.dim(1), x.dim(2), x.dim(3));
+    if (x.rank() == 3) is(x.dim(1), x.dim(2), 1);
+    if (x.rank() > 2) return;
+    for (const int64_t channels : {1, 3}) {
+      const int64_t side = std::lround(std::sqrt(x.dim(1) / channels));
+      if (side >= 8 && side * side * channels == x.dim(1)) is(side, side, channels);
+    }
+  }
+  explicit operator bool() const { return h > 0; }
+};
+
+std::string picture_json(const Tensor& x, int64_t i, double lo, double hi) {
+  std::vector<uint8_t> bytes;
+  for (const double v : x.rows(i, i + 1).values()) bytes.push_back(byte_of(v, lo, hi));
+  return base64(bytes);
+}
+
+Dataset first_rows(const Dataset& data, int64_t most) {
+  std::vector<int64_t> rows(static_cast<size_t>(std::min(data.size(), most)));
+  std::iota(rows.begin(), rows.end(), 0);
+  return data.take(rows);
+}
+
+std::pair<double, double> range(const Tensor& x) {
+  Sketch s;
+  s.add(x);
+  return {std::min(s.min, 0.), std::max(s.max, s.min + 1e-6)};
+}
+
+}  // namespace
+
+struct Recorder::State {
+  using Clock = std::chrono::steady_clock;
+
+  ModuleBase& net;
+  const std::string path;
+  const RecorderOptions options;
+  Dataset probe;
+  std::unique_ptr<GlassWriter> writer;
+  Doctor doctor;
+  std::vector<Layer> layers;
+  std::unordered_map<const ModuleBase*, size_t> place;
+  std::shared_ptr<Pass> pass;  // of this step, if it is looked at
+  std::shared_ptr<Tape> tape;  // while the probe runs
+  const Node* last_node = nullptr;
+  Tensor last_input;  // the first one of the op that was recorded last
+  ModuleWatch watch{[this](ModuleBase& module, const std::vector<Tensor>& y) { saw(module, y); }};
+  const std::function<void(const Node&, const Tensor&, const Inputs&)> op_watch =
+      [this](const Node& node, const Tensor& y, const Inputs& inputs) { saw_op(node, y, inputs); };
+  const detail::OpWatch before = std::exchange(detail::op_watch, &op_watch);
+
+  Clock::time_point began = Clock::now();
+  int64_t steps = 0, epoch = 0, next_probe_epoch = 1;
+  Phases phases, phases_before;  // in all: now, and at the last line
+  bool phases_known = false, model_written = false, points_written = false, finished = false;
+  double last_loss = kNaN;
+
+  State(ModuleBase& net, const std::string& path, RecorderOptions o)
+      : net(net),
+        path(path),
+        options(std::move(o)),
+        probe(options.probe),
+        doctor(net, {.every = std::max<int64_t>(options.every, 64)}) {
+    fail_if(options.every < 1, "Recorder: expected every >= 1; got {}.", options.every);
+    fail_if(options.count_every < 0, "Recorder: expected count_every >= 0; got {}.",
+            options.count_every);
+    if (probe.x.defined()) {
+      probe.check("Recorder (probe)");
+      fail_if(probe.size() > kProbe,
+              "Recorder: the probe has at most {} examples; got {}. Hint: data.rows(0, {}).",
+              kProbe, probe.size(), kProbe);
+    }
+    if (!options.loss.of_batch && !dynamic_cast<Module*>(&net)) {
+      fail(
+          "Recorder: a model that is no Module needs a loss of the batch, which calls it. Hint: "
+          ".loss = [&](const Dataset& b) {{ return mse_loss(net(b.x, b.more[0]), b.y); }}.");
+    }
+    GlassWriter::check(path);
+    list_layers();
+    arm();
+  }
+  ~State() {
+    if (detail::op_watch == &op_watch) detail::op_watch = before;
+  }
+
+  void list_layers() {
+    const auto add = [&](const std::string& at, const std::string& parent, ModuleBase& m) {
+      place.emplace(&m, layers.size());
+      layers.push_back({at, parent, m.describe(), activation_name(m), true, fires(m), &m});
+    };
+    add("", "", net);
+    std::map<std::string, size_t> by_path{{"", 0}};
+    for (const Field& f : Fields(net)) {
+      if (!f.module) continue;
+      // (A name may have dots of its own: the parent is the longest path there is.)
+      std::string parent = f.path;
+      do {
+        const size_t dot = parent.rfind('.');
+        parent = dot == std::string::npos ? "" : parent.substr(0, dot);
+      } while (!by_path.contains(parent));
+      layers[by_path[parent]].leaf = false;
+      by_path[f.path] = layers.size();
+      add(f.path, parent, *f.module);
+    }
+  }
+
+  bool is_recorded(int64_t step) const {
+    return step % options.every == 0 || (step < options.every && (step & (step - 1)) == 0);
+  }
+
+  // If the next step is to be looked at.
+  void arm() {
+    const bool recorded = is_recorded(steps + 1);
+    const bool counted = options.count_every > 0 && (steps + 1) % options.count_every == 0;
+    pass = nullptr;
+    last_input = {};
+    if (!recorded && !counted) return watch.off();
+    pass = std::make_shared<Pass>();
+    pass->sketches = recorded;
+    pass->layers.resize(layers.size());
+    for (const NamedTensor& p : net.named_parameters())
+      if (recorded) pass->before.push_back(look(p.tensor));
+    watch.on();
+  }
+
+  // ---- what it is told ----
+
+  void saw_op(const Node& node, const Tensor& y, const Inputs& inputs) {
+    if (before) (*before)(node, y, inputs);
+    if (tape) return on_tape(node, y, inputs);
+    if (!pass || !pass->sketches || inputs.size == 0) return;
+    last_node = &node;
+    last_input = inputs[0].detach();
+  }
+
+  void saw(ModuleBase& module, const std::vector<Tensor>& y) {
+    const auto found = place.find(&module);
+    if (found == place.end() || y.empty() || !y[0].defined()) return;
+    const size_t i = found->second;
+    if (tape) {
+      for (; tape->placed < tape->ops.size(); ++tape->placed)
+        tape->ops[tape->placed].layer = layers[i].path;
+      return;
+    }
+    Layer& layer = layers[i];
+    const Tensor& out = y[0];
+    if (!pass || !grad_enabled() || !layer.leaf || !is_float(out.dtype())) return;
+    OfLayer& of = pass->layers[i];
+    if (layer.fires) of.firing.add(out);
+    if (!pass->sketches) return;
+    of.y.add(out);
+    if (!model_written) measure(layer, out);
+    if (!out.requires_grad()) return;
+    if (node_of(out) == last_node && last_input.defined()) add_pre(layer, of);
+    if (node_of(out)->is_leaf) return;
+    Tensor(out).hook([pass = pass, i](const Tensor& dy) {
+      pass->layers[i].dy.add(dy);
+      return Tensor();
+    });
+  }
+
+  // What goes into the activation: the input of a layer that is one; else it is computed again, for
+  // some examples.
+  void add_pre(const Layer& layer, OfLayer& of) {
+    if (layer.activation.empty() || !is_float(last_input.dtype())) return;
+    if (dynamic_cast<Activate*>(layer.module) || dynamic_cast<PReLU*>(layer.module) ||
+        dynamic_cast<RReLU*>(layer.module)) {
+      of.pre.add(last_input);
+    } else if (auto* linear = dynamic_cast<LinearLayer*>(layer.module); linear) {
+      const int64_t n = last_input.rank() > 1 ? last_input.dim(0) : 0;
+      if (n == 0) return;
+      const NoGrad no_grad;
+      const WithoutActivation without(*linear);
+      of.pre.add(linear->forward(last_input.rows(0, std::min(n, kPreRows))));
+    }
+  }
+
+  void measure(Layer& layer, const Tensor& y) {
+    layer.shape = y.shape();
+    const auto* linear = dynamic_cast<LinearLayer*>(layer.module);
+    if (!linear || y.rank() < 2 || y.numel() == 0) return;
+    const double places = static_cast<double>(y.numel() / y.dim(0) / y.dim(-1));
+    layer.flops = 2 * places * static_cast<double>(linear->weight.numel());
+  }
+
+  // ---- steps and epochs ----
+
+  void start(int64_t after_step = 0) {
+    if (writer) return;
+    const bool continues = after_step > 0 && std::filesystem::file_size(path) > 0;
+    writer = continues ? std::make_unique<GlassWriter>(path, after_step)
+                       : std::make_unique<GlassWriter>(path);
+    model_written = continues;
+    if (continues) return;
+    const BlasInfo blas = blas_info();
+    std::string command = command_line();
+    std::string title = options.title;
+    if (title.empty()) {
+      title = command.substr(0, command.find(' '));
+      title = title.substr(title.rfind('/') + 1);
+    }
+    const auto variable = [](const char* name) {
+      const char* value = std::getenv(name);
+      return value ? fmt::format("\"{}\":{}", name, glass_text(value)) : "";
+    };
+    std::vector<std::string> variables;
+    for (const char* name : {"RAMP_ISA", "RAMP_NUM_THREADS"})
+      if (std::string v = variable(name); !v.empty()) variables.push_back(v);
+    writer->write(fmt::format(
+        R"({{"kind":"run","version":{},"ramp":{},"time":"{}","command":{},"variables":{{{}}},)"
+        R"("title":{},"seed":{},"environment":{},"compiler":{},"isa":{},"blas":{},"threads":{},)"
+        R"("cpu":{},"data":[{}],"every":{}}})",
+        GlassFile::kVersion, glass_text(RAMP_VERSION), now(), glass_text(command),
+        commas(variables, [](const std::string& v) { return v; }), glass_text(title),
+        options.seed ? std::to_string(*options.seed) : "null", glass_text(environment()),
+        glass_text(compiler()), glass_text(isa_level()), glass_text("OpenBLAS " + blas.core),
+        num_threads(), glass_text(cpu_model()),
+        commas(options.data,
+               [](const auto& d) {
+                 return fmt::format(R"({{"name":{},"shape":{},"checksum":"{}"}})",
+                                    glass_text(d.first), shape_json(d.second.shape()),
+                                    checksum(d.second));
+               }),
+        options.every));
+  }
+
+  void write_model() {
+    if (std::exchange(model_written, true)) return;
+    std::map<std::string, std::string> parameters_of;  // by layer
+    std::string parameters;
+    const auto layer_of = [&](const std::string& name) {
+      std::string best;
+      for (const Layer& l : layers)
+        if (!l.path.empty() && name.starts_with(l.path + ".") && l.path.size() > best.size())
+          best = l.path;
+      return best;
+    };
+    for (const NamedTensor& p : net.named_parameters()) {
+      const std::string layer = layer_of(p.name);
+      parameters +=
+          fmt::format(R"({}{{"name":{},"layer":{},"shape":{},"count":{},"trained":{}}})",
+                      parameters.empty() ? "" : ",", glass_text(p.name), glass_text(layer),
+                      shape_json(p.tensor.shape()), p.tensor.numel(), p.tensor.requires_grad());
+      std::string& list = parameters_of[layer];
+      list += (list.empty() ? "" : ",") + glass_text(p.name);
+    }
+    const std::string all = commas(layers, [&](const Layer& l) {
+      const bool known = l.shape.rank() > 0;
+      const int64_t n = known ? std::max<int64_t>(l.shape[0], 1) : 1;
+      return fmt::format(
+          R"({{"path":{},"parent":{},"text":{},"type":{},"activation":{},"leaf":{},"shape":{},)"
+          R"("units":{},"parameters":[{}],"flops":{},"bytes":{}}})",
+          glass_text(l.path), glass_text(l.parent), glass_text(l.text),
+          glass_text(l.text.substr(0, l.text.find('('))), glass_text(l.activation), l.leaf,
+          known ? shape_json(l.shape) : "null",
+          known ? std::to_string(l.shape[l.shape.rank() - 1]) : "null", parameters_of[l.path],
+          std::isnan(l.flops) ? "null" : fmt::format("{:.0f}", l.flops),
+          known ? std::to_string(l.shape.numel() / n * 4) : "null");
+    });
+    writer->write(fmt::format(R"({{"kind":"model","summary":{},"layers":[{}],"parameters":[{}]}})",
+                              glass_text(net.summary()), all, parameters));
+  }
+
+  void after_step(const Dataset& batch, double loss, double lr) {
+    start();
+    ++steps;
+    last_loss = loss;
+    if (pass) {
+      for (size_t i = 0; i < layers.size(); ++i) layers[i].epoch.add(pass->layers[i].firing);
+      if (pass->sketches) {
+        write_model();
+        write_step(loss, options.schedule ? lr * options.schedule(steps - 1) : lr);
+        write_boundary(batch);
+      }
+    }
+    doctor.after_step(batch, loss);
+    if (!probe.x.defined()) probe = first_rows(batch, kProbe);
+    if (steps == 1) write_probe();
+    arm();
+  }
+
+  void write_step(double loss, double lr) {
+    std::string of_layers, fire, of_parameters;
+    for (size_t i = 0; i < layers.size(); ++i) {
+      const OfLayer& of = pass->layers[i];
+      if (of.y.n == 0) continue;
+      std::string& s = of_layers;
+      s += fmt::format("{}{}:{{\"y\":", s.empty() ? "" : ",", glass_text(layers[i].path));
+      s += of.y.json();
+      if (of.dy.n > 0) s += ",\"dy\":" + of.dy.json();
+      if (of.pre.n > 0) s += ",\"pre\":" + of.pre.json();
+      s += '}';
+      if (of.firing.seen == 0) continue;
+      std::vector<int64_t> thousandths;
+      // Rounded, but for a unit that fired: that is never 0.
+      for (const int64_t n : of.firing.fired) {
+        const int64_t rounded = (2000 * n + of.firing.seen) / (2 * of.firing.seen);
+        thousandths.push_back(n > 0 ? std::max<int64_t>(rounded, 1) : 0);
+      }
+      fire += fmt::format("{}{}:{}", fire.empty() ? "" : ",", glass_text(layers[i].path),
+                          numbers_json(thousandths));
+    }
+    const std::vector<NamedTensor> parameters = net.named_parameters();
+    for (size_t i = 0; i < parameters.size() && i < pass->before.size(); ++i) {
+      const auto& [name, w, decays] = parameters[i];
+      Sketch of_w, of_g;
+      of_w.add(w);
+      if (w.grad().defined()) of_g.add(w.grad());
+      of_parameters += fmt::format(R"({}{}:{{"w":{},"g":{},"ratio":{},"gnorm":{},"wnorm":{}}})",
+                                   of_parameters.empty() ? "" : ",", glass_text(name), of_w.json(),
+                                   or_null(of_g), or_null(ratio(pass->before[i], look(w))),
+                                   of_g.n > 0 ? glass_number(norm(of_g, w.numel())) : "null",
+                                   glass_number(norm(of_w, w.numel())));
+    }
+    std::string line =
+        fmt::format(R"({{"kind":"step","step":{},"epoch":{},"loss":{},"lr":{},"seconds":{:.6g},)",
+                    steps, epoch, glass_number(loss), or_null(lr), seconds());
+    line +=
+        phases_known
+            ? fmt::format(
+                  R"("phases":{{"data":{:.4g},"forward":{:.4g},"backward":{:.4g},"step":{:.4g}}},)",
+                  phases.data - phases_before.data, phases.forward - phases_before.forward,
+                  phases.backward - phases_before.backward, phases.step - phases_before.step)
+            : "\"phases\":null,";
+    line += "\"layers\":{" + of_layers + "},\"parameters\":{" + of_parameters + "},\"fire\":{" +
+            fire + "}}";
+    writer->write(line);
+    phases_before = phases;
+  }
+
+  void epoch_end(const std::vector<std::pair<std::string, Estimate>>& values) {
+    start();
+    doctor.epoch_end();
+    ++epoch;
+    std::string all, errors, fired, seen;
+    for (const auto& [name, e] : values) {
+      all +=
+          fmt::format("{}{}:{}", all.empty() ? "" : ",", glass_text(name), glass_number(e.value));
+      if (!std::isnan(e.error))
+        errors += fmt::format("{}{}:{}", errors.empty() ? "" : ",", glass_text(name),
+                              glass_number(e.error));
+    }
+    for (Layer& l : layers) {
+      if (l.epoch.seen == 0) continue;
+      fired += fmt::format("{}{}:{}", fired.empty() ? "" : ",", glass_text(l.path),
+                           numbers_json(l.epoch.fired));
+      seen += fmt::format("{}{}:{}", seen.empty() ? "" : ",", glass_text(l.path), l.epoch.seen);
+      l.epoch = {};
+    }
+    writer->write(fmt::format(
+        R"({{"kind":"epoch","epoch":{},"step":{},"values":{{{}}},"errors":{{{}}},"fired":{{{}}},"seen":{{{}}}}})",
+        epoch, steps, all, errors, fired, seen));
+    if (epoch < next_probe_epoch) return;
+    next_probe_epoch = 2 * epoch;
+    write_probe();
+    arm();
+  }
+
+  // ---- the probe ----
+
+  void on_tape(const Node& node, const Tensor& y, const Inputs& inputs) {
+    std::vector<int64_t> ids;
+    for (size_t i = 0; i < inputs.size; ++i) {
+      const Node* input = inputs[i].defined() ? node_of(inputs[i]) : nullptr;
+      if (!input) continue;
+      if (!tape->ids.contains(input)) add_op(inputs[i], *input, {});
+      ids.push_back(tape->ids[input]);
+    }
+    add_op(y, node, ids);
+  }
+  void add_op(const Tensor& y, const Node& node, std::vector<int64_t> inputs) {
+    const size_t id = tape->ops.size();
+    tape->ids[&node] = static_cast<int64_t>(id);
+    Op op{y, "", "", std::move(inputs), {}, {}};
+    if (is_float(y.dtype())) op.values.add(y);
+    tape->ops.push_back(std::move(op));
+    if (node.is_leaf) return;  // its gradient stays
+    Tensor(y).hook([weak = std::weak_ptr<Tape>(tape), id](const Tensor& dy) {
+      if (const auto t = weak.lock()) t->ops[id].gradient.add(dy);
+      return Tensor();
+    });
+  }
+
+  // The loss of a batch whose x is that one.
+  Tensor loss_of(const Dataset& batch) {
+    if (options.loss.of_batch) return options.loss.of_batch(batch);
+    const Tensor y = dynamic_cast<Module&>(net)(batch.x);
+    if (options.loss.of_outputs) return options.loss.of_outputs(y, batch.y);
+    return is_float(batch.y.dtype()) ? mse_loss(y, batch.y) : cross_entropy(y, batch.y);
+  }
+
+  void write_probe() {
+    if (!probe.x.defined() || probe.size() == 0) return;
+    const Untouched untouched(net);
+    const Recording recording(true);
+    tape = std::make_shared<Tape>();
+    struct Off {
+      State& s;
+      ~Off() {
+        s.tape = nullptr;
+        if (!s.pass) s.watch.off();
+      }
+    } const off{*this};
+    watch.on();
+    Dataset batch = probe;
+    if (is_float(batch.x.dtype())) batch.x = batch.x.detach().requires_grad_();
+    const Tensor loss = loss_of(batch);
+    ramp::backward(loss);
+    std::unordered_map<const Node*, std::string> names{{node_of(batch.x), "x"}};
+    for (const NamedTensor& p : net.named_parameters()) names[node_of(p.tensor)] = p.name;
+    const std::string nodes = commas(tape->ops, [&](Op& op) {
+      const Node& node = *node_of(op.y);
+      if (node.is_leaf && node.grad.defined()) op.gradient.add(node.grad);
+      const int64_t n = op.y.numel();
+      const auto name = names.find(&node);
+      return fmt::format(
+          R"({{"id":{},"op":{},"activation":{},"layer":{},"shape":{},"inputs":{},"value":{},)"
+          R"("y":{},"dy":{},"gnorm":{},"name":{},"leaf":{}}})",
+          &op - tape->ops.data(), glass_text(node.op),
+          node.activation ? glass_text(node.activation) : "null", glass_text(op.layer),
+          shape_json(op.y.shape()), numbers_json(op.inputs),
+          n == 1 ? glass_number(op.y.item()) : "null", or_null(op.values), or_null(op.gradient),
+          op.gradient.n > 0 ? glass_number(norm(op.gradient, n)) : "null",
+          name == names.end() ? "null" : glass_text(name->second), node.is_leaf);
+    });
+    writer->write(fmt::format(R"({{"kind":"probe","step":{},"loss":{},"nodes":[{}]}})", steps,
+                              glass_number(loss.item()), nodes));
+  }
+
+  // ---- pictures ----
+
+  // One of each class, as far as there are any; their numbers are those of the rows.
+  Dataset pictures() {
+    const Dataset& from = options.valid.x.defined() ? options.valid : probe;
+    std::vector<int64_t> rows;
+    if (from.y.defined() && from.y.dtype() == i64 && from.y.numel() == from.size()) {
+      std::map<int64_t, int64_t> first;
+      for (int64_t i = 0; i < from.size(); ++i) first.emplace(from.y.data<int64_t>()[i], i);
+      for (const auto& [label, row] : first) rows.push_back(row);
+    }
+    for (int64_t i = 0; i < from.size() && static_cast<int64_t>(rows.size()) < kPictures; ++i)
+      if (std::ranges::find(rows, i) == rows.end()) rows.push_back(i);
+    rows.resize(std::min<size_t>(rows.size(), kPictures));
+    return from.take(rows);
+  }
+
+  void write_images() {
+    if (!probe.x.defined() && !options.valid.x.defined()) return;
+    Dataset batch = pictures();
+    const Picture size(batch.x);
+    if (!size) return;
+    const auto [lo, hi] = range(batch.x);
+    std::map<size_t, Tensor> outputs;  // by layer
+    std::vector<Tensor> dx;
+    {
+      const EvalMode eval;
+      const Recording recording(true);
+      ModuleWatch look([&](ModuleBase& module, const std::vector<Tensor>& y) {
+        const auto found = place.find(&module);
+        if (found == place.end() || !layers[found->second].leaf || y.empty()) return;
+        const Tensor& out = y[0];
+        if (is_float(out.dtype()) && (out.rank() == 4 || (out.rank() == 2 && out.dim(1) <= 256)) &&
+            out.dim(0) == batch.size())
+          outputs[found->second] = out.detach();
+      });
+      look.on();
+      batch.x = batch.x.detach().requires_grad_();
+      dx = grad(loss_of(batch), {batch.x}, {.allow_unused = true});
+    }
+    std::vector<int64_t> all(static_cast<size_t>(batch.size()));
+    std::iota(all.begin(), all.end(), 0);
+    std::string maps;
+    for (const auto& [i, y] : outputs) {
+      const bool image = y.rank() == 4;
+      const int64_t of = y.dim(-1), c = image ? std::min<int64_t>(of, 16) : of;
+      const auto [low, high] = range(y);
+      const std::vector<double> values = y.values();
+      const int64_t places = y.numel() / y.dim(0) / of;
+      maps += fmt::format(R"({}{}:{{"h":{},"w":{},"c":{},"of":{},"lo":{},"hi":{},"data":[)",
+                          maps.empty() ? "" : ",", glass_text(layers[i].path), image ? y.dim(1) : 1,
+                          image ? y.dim(2) : 1, c, of, glass_number(low), glass_number(high));
+      maps += commas(all, [&, low = low, high = high](int64_t n) {
+        std::vector<uint8_t> bytes;
+        for (int64_t p = 0; p < places; ++p)
+          for (int64_t k = 0; k < c; ++k)
+            bytes.push_back(
+                byte_of(values[static_cast<size_t>((n * places + p) * of + k)], low, high));
+        return base64(bytes);
+      });
+      maps += "]}";
+    }
+    const std::string saliency = !dx[0].defined() ? "" : commas(all, [&](int64_t n) {
+      std::vector<double> v = dx[0].rows(n, n + 1).values(), places(v.size() / size.c);
+      for (size_t k = 0; k < v.size(); ++k) {
+        double& place = places[k / static_cast<size_t>(size.c)];
+        place = std::max(place, std::abs(v[k]));
+      }
+      const double most = *std::ranges::max_element(places);
+      std::vector<uint8_t> bytes;
+      for (const double place : places) bytes.push_back(byte_of(place, 0, most));
+      return base64(bytes);
+    });
+    std::string labels;
+    if (batch.y.defined() && batch.y.dtype() == i64)
+      for (int64_t i = 0; i < batch.size(); ++i)
+        labels += fmt::format("{}{}", i > 0 ? "," : "", batch.y.data<int64_t>()[i]);
+    writer->write(fmt::format(
+        R"({{"kind":"images","step":{},"h":{},"w":{},"c":{},"pixels":[{}],"labels":[{}],"maps":{{{}}},"saliency":[{}],"filters":{{{}}}}})",
+        steps, size.h, size.w, size.c,
+        commas(all, [&, lo = lo,
+                     hi = hi](int64_t n) { return picture_json(batch.x.detach(), n, lo, hi); }),
+        labels, maps, saliency, filters(size)));
+  }
+
+  // Kernels of convolutions, and the weights of a dense layer that sees the pixels.
+  std::string filters(const Picture& size) {
+    std::string text;
+    for (const NamedTensor& p : net.named_parameters()) {
+      const Shape& s = p.tensor.shape();
+      int64_t kh = 0, kw = 0, in = 0, out = 0;
+      if (s.rank() == 4) kh = s[0], kw = s[1], in = s[2], out = s[3];
+      if (s.rank() == 2 && s[0] == size.h * size.w * size.c)
+        kh = size.h, kw = size.w, in = size.c, out = s[1];
+      if (kh * kw <= 1) continue;
+      const int64_t outs = std::clamp<int64_t>(65536 / (kh * kw), 1, std::min<int64_t>(out, 64));
+      const int64_t ins =
+          std::clamp<int64_t>(65536 / (kh * kw * outs), 1, std::min<int64_t>(in, 64));
+      const auto [lo, hi] = range(p.tensor.detach());
+      const std::vector<double> values = p.tensor.values();
+      std::vector<uint8_t> bytes;
+      for (int64_t at = 0; at < kh * kw; ++at)
+        for (int64_t i = 0; i < ins; ++i)
+          for (int64_t o = 0; o < outs; ++o)
+            bytes.push_back(byte_of(values[static_cast<size_t>((at * in + i) * out + o)], lo, hi));
+      text += fmt::format(
+          R"({}{}:{{"kh":{},"kw":{},"in":{},"out":{},"of_in":{},"of_out":{},"lo":{},"hi":{},"data":{}}})",
+          text.empty() ? "" : ",", glass_text(p.name), kh, kw, ins, outs, in, out, glass_number(lo),
+          glass_number(hi), base64(bytes));
+    }
+    return text;
+  }
+
+  // ---- mistakes ----
+
+  void write_mistakes() {
+    const Dataset& valid = options.valid;
+    auto* module = dynamic_cast<Module*>(&net);
+    if (!module || !valid.x.defined() || valid.size() == 0 || valid.y.dtype() != i64 ||
+        valid.y.numel() != valid.size())
+      return;
+    const Tensor logits = predict(*module, valid.x);
+    if (logits.rank() != 2 || logits.dim(1) < 2) return;
+    const NoGrad no_grad;
+    const Tensor p = softmax(logits).to(f64);
+    const int64_t n = valid.size(), classes = p.dim(1);
+    const Picture size(valid.x);
+    const auto [lo, hi] = range(valid.x.to(f64));
+    const int64_t* labels = valid.y.data<int64_t>();
+    const auto row = [&](int64_t i) { return p.data<double>() + i * classes; };
+    std::vector<int64_t> confusion(static_cast<size_t>(classes * classes)), wrong;
+    std::map<std::pair<int64_t, int64_t>, std::vector<int64_t>> cells;
+    const auto guess = [&](int64_t i) {
+      return std::max_element(row(i), row(i) + classes) - row(i);
+    };
+    for (int64_t i = 0; i < n; ++i) {
+      const int64_t said = guess(i), label = labels[i];
+      if (label < 0 || label >= classes) continue;
+      ++confusion[static_cast<size_t>(label * classes + said)];
+      cells[{label, said}].push_back(i);
+      if (said != label) wrong.push_back(i);
+    }
+    const auto by_confidence = [&](std::vector<int64_t>& list, size_t most) {
+      std::ranges::stable_sort(list, std::greater{}, [&](int64_t i) { return row(i)[guess(i)]; });
+      list.resize(std::min(list.size(), most));
+    };
+    const auto example = [&, lo = lo, hi = hi](int64_t i) {
+      std::vector<int64_t> order(static_cast<size_t>(classes));
+      std::iota(order.begin(), order.end(), 0);
+      std::ranges::stable_sort(order, std::greater{}, [&](int64_t c) { return row(i)[c]; });
+      order.resize(std::min<size_t>(order.size(), 3));
+      std::string what;
+      if (size) {
+        what = "\"pixels\":" + picture_json(valid.x, i, lo, hi);
+      } else {
+        std::vector<double> x = valid.x.rows(i, i + 1).values();
+        x.resize(std::min<size_t>(x.size(), 8));
+        what = "\"x\":[" + commas(x, glass_number) + "]";
+      }
+      return fmt::format(R"({{{},"index":{},"label":{},"top":[{}]}})", what, i, labels[i],
+                         commas(order, [&](int64_t c) {
+                           return fmt::format("[{},{}]", c, glass_number(row(i)[c]));
+                         }));
+    };
+    by_confidence(wrong, 40);
+    // About 400 pictures in all.
+    const size_t each = std::clamp<size_t>(400 / std::max<size_t>(cells.size(), 1), 2, 12);
+    std::string of_cells;
+    for (auto& [cell, list] : cells) {
+      by_confidence(list, each);
+      of_cells += fmt::format("{}\"{},{}\":[{}]", of_cells.empty() ? "" : ",", cell.first,
+                              cell.second, commas(list, example));
+    }
+    std::vector<int64_t> names(static_cast<size_t>(classes));
+    std::iota(names.begin(), names.end(), 0);
+    const std::string rows = commas(names, [&](int64_t label) {
+      const auto begin = confusion.begin() + label * classes;
+      return numbers_json({begin, begin + classes});
+    });
+    writer->write(fmt::format(
+        R"({{"kind":"mistakes","step":{},"classes":[{}],"confusion":[{}],"cells":{{{}}},"worst":[{}],"h":{},"w":{},"c":{},"n":{}}})",
+        steps,
+        commas(names,
+               [&](int64_t c) {
+                 return glass_text(static_cast<size_t>(c) < options.classes.size()
+                                       ? options.classes[static_cast<size_t>(c)]
+                                       : std::to_string(c));
+               }),
+        rows, of_cells, commas(wrong, example), size.h, size.w, size.c, n));
+  }
+
+  // ---- the border between classes in the plane ----
+
+  void write_boundary(const Dataset& batch) {
+    auto* module = dynamic_cast<Module*>(&net);
+    if (!module || batch.x.rank() != 2 || batch.x.dim(1) != 2 || !is_float(batch.x.dtype()) ||
+        batch.y.dtype() != i64)
+      return;
+    if (lo_x == hi_x) {
+      points = options.valid.x.defined() ? options.valid : batch;
+      points = points.rows(0, std::min<int64_t>(points.size(), 400));
+      const std::vector<double> v = points.x.values();
+      lo_x = lo_y = INFINITY, hi_x = hi_y = -INFINITY;
+      for (size_t i = 0; i + 1 < v.size(); i += 2) {
+        lo_x = std::min(lo_x, v[i]), hi_x = std::max(hi_x, v[i]);
+        lo_y = std::min(lo_y, v[i + 1]), hi_y = std::max(hi_y, v[i + 1]);
+      }
+      const double mx = 0.15 * (hi_x - lo_x) + 1e-3, my = 0.15 * (hi_y - lo_y) + 1e-3;
+      lo_x -= mx, hi_x += mx, lo_y -= my, hi_y += my;
+    }
+    constexpr int64_t kSide = 64;
+    std::vector<double> at;
+    for (int64_t j = 0; j < kSide; ++j)
+      for (int64_t i = 0; i < kSide; ++i) {
+        at.push_back(lo_x + (hi_x - lo_x) * (static_cast<double>(i) + 0.5) / kSide);
+        at.push_back(lo_y + (hi_y - lo_y) * (static_cast<double>(j) + 0.5) / kSide);
+      }
+    watch.off();
+    const Tensor logits =
+        predict(*module, Tensor::of(at, {kSide * kSide, 2}).to(batch.x.dtype()), kSide * kSide);
+    if (logits.numel() % (kSide * kSide) != 0) return;
+    const int64_t classes = logits.numel() / (kSide * kSide);
+    const std::vector<double> z = logits.values();
+    std::vector<uint8_t> bytes;
+    for (int64_t i = 0; i < kSide * kSide; ++i) {
+      const double* row = z.data() + i * classes;
+      if (classes > 2) {
+        bytes.push_back(static_cast<uint8_t>(std::max_element(row, row + classes) - row));
+      } else {
+        const double d = classes == 2 ? row[1] - row[0] : row[0];
+        bytes.push_back(byte_of(1 / (1 + std::exp(-d)), 0, 1));
+      }
+    }
+    std::string of_points;
+    if (!std::exchange(points_written, true)) {
+      const std::vector<double> v = points.x.values();
+      for (int64_t i = 0; i < points.size(); ++i)
+        of_points += fmt::format(
+            "{}[{},{},{}]", i > 0 ? "," : "", glass_number(v[static_cast<size_t>(2 * i)]),
+            glass_number(v[static_cast<size_t>(2 * i + 1)]), points.y.data<int64_t>()[i]);
+      of_points = ",\"points\":[" + of_points + "]";
+    }
+    writer->write(fmt::format(
+        R"({{"kind":"boundary","step":{},"x":[{},{}],"y":[{},{}],"nx":{},"ny":{},"classes":{},"p":{}{}}})",
+        steps, glass_number(lo_x), glass_number(hi_x), glass_number(lo_y), glass_number(hi_y),
+        kSide, kSide, std::max<int64_t>(classes, 2), base64(bytes), of_points));
+  }
+  double lo_x = 0, hi_x = 0, lo_y = 0, hi_y = 0;
+  Dataset points;
+
+  // ---- the end ----
+
+  void finish(const std::string& reason) {
+    if (std::exchange(finished, true)) return;
+    pass = nullptr;
+    watch.off();
+    start();
+    write_probe();
+    write_images();
+    write_mistakes();
+    for (const auto& [code, layer, evidence, remedy] : doctor.findings()) {
+      writer->write(fmt::format(
+          R"({{"kind":"finding","code":{},"layer":{},"evidence":{},"remedy":{}}})",
+          glass_text(code), glass_text(layer), glass_text(evidence), glass_text(remedy)));
+    }
+    writer->write(fmt::format(R"({{"kind":"end","step":{},"seconds":{:.6g},"reason":{}}})", steps,
+                              seconds(), glass_text(reason)));
+  }
+
+  double seconds() const { return std::chrono::duration<double>(Clock::now() - began).count(); }
+};
+
+Recorder::Recorder(ModuleBase& net, const std::string& path, RecorderOptions options)
+    : state_(std::make_unique<State>(net, path, std::move(options))) {}
+Recorder::~Recorder() {
+  try {
+    if (state_->steps > 0) finish(std::uncaught_exceptions() > 0 ? "stopped: an error" : "done");
+  } catch (const Error&) {
+  }
+}
+
+void Recorder::after_step(const Dataset& batch, double loss, double lr) {
+  state_->after_step(batch, loss, lr);
+}
+void Recorder::epoch_end(const std::vector<std::pair<std::string, Estimate>>& values) {
+  state_->epoch_end(values);
+}
+void Recorder::finish(const std::string& reason) { state_->finish(reason); }
+const std::string& Recorder::path() const { return state_->path; }
+
+Recorder::operator Callback() {
+  return {.after_step =
+              [this](TrainState& s) {
+                State& state = *state_;
+                if (!state.writer && s.step > 0) {
+                  state.start(s.step);
+                  state.steps = s.step;
+                  state.epoch = s.epoch;
+                }
+                state.phases = s.seconds;
+                state.phases_known = true;
+                after_step(*s.data, s.loss, s.optimizer.lr());
+              },
+          .after_epoch = [this](TrainState& s) { epoch_end(s.history.rows.back().values); }};
+}
+
+detail::FitRecord detail::record_fit(ModuleBase& net, const FitOptions& options, const Loss& loss) {
+  const auto recorder = std::make_shared<Recorder>(
+      net, options.record,
+      RecorderOptions{.loss = loss, .valid = options.valid, .seed = options.seed});
+  return {*recorder, [recorder](const std::string& stopped) {
+            recorder->finish(stopped.empty() ? "done" : "stopped: " + stopped);
+          }};
+}
+
+}  // namespace ramp

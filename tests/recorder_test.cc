@@ -1,0 +1,367 @@
+#include "ramp/glass/recorder.h"
+
+#include <doctest/doctest.h>
+
+#include <filesystem>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "message.h"
+#include "ramp/ramp.h"
+#include "scratch.h"
+#include "threads.h"
+
+using namespace ramp;
+using Json = nlohmann::json;
+
+namespace {
+
+const Dataset& digits() {
+  static const Dataset all = load_mnist("mnist", Split::test).rows(0, 640);
+  return all;
+}
+
+// With all that a recorder could disturb: running statistics, generators, fused layers.
+Sequential network() {
+  return Sequential{Conv2d(1, 8, 3, {.padding = 1}),
+                    MaxPool2d(2),
+                    BatchNorm2d(8),
+                    ReLU{},
+                    Conv2d(8, 8, 3, ReLU{}),
+                    MaxPool2d(2),
+                    Flatten{},
+                    Dropout(0.3),
+                    Dense(288, 16),
+                    PReLU{},
+                    Dense(16, 10)};
+}
+
+std::map<std::string, std::vector<Json>> read(const std::string& path) {
+  std::map<std::string, std::vector<Json>> by_kind;
+  for (const GlassRecord& r : read_glass(path).records)
+    by_kind[r.kind].push_back(Json::parse(r.json));
+  return by_kind;
+}
+
+// Trains by hand; after_step is told each step.
+template <typename F>
+void train(
+    Sequential& net, int64_t epochs, F after_step, const std::function<void()>& epoch_end = [] {}) {
+  Adam adam(net, {.lr = 1e-3});
+  const Batches batches(digits(), {.size = 32, .seed = 3});
+  for (int64_t epoch = 0; epoch < epochs; ++epoch) {
+    for (const auto& batch : batches.epoch(epoch)) {
+      const Tensor loss = cross_entropy(net(batch.x), batch.y);
+      loss.backward();
+      adam.step();
+      after_step(batch, loss);
+      adam.zero_grad();
+    }
+    epoch_end();
+  }
+}
+
+}  // namespace
+
+TEST_CASE("Recorder: no bit changes, with 1 and with 2 threads") {
+  const Scratch scratch;
+  const auto weights = [&](bool recorded) {
+    seed_layers(2);
+    Sequential net = network();
+    std::optional<Recorder> recorder;
+    if (recorded)
+      recorder.emplace(net, scratch.path("run.glass"),
+                       RecorderOptions{.every = 3, .count_every = 2, .valid = digits()});
+    train(
+        net, 2,
+        [&](const Dataset& batch, const Tensor& loss) {
+          if (recorder) recorder->after_step(batch, loss);
+        },
+        [&] {
+          if (recorder) recorder->epoch_end();
+        });
+    if (recorder) recorder->finish();
+    std::vector<Tensor> all;
+    for (const NamedTensor& t : net.state()) all.push_back(t.tensor.detach().clone());
+    return all;
+  };
+  std::vector<std::vector<double>> without;
+  for (const Tensor& t : weights(false)) without.push_back(t.values());
+  const int before = num_threads();
+  for (const int threads : {1, 2}) {
+    set_num_threads(threads);
+    const std::vector<Tensor> with = weights(true);
+    REQUIRE(with.size() == without.size());
+    for (size_t i = 0; i < with.size(); ++i) CHECK(with[i].values() == without[i]);
+  }
+  set_num_threads(before);
+  CHECK(live_nodes() == 0);
+}
+
+TEST_CASE("Recorder: units that fire are counted as brute force counts them") {
+  const Scratch scratch;
+  const std::string path = scratch.path("run.glass");
+  seed_layers(2);
+  Sequential net{Flatten{}, Dense(784, 12, ReLU{}), Dense(12, 9), LeakyReLU{}, Dense(9, 10)};
+  Recorder recorder(net, path, {.every = 4, .count_every = 1});
+  std::map<std::string, std::vector<int64_t>> fired;
+  std::map<std::string, int64_t> seen;
+  // (The layers' results, from the weights before the step.)
+  std::vector<NamedTensor> before;
+  const auto keep = [&] {
+    before.clear();
+    for (const NamedTensor& p : net.named_parameters())
+      before.push_back({p.name, p.tensor.detach().clone()});
+  };
+  keep();
+  int64_t step = 0;
+  std::vector<int64_t> thousandths;
+  train(
+      net, 1,
+      [&](const Dataset& batch, const Tensor& loss) {
+        recorder.after_step(batch, loss);
+        Sequential then = net;
+        then.load_state(before);
+        const NoGrad no_grad;
+        std::map<std::string, Tensor> y;
+        y["1"] = then.first(2)(batch.x);
+        y["3"] = then.first(4)(batch.x);
+        for (const auto& [name, t] : y) {
+          const std::vector<double> v = t.values();
+          const size_t units = static_cast<size_t>(t.dim(-1));
+          fired[name].resize(units);
+          std::vector<int64_t> now(units);
+          for (size_t i = 0; i < v.size(); ++i) now[i % units] += v[i] > 0;
+          for (size_t j = 0; j < units; ++j) fired[name][j] += now[j];
+          seen[name] += t.dim(0);
+          if (++step, name == "1" && step == 1) {
+            for (const int64_t n : now)
+              thousandths.push_back(n > 0 ? std::max<int64_t>(1, std::lround(n * 1000. / 32)) : 0);
+          }
+        }
+        keep();
+      },
+      [&] { recorder.epoch_end(); });
+  recorder.finish();
+  auto records = read(path);
+  REQUIRE(records["epoch"].size() == 1);
+  Json epoch = records["epoch"][0];
+  CHECK(epoch["fired"].size() == 2);
+  for (const auto& [name, counts] : fired) {
+    CHECK(epoch["fired"][name].get<std::vector<int64_t>>() == counts);
+    CHECK(epoch["seen"][name] == seen[name]);
+  }
+  CHECK(records["step"][0]["fire"]["1"].get<std::vector<int64_t>>() == thousandths);
+}
+
+TEST_CASE("Recorder: what it writes") {
+  const Scratch scratch;
+  const std::string path = scratch.path("run.glass");
+  seed_layers(2);
+  Sequential net = network();
+  Adam adam(net, {.lr = 2e-3});
+  {
+    Recorder recorder(net, path,
+                      {.every = 10,
+                       .valid = digits(),
+                       .title = "a \"title\"",
+                       .seed = 7,
+                       .data = {{"x", digits().x}},
+                       .schedule = [](double t) { return 1 / (1 + t); }});
+    fit(net, adam, digits(),
+        {.epochs = 2,
+         .batch = 32,
+         .valid = digits().rows(0, 100),
+         .out = nullptr,
+         .callbacks = {recorder}});
+    recorder.finish();
+    recorder.finish();  // once
+  }
+  auto r = read(path);
+  Json run = r["run"][0];
+  CHECK(run["title"] == "a \"title\"");
+  CHECK(run["seed"] == 7);
+  CHECK(run["threads"] == num_threads());
+  CHECK(run["data"][0]["shape"] == Json({640, 28, 28, 1}));
+  CHECK(run["data"][0]["checksum"].get<std::string>().size() == 16);
+  CHECK(run["command"].get<std::string>().find("recorder_test") != std::string::npos);
+
+  REQUIRE(r["model"].size() == 1);
+  Json layers = r["model"][0]["layers"];
+  REQUIRE(layers.size() == 12);
+  CHECK(layers[0]["leaf"] == false);
+  CHECK(layers[1]["path"] == "0");
+  CHECK(layers[1]["type"] == "Conv2d");
+  CHECK(layers[1]["shape"] == Json({32, 28, 28, 8}));
+  CHECK(layers[1]["flops"] == 2 * 9 * 8 * 28 * 28);
+  CHECK(layers[5]["activation"] == "relu");
+  CHECK(layers[10]["activation"] == "prelu");
+  CHECK(r["model"][0]["parameters"][0]["name"] == "0.weight");
+
+  std::vector<int64_t> steps;
+  for (const Json& s : r["step"]) steps.push_back(s["step"]);
+  CHECK(steps == std::vector<int64_t>{1, 2, 4, 8, 10, 20, 30, 40});
+  Json s = r["step"][2];
+  CHECK(s["lr"].get<double>() == doctest::Approx(2e-3 / 4).epsilon(1e-4));
+  for (const char* phase : {"data", "forward", "backward", "step"})
+    CHECK(s["phases"][phase].get<double>() >= 0);
+  CHECK(s["phases"]["forward"].get<double>() > 0);
+  CHECK(s["layers"].size() == 11);
+  CHECK(s["layers"]["4"]["y"]["zeros"].get<double>() > 0);
+  CHECK(s["layers"]["4"]["pre"]["min"].get<double>() < 0);  // before the ReLU in the layer
+  CHECK(s["layers"]["4"]["y"]["min"] == 0);
+  CHECK(s["layers"]["3"]["pre"]["min"].get<double>() < 0);  // of a layer of its own
+  CHECK(s["layers"]["9"]["pre"]["min"].get<double>() < 0);  // of a PReLU
+  CHECK(s["layers"]["0"]["dy"]["n"].get<int64_t>() > 0);
+  CHECK(s["parameters"].size() == 11);
+  CHECK(s["parameters"]["0.weight"]["ratio"].get<double>() > 0);
+  CHECK(s["parameters"]["0.weight"]["gnorm"].get<double>() > 0);
+  CHECK(s["fire"].size() == 3);
+  CHECK(s["fire"]["3"].size() == 8);
+
+  REQUIRE(r["epoch"].size() == 2);
+  CHECK(r["epoch"][1]["step"] == 40);
+  CHECK(r["epoch"][1]["values"].contains("valid_accuracy"));
+  CHECK(r["epoch"][1]["errors"]["valid_accuracy"].get<double>() > 0);
+
+  REQUIRE(r["probe"].size() == 4);  // after step 1, epochs 1 and 2, and at the end
+  std::set<std::string> ops, names;
+  for (const Json& node : r["probe"][0]["nodes"]) {
+    ops.insert(node["op"]);
+    if (node["name"].is_string()) names.insert(node["name"]);
+    for (const int64_t input : node["inputs"]) CHECK(input < node["id"].get<int64_t>());
+    CHECK(node["dy"]["n"].get<int64_t>() > 0);
+  }
+  for (const char* op : {"leaf", "conv2d", "batch_norm", "relu", "max_pool2d", "cross_entropy"})
+    CHECK(ops.contains(op));
+  for (const char* name : {"x", "0.weight", "9.slope", "10.bias"}) CHECK(names.contains(name));
+  Json loss = r["probe"][0]["nodes"].back();
+  CHECK(loss["op"] == "cross_entropy");
+  CHECK(loss["value"] == r["probe"][0]["loss"]);
+  CHECK(loss["layer"] == "");
+  CHECK(loss["dy"]["mean"] == 1);
+
+  REQUIRE(r["images"].size() == 1);
+  Json images = r["images"][0];
+  CHECK(images["labels"] == Json({0, 1, 2, 3, 4, 5, 6, 7, 8, 9}));
+  CHECK(images["pixels"].size() == 10);
+  CHECK(images["pixels"][0].get<std::string>().size() == (28 * 28 + 2) / 3 * 4);
+  CHECK(images["saliency"].size() == 10);
+  CHECK(images["maps"]["0"]["h"] == 28);
+  CHECK(images["maps"]["8"]["c"] == 16);
+  CHECK(images["filters"]["4.weight"]["in"] == 8);
+
+  REQUIRE(r["mistakes"].size() == 1);
+  Json mistakes = r["mistakes"][0];
+  const Tensor confusion = confusion_matrix(predict(net, digits().x), digits().y);
+  for (int64_t i = 0; i < 10; ++i)
+    for (int64_t j = 0; j < 10; ++j) CHECK(mistakes["confusion"][i][j] == confusion.at({i, j}));
+  for (const auto& [cell, list] : mistakes["cells"].items()) {
+    const int64_t label = cell[0] - '0', guess = cell[2] - '0';
+    for (const Json& example : list) {
+      CHECK(example["label"] == label);
+      CHECK(example["top"][0][0] == guess);
+      CHECK(digits().y.at({example["index"].get<int64_t>()}) == label);
+    }
+  }
+  REQUIRE(r["end"].size() == 1);
+  CHECK(r["end"][0]["reason"] == "done");
+  CHECK(r["end"][0]["step"] == 40);
+}
+
+TEST_CASE("Recorder: the border of classes in the plane; findings; fit's .record") {
+  const Scratch scratch;
+  const std::string path = scratch.path("run.glass");
+  const Tensor x = Rng(1).normal({400, 2});
+  const Dataset data{x, greater(sum(x, 1), Tensor::scalar(0)).to(i64)};
+  seed_layers(1);
+  Sequential net{Dense(2, 8, ReLU{}), Dense(8, 2)};
+  net.get<Dense>(0).bias = Tensor::full({8}, -20);
+  SGD sgd(net, {.lr = 0.1});
+  fit(net, sgd, data,
+      {.epochs = 8, .batch = 20, .seed = 4, .valid = data, .record = path, .out = nullptr});
+  auto r = read(path);
+  REQUIRE(r["boundary"].size() == 8);  // 1, 2, 4, .. 64, 100
+  Json b = r["boundary"][0];
+  CHECK(b["p"].get<std::string>().size() == (64 * 64 + 2) / 3 * 4);
+  CHECK(b["points"].size() == 400);
+  CHECK(b["x"][0].get<double>() < b["x"][1].get<double>());
+  CHECK_FALSE(r["boundary"][1].contains("points"));
+  REQUIRE(r["finding"].size() >= 1);
+  CHECK(r["finding"][0]["code"] == "dead_units");
+  CHECK(r["run"][0]["seed"] == 4);
+  CHECK(r["end"][0]["reason"] == "done");
+  CHECK(r["mistakes"][0]["h"] == 0);
+}
+
+TEST_CASE("Recorder: after a crash, and when training goes on from a checkpoint") {
+  const Scratch scratch;
+  const std::string path = scratch.path("run.glass");
+  const auto run = [&](int64_t stop_at) {
+    seed_layers(2);
+    Sequential net{Flatten{}, Dense(784, 16, ReLU{}), Dense(16, 10)};
+    Adam adam(net);
+    fit(net, adam, digits(),
+        {.epochs = 2,
+         .batch = 32,
+         .checkpoint = scratch.path("run.ckpt"),
+         .checkpoint_steps = 10,
+         .record = path,
+         .out = nullptr,
+         .callbacks = {{.after_step = [&](TrainState& s) {
+           if (s.step + 1 == stop_at) throw Error("power cut");
+         }}}});
+  };
+  CHECK(message([&] { run(36); }).find("power cut") != std::string::npos);
+  auto r = read(path);
+  CHECK(r["step"].size() == 6);  // 1, 2, 4, .. 32
+  CHECK(r["end"][0]["reason"] == "stopped: an error");
+  // The file as a crash would leave it.
+  std::filesystem::resize_file(path, std::filesystem::file_size(path) - 20);
+  CHECK(read_glass(path).cut);
+
+  run(-1);
+  r = read(path);
+  CHECK(r["run"].size() == 1);
+  CHECK(r["model"].size() == 1);
+  CHECK(r["step"].size() == 7);  // .. 16, then 31, the first one again, and 32
+  CHECK(r["step"][5]["step"] == 31);
+  CHECK(r["end"].size() == 1);
+  CHECK(r["end"][0]["step"] == 40);
+  CHECK(r["epoch"].size() == 2);
+}
+
+TEST_CASE("Recorder: models of several inputs; errors") {
+  const Scratch scratch;
+  const std::string path = scratch.path("run.glass");
+  struct Towers final : ModuleOf<Towers> {
+    Dense a{3, 4, ReLU{}}, b{4, 1};
+    Tensor forward(const Tensor& x, const Tensor& z) { return b(a(x) * z); }
+    void fields(Fields& f) override { f.child("a", a).child("b", b); }
+  } net;
+  const Dataset data{Rng(1).normal({8, 3}), Rng(2).normal({8, 1}), {Rng(3).normal({8, 4})}};
+  const Loss loss([&](const Dataset& d) { return mse_loss(net(d.x, d.more[0]), d.y); });
+  SGD sgd(net, {.lr = 0.01});
+  {
+    Recorder recorder(net, path, {.every = 2, .loss = loss});
+    fit(net, sgd, data,
+        {.epochs = 5, .batch = 4, .loss = loss, .out = nullptr, .callbacks = {recorder}});
+  }
+  auto r = read(path);
+  CHECK(r["step"].size() == 6);
+  CHECK(r["probe"].back()["nodes"].back()["op"] == "mse_loss");
+  CHECK(r["step"][0]["fire"].contains("a"));
+  CHECK(message([&] { Recorder(net, path); }).find("needs a loss of the batch") !=
+        std::string::npos);
+  Sequential plain{Dense(3, 1)};
+  CHECK(message([&] { Recorder(plain, path, {.every = 0}); }) ==
+        "Recorder: expected every >= 1; got 0.");
+  CHECK(message([&] { Recorder(plain, path, {.count_every = -1}); }).find("count_every >= 0") !=
+        std::string::npos);
+  CHECK(message([&] {
+          Recorder(plain, path, {.probe = digits()});
+        }).find("at most 64 examples; got 640") != std::string::npos);
+  CHECK(message([&] { Recorder(plain, scratch.path("none/run.glass")); }).find("cannot write") !=
+        std::string::npos);
+}
