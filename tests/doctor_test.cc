@@ -101,6 +101,19 @@ Dataset curve(int64_t n) {
   return {x, sin(x * 3) + rng.normal({n, 1}, 0, 0.1)};
 }
 
+// Sixteen words of 2000, by a law of one over their rank; some belong to a class.
+Dataset words(int64_t n) {
+  Rng rng(4);
+  const Tensor u = rng.uniform({n, 16}), y = rng.randint({n}, 0, 8);
+  Tensor x = Tensor::empty({n, 16}, i64);
+  for (int64_t i = 0; i < n * 16; ++i) {
+    const auto word = static_cast<int64_t>(std::pow(250, u.data<float>()[i])) - 1;
+    const int64_t label = y.data<int64_t>()[i / 16];
+    x.mutable_data<int64_t>()[i] = i % 4 == 0 ? word * 8 + label : word;
+  }
+  return {x, y};
+}
+
 using Findings = std::vector<Finding>;
 Findings by_sgd(Sequential net, double lr, const Dataset& data = digits(), const Run& run = {}) {
   SGD sgd(net, {.lr = lr});
@@ -216,6 +229,12 @@ const std::vector<Fault>& faults() {
        [] { return by_adam(mlp(), 1e-3, shuffled_labels()); }},
       {"labels_shuffled", "the same with SGD",
        [] { return by_sgd(mlp(), 0.1, shuffled_labels()); }},
+      {"labels_shuffled", "the same, with words for images",
+       [] {
+         const auto [x, y] = words(2000);
+         const Dataset wrong{x, take(y, Rng(7).permutation(y.dim(0)))};
+         return by_adam(Sequential{EmbeddingBag(2000, 16), Dense(16, 8)}, 1e-2, wrong);
+       }},
       {"loss_at_chance", "a straight line for four quadrants",
        [] { return by_sgd(Sequential{Dense(2, 2)}, 0.1, quadrants(1000)); }},
       {"loss_at_chance", "all is frozen but the last bias",
@@ -380,6 +399,11 @@ TEST_CASE("doctor: silence on healthy runs") {
     net.add(Dense(32, 10));
     SGD sgd(net, {.lr = 0.02, .momentum = 0.9, .weight_decay = 1e-4});
     return diagnosis(net, sgd, digits());
+  });
+  is_silent("words", [] {
+    Sequential net{EmbeddingBag(2000, 16), Dense(16, 8)};
+    Adam adam(net, {.lr = 1e-2});
+    return diagnosis(net, adam, words(2000), {.epochs = 4});
   });
   is_silent("dropout, label smoothing", [] {
     Sequential net{Flatten{}, Dropout(0.2), Dense(784, 64, ReLU{}), Dropout(0.5), Dense(64, 10)};

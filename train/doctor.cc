@@ -102,7 +102,7 @@ constexpr double kMostly = 0.9;
 constexpr double kUnrelated = 2;
 // What the steps must have taken off their own batches' losses, as a share of the loss, to blame
 // the labels; more where F cannot be told.
-constexpr double kLittle = 0.05, kMuch = 0.2;
+constexpr double kLittle = 0.03, kMuch = 0.2;
 // For verdicts on the lr and the labels: steps enough to tell a trend from the batches' noise.
 constexpr int64_t kEnoughSteps = 50, kEnoughLooks = 8;
 
@@ -275,32 +275,36 @@ struct Targets {
 // over all features together). Of numbers y: rows whose sum lies above the mean, and those below.
 struct Relation {
   static constexpr int64_t kFeatures = 64, kClasses = 1000;
-  std::map<int64_t, std::vector<double>>
-      sums;  // by class: their number, then those of the features
+  // By class: their number, then the sums of the features.
+  std::map<int64_t, std::vector<double>> sums;
   double squares = 0;
 
   void add(const Tensor& x, const Tensor& y) {
     const int64_t n = x.rank() > 0 ? x.dim(0) : 0;
-    if (n == 0 || !is_float(x.dtype()) || y.rank() == 0 || y.dim(0) != n) return;
-    const int64_t columns = y.numel() / n;
+    if (n == 0 || y.rank() == 0 || y.dim(0) != n) return;
+    const int64_t columns = y.numel() / n, row = x.numel() / n, step = ceil_div(row, kFeatures);
     if (y.dtype() == i64 && columns != 1) return;
-    const int64_t row = x.numel() / n, step = ceil_div(row, kFeatures),
-                  features = ceil_div(row, step);
     const std::vector<double> labels = sum(y.detach().to(f64).view({n, columns}), 1).values();
     const double middle =
         std::accumulate(labels.begin(), labels.end(), 0.) / static_cast<double>(n);
-    visit_float("doctor", x.dtype(), [&]<typename T>(T) {
+    visit_dtype(x.dtype(), [&]<typename T>(T) {
       for (int64_t i = 0; i < n; ++i) {
         const double label = labels[static_cast<size_t>(i)];
         const int64_t c = y.dtype() == i64 ? static_cast<int64_t>(label) : label > middle;
         if (!sums.contains(c) && sums.size() == kClasses) continue;
+        std::array<double, kFeatures> features{};
+        const T* v = x.data<T>() + i * row;
+        if constexpr (std::is_integral_v<T>) {  // words: how often each occurs, some together
+          for (int64_t k = 0; k < row; ++k) ++features[static_cast<uint64_t>(v[k]) % kFeatures];
+        } else {
+          for (int64_t k = 0; k * step < row; ++k) features[static_cast<size_t>(k)] = v[k * step];
+        }
         std::vector<double>& sum = sums[c];
-        sum.resize(static_cast<size_t>(1 + features));
+        sum.resize(1 + kFeatures);
         ++sum[0];
-        for (int64_t k = 0; k < features; ++k) {
-          const double v = x.data<T>()[i * row + k * step];
-          sum[static_cast<size_t>(1 + k)] += v;
-          squares += v * v;
+        for (size_t k = 0; k < kFeatures; ++k) {
+          sum[1 + k] += features[k];
+          squares += features[k] * features[k];
         }
       }
     });
@@ -879,8 +883,8 @@ struct Doctor::State {
       add(kLossAtChance, "",
           evidence +
               fmt::format("; by their gradients the steps could take {:.2g} off it", epoch_descent),
-          "overfit_one_batch(): where that fails, the model cannot learn: too small, frozen or cut "
-          "off");
+          "overfit_one_batch(): where that fails, the model cannot learn (too small, frozen or cut "
+          "off); where it fits, look at some x beside their y");
     }
   }
 
