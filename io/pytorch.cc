@@ -365,10 +365,16 @@ std::vector<Item> items_of(const char* op, ModuleBase& net, const PyTorchOptions
 
 // ---- which tensor of the file is which of the model ----
 
+// A shape of the file, which may be one that ramp cannot hold.
+struct FileShape {
+  std::vector<int64_t> dims;
+  std::string str() const { return fmt::format("{}", dims); }
+  bool operator==(const Shape& s) const { return std::ranges::equal(dims, s); }
+};
 struct Given {
   std::string name;   // by the rules
   std::string there;  // in the file
-  Shape shape;
+  FileShape shape;
 };
 
 std::string renamed(const char* op, const PyTorchOptions& options, const std::string& name) {
@@ -456,14 +462,14 @@ Match by_name(const std::vector<Item>& items, const std::vector<Given>& given) {
       match.of[i] = found->second;
     } else {
       match.left.push_back(
-          fmt::format("{} is not of \"{}\" {}", in_model(items[i]), g.there, g.shape));
+          fmt::format("{} is not of \"{}\" {}", in_model(items[i]), g.there, g.shape.str()));
     }
     index.erase(found);
   }
   for (size_t k = 0; k < given.size(); ++k)
     if (const auto f = index.find(given[k].name); f != index.end() && f->second == k)
       match.left.push_back(
-          fmt::format("\"{}\" {} is not in the model", given[k].there, given[k].shape));
+          fmt::format("\"{}\" {} is not in the model", given[k].there, given[k].shape.str()));
   return match;
 }
 
@@ -471,7 +477,7 @@ Match by_name(const std::vector<Item>& items, const std::vector<Given>& given) {
 Match by_shape(const char* op, const std::vector<Item>& items, const std::vector<Given>& given) {
   struct View {
     const Given& g;
-    const Shape& shape() const { return g.shape; }
+    const FileShape& shape() const { return g.shape; }
   };
   std::vector<View> views;
   for (const Given& g : given) views.push_back({g});
@@ -493,7 +499,7 @@ Match by_shape(const char* op, const std::vector<Item>& items, const std::vector
         for (const auto& [leaf, i] : l->at) here.push_back(in_model(items[i]));
       for (const Layer* l : c.file)
         for (const auto& [leaf, i] : l->at)
-          there.push_back(fmt::format("\"{}\" {}", given[i].there, given[i].shape));
+          there.push_back(fmt::format("\"{}\" {}", given[i].there, given[i].shape.str()));
       continue;
     }
     const auto by_number = [](const Layer* l) { return Numbered(l->name); };
@@ -527,17 +533,16 @@ Match by_shape(const char* op, const std::vector<Item>& items, const std::vector
 }
 
 Match match(const char* op, const PyTorchOptions& options, bool rules,
-            const std::vector<Item>& items, const std::vector<NamedTensor>& file,
-            std::vector<Given>& given) {
+            const std::vector<Item>& items, const TensorFileInfo& file, std::vector<Given>& given) {
   std::set<std::string> names, own;
-  for (const auto& [there, tensor, decays] : file) {
+  for (const auto& [there, dtype, dims, bytes] : file.tensors) {
     fail_if(there.size() > 1000, "{}: expected names of layers; got one of {} characters.", op,
             there.size());  // std::regex would take the stack for it
     const std::string name = rules ? renamed(op, options, there) : there;
     if (name.empty() || name.ends_with("num_batches_tracked")) continue;
     fail_if(!names.insert(name).second, "{}: by .names two tensors are \"{}\"; one is \"{}\".", op,
             name, there);
-    given.push_back({name, there, tensor.shape()});
+    given.push_back({name, there, {dims}});
   }
   for (const Item& item : items) own.insert(item.name());
   const bool maps = rules && std::ranges::any_of(options.names, [](const auto& rule) {
@@ -546,16 +551,16 @@ Match match(const char* op, const PyTorchOptions& options, bool rules,
   return maps || names == own ? by_name(items, given) : by_shape(op, items, given);
 }
 
-TensorFile read(const char* op, const std::string& path) {
+TensorFileInfo inspect(const char* op, const std::string& path) {
   char head[4] = {};
   std::ifstream(path, std::ios::binary).read(head, 4);
   fail_if(std::string_view(head, 4) == "PK\3\4" || head[0] == '\x80',
           "{}: {} must be a safetensors file; it is one of torch.save. Hint: "
           "safetensors.torch.save_file(net.state_dict(), \"{}.safetensors\") in Python.",
           op, path, path.substr(0, path.rfind('.')));
-  TensorFile file = load_safetensors(path, {.any_format = true});
-  const auto format = file.metadata().find("format");
-  fail_if(format != file.metadata().end() && format->second == "ramp",
+  TensorFileInfo file = inspect_safetensors(path);
+  const auto format = file.metadata.find("format");
+  fail_if(format != file.metadata.end() && format->second == "ramp",
           "{}: {} is in ramp's own layout. Hint: load_model().", op, path);
   return file;
 }
@@ -566,9 +571,13 @@ std::vector<std::string> load_pytorch(ModuleBase& net, const std::string& path,
                                       const PyTorchOptions& options) {
   const char* op = "load_pytorch";
   const std::vector<Item> items = items_of(op, net, options, false);
-  const TensorFile file = read(op, path);
   std::vector<Given> given;
-  Match found = match(op, options, true, items, file, given);
+  Match found = match(op, options, true, items, inspect(op, path), given);
+  std::set<std::string> wanted;
+  for (const auto& at : found.of)
+    if (at) wanted.insert(given[*at].there);
+  const auto only = [&](const std::string& name) { return wanted.contains(name); };
+  const TensorFile file = load_safetensors(path, {.any_format = true, .only = only});
   const NoGrad no_grad;
   std::vector<std::pair<Tensor, Tensor>> copies;
   for (size_t i = 0; i < items.size(); ++i) {
@@ -598,13 +607,13 @@ void save_pytorch(ModuleBase& net, const std::string& path, const PyTorchOptions
     return name.substr(0, name.rfind('.') + 1) + "num_batches_tracked";
   };
   if (!options.like.empty()) {
-    const TensorFile file = read(op, options.like);
+    const TensorFileInfo file = inspect(op, options.like);
     std::vector<Given> given;
     const Match found = match(op, options, false, items, file, given);
     fail_if(!found.left.empty(), "{}: {} must fit the model; {}.", op, options.like,
             fmt::join(found.left, "; "));
     for (const auto& at : found.of) names.push_back(given[*at].there);
-    for (const NamedTensor& t : file)
+    for (const TensorInfo& t : file.tensors)
       if (t.name.ends_with("num_batches_tracked")) counters.insert(t.name);
   } else {
     for (const Item& item : items) {

@@ -6,7 +6,9 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string_view>
 #include <system_error>
 #include <unordered_map>
@@ -50,39 +52,40 @@ void convert(const char* from, Tensor& to) {
 // A dtype of the format, and what it becomes.
 struct FileType {
   std::string_view name;
-  uint64_t size;
-  DType dtype;
-  void (*convert)(const char* from, Tensor& to);  // null: the same bits
+  uint64_t bits;
+  enum { kOther, kSame, kConverted } how = kOther;  // ramp has no such numbers; the same bits; ..
+  DType dtype = f32;
+  void (*convert)(const char* from, Tensor& to) = nullptr;
 };
 constexpr FileType kFileTypes[] = {
-    {"F32", 4, f32, nullptr},
-    {"F64", 8, f64, nullptr},
-    {"I64", 8, i64, nullptr},
-    {"F16", 2, f32, convert<Half, float>},
-    {"BF16", 2, f32, convert<BFloat, float>},
-    {"I32", 4, i64, convert<int32_t, int64_t>},
-    {"U32", 4, i64, convert<uint32_t, int64_t>},
-    {"I16", 2, i64, convert<int16_t, int64_t>},
-    {"U16", 2, i64, convert<uint16_t, int64_t>},
-    {"I8", 1, i64, convert<int8_t, int64_t>},
-    {"U8", 1, i64, convert<uint8_t, int64_t>},
-    {"BOOL", 1, i64, convert<uint8_t, int64_t>},
+    {"F32", 32, FileType::kSame, f32},
+    {"F64", 64, FileType::kSame, f64},
+    {"I64", 64, FileType::kSame, i64},
+    {"F16", 16, FileType::kConverted, f32, convert<Half, float>},
+    {"BF16", 16, FileType::kConverted, f32, convert<BFloat, float>},
+    {"I32", 32, FileType::kConverted, i64, convert<int32_t, int64_t>},
+    {"U32", 32, FileType::kConverted, i64, convert<uint32_t, int64_t>},
+    {"I16", 16, FileType::kConverted, i64, convert<int16_t, int64_t>},
+    {"U16", 16, FileType::kConverted, i64, convert<uint16_t, int64_t>},
+    {"I8", 8, FileType::kConverted, i64, convert<int8_t, int64_t>},
+    {"U8", 8, FileType::kConverted, i64, convert<uint8_t, int64_t>},
+    {"BOOL", 8, FileType::kConverted, i64, convert<uint8_t, int64_t>},
+    {"U64", 64},
+    {"C64", 64},
+    {"F8_E5M2", 8},
+    {"F8_E4M3", 8},
+    {"F8_E8M0", 8},
+    {"F8_E5M2FNUZ", 8},
+    {"F8_E4M3FNUZ", 8},
+    {"F6_E2M3", 6},
+    {"F6_E3M2", 6},
+    {"F4", 4},
 };
-
-const FileType* find_type(const std::string& path, const std::string& name,
-                          const std::string& text) {
-  for (const FileType& t : kFileTypes)
-    if (t.name == text) return &t;
-  fail(
-      "load_safetensors: {}: \"{}\" must be of F64, F32, F16, BF16, I64 or a smaller integer; got "
-      "{}.",
-      path, name, text);
-}
 
 struct Entry {
   std::string name;
   const FileType* type;
-  Shape shape;
+  std::vector<int64_t> shape;
   uint64_t begin, end;
 };
 
@@ -92,50 +95,208 @@ Entry read_entry(const std::string& path, const std::string& name, const Json& v
   const auto bad = [&](const std::string& why) {
     fail("load_safetensors: {}: the header's entry \"{}\" {}.", path, name, why);
   };
-  if (!value.is_object() || !value.contains("dtype") || !value.contains("shape") ||
-      !value.contains("data_offsets") || !value["dtype"].is_string() ||
-      !value["shape"].is_array() || !value["data_offsets"].is_array() ||
-      value["data_offsets"].size() != 2) {
+  const Json *dtype = nullptr, *dims = nullptr, *offsets = nullptr;
+  if (value.is_object()) {
+    for (const auto& [key, v] : value.get_ref<const Json::object_t&>()) {
+      const Json** const part = key == "dtype"          ? &dtype
+                                : key == "shape"        ? &dims
+                                : key == "data_offsets" ? &offsets
+                                                        : nullptr;
+      if (part && *part) bad("has " + key + " twice");
+      if (part) *part = &v;
+    }
+  }
+  if (!dtype || !dims || !offsets || !dtype->is_string() || !dims->is_array() ||
+      !offsets->is_array() || offsets->size() != 2) {
     bad("must have dtype, shape and two data_offsets");
   }
-  const Json &dims = value["shape"], &offsets = value["data_offsets"];
-  if (dims.size() > Shape::kMaxRank)
-    bad(fmt::format("has {} dimensions, more than 8", dims.size()));
+  const std::string& type_name = dtype->get_ref<const std::string&>();
+  const auto type = std::ranges::find(kFileTypes, type_name, &FileType::name);
+  if (type == std::end(kFileTypes))
+    bad(fmt::format("is of \"{}\", which is no dtype of the format", type_name));
   std::vector<int64_t> shape;
-  const FileType* type = find_type(path, name, value["dtype"].get<std::string>());
-  for (const Json& d : dims) {
+  for (const Json& d : *dims) {
     if (!d.is_number_unsigned()) bad("has a dimension that is no natural number");
     const uint64_t n = d.get<uint64_t>();
     if (n > uint64_t{1} << 58) bad("is larger than the file");
     shape.push_back(static_cast<int64_t>(n));
   }
-  uint64_t bytes = std::count(shape.begin(), shape.end(), 0) > 0 ? 0 : type->size;
+  uint64_t bits = std::ranges::count(shape, 0) > 0 ? 0 : type->bits;
   for (const int64_t d : shape) {
     const uint64_t n = static_cast<uint64_t>(d);
-    if (n > 0 && bytes > data_bytes / n) bad("is larger than the file");
-    bytes *= n;
+    if (n > 0 && bits > 8 * data_bytes / n) bad("is larger than the file");
+    bits *= n;
   }
-  for (const Json& o : offsets)
+  if (bits % 8 != 0) bad("does not end with a byte");
+  const uint64_t bytes = bits / 8;
+  for (const Json& o : *offsets)
     if (!o.is_number_unsigned()) bad("has an offset that is no natural number");
-  const uint64_t begin = offsets[0].get<uint64_t>(), end = offsets[1].get<uint64_t>();
-  if (begin > end || end > data_bytes) {
+  const uint64_t begin = (*offsets)[0].get<uint64_t>(), end = (*offsets)[1].get<uint64_t>();
+  if (begin > end || end > data_bytes)
     bad(fmt::format("lies at [{}, {}) of {} bytes", begin, end, data_bytes));
-  }
-  if (end - begin != bytes) {
+  if (end - begin != bytes)
     bad(fmt::format("needs {} bytes for its shape and has {}", bytes, end - begin));
-  }
-  try {
-    return {name, type, Shape(shape), begin, end};
-  } catch (const Error&) {  // an empty one: [0, 2^40, 2^40]
-    bad("has a shape of more than 2^58 elements where it is not empty");
-    throw;
-  }
+  return {name, &*type, std::move(shape), begin, end};
 }
 
-}  // namespace
+// Where bytes come from: a file, or memory.
+class Source {
+ public:
+  explicit Source(const std::string& path) : name(path) {
+    std::error_code error;
+    size = std::filesystem::file_size(path, error);
+    file_.open(path, std::ios::binary);
+    if (error || !file_) {
+      fail("load_safetensors: cannot open {}: {}. Hint: is the path right?", path,
+           error ? error.message() : std::strerror(errno));
+    }
+  }
+  Source(std::span<const uint8_t> bytes, const std::string& name)
+      : name(name), size(bytes.size()), bytes_(bytes) {}
 
-void save_safetensors(const std::string& path, const std::vector<NamedTensor>& tensors,
-                      const Metadata& metadata) {
+  // Within the size, which the callers have checked.
+  void read(uint64_t at, uint64_t n, void* to) {
+    if (n == 0) return;
+    if (!file_.is_open()) {
+      std::memcpy(to, bytes_.data() + at, n);
+      return;
+    }
+    file_.seekg(static_cast<std::streamoff>(at));
+    if (!file_.read(static_cast<char*>(to), static_cast<std::streamsize>(n)))
+      fail("load_safetensors: {} ended while it was read.", name);
+  }
+
+  const std::string name;
+  uint64_t size = 0;
+
+ private:
+  std::ifstream file_;
+  std::span<const uint8_t> bytes_;
+};
+
+struct Header {
+  uint64_t data_at = 0;
+  Metadata metadata = {};
+  std::vector<Entry> entries = {};
+};
+
+Header read_header(Source& in) {
+  const std::string& path = in.name;
+  fail_if(in.size < 8, "load_safetensors: {} has {} bytes, too few for a header.", path, in.size);
+  uint64_t length = 0;
+  in.read(0, 8, &length);
+  fail_if(length > in.size - 8,
+          "load_safetensors: {} says its header has {} bytes; the file has {}.", path, length,
+          in.size);
+  fail_if(length > kMaxHeader,
+          "load_safetensors: {} has a header of {} bytes; the format has 100 MB.", path, length);
+  std::string text(length, '\0');
+  in.read(8, length, text.data());
+  const auto no_json = [&] {
+    fail("load_safetensors: {}: the header is not a JSON object. Hint: is it a safetensors file?",
+         path);
+  };
+  // (The parser takes a NUL for the end.)
+  if (!text.starts_with('{') || text.find('\0') != text.npos) no_json();
+  // What lies deeper than the numbers of a shape is not kept: it would take much memory.
+  const Json header = Json::parse(
+      text,
+      [&](int depth, Json::parse_event_t event, Json&) {
+        using Event = Json::parse_event_t;
+        fail_if(depth > 2 && (event == Event::object_start || event == Event::array_start),
+                "load_safetensors: {}: the header is nested too deep.", path);
+        return true;
+      },
+      false);
+  if (header.is_discarded() || !header.is_object()) no_json();
+
+  Header h{8 + length};
+  const uint64_t data_bytes = in.size - h.data_at;
+  std::unordered_set<std::string_view> names;
+  for (const auto& [name, value] : header.get_ref<const Json::object_t&>()) {
+    if (!names.insert(name).second)
+      fail("load_safetensors: {} has two tensors named \"{}\".", path, name);
+    if (name != "__metadata__") {
+      h.entries.push_back(read_entry(path, name, value, data_bytes));
+      continue;
+    }
+    const auto bad = [&] {
+      fail("load_safetensors: {}: the metadata must be text by name.", path);
+    };
+    if (!value.is_object()) bad();
+    for (const auto& [key, note] : value.get_ref<const Json::object_t&>())
+      if (!note.is_string() || !h.metadata.emplace(key, note.get<std::string>()).second) bad();
+  }
+  std::vector<const Entry*> by_place;
+  for (const Entry& e : h.entries) by_place.push_back(&e);
+  std::ranges::sort(by_place, {}, [](const Entry* e) { return std::pair(e->begin, e->end); });
+  uint64_t at = 0;
+  for (const Entry* e : by_place) {
+    if (e->begin != at) {
+      fail(
+          "load_safetensors: {}: the tensors must fill the file without gaps or overlaps; \"{}\" "
+          "begins at {}, the one before ends at {}.",
+          path, e->name, e->begin, at);
+    }
+    at = e->end;
+  }
+  fail_if(at != data_bytes, "load_safetensors: {} has {} bytes of data; its header names {}.", path,
+          data_bytes, at);
+  return h;
+}
+
+TensorFile load(Source in, const LoadOptions& options) {
+  Header h = read_header(in);
+  if (const auto format = h.metadata.find("format");
+      !options.any_format && format != h.metadata.end() && format->second != "ramp") {
+    const bool pt = format->second == "pt";
+    fail(
+        "load_safetensors: {} must be in ramp's format; its metadata say format: {}{}. Hint: {}"
+        "with {{.any_format = true}} the tensors come as they lie.",
+        in.name, format->second,
+        pt ? " (PyTorch's: dense weights [out, in], convolutions [out, in, h, w]; ramp's are [in, "
+             "out] and [h, w, in, out])"
+           : "",
+        pt ? "load_pytorch(); " : "");
+  }
+  std::vector<NamedTensor> tensors;
+  for (const Entry& e : h.entries) {
+    if (options.only && !options.only(e.name)) continue;
+    fail_if(
+        e.type->how == FileType::kOther,
+        "load_safetensors: {}: \"{}\" must be of F64, F32, F16, BF16, I64 or a smaller integer; "
+        "got {}.",
+        in.name, e.name, e.type->name);
+    fail_if(e.shape.size() > Shape::kMaxRank,
+            "load_safetensors: {}: \"{}\" has {} dimensions, more than 8.", in.name, e.name,
+            e.shape.size());
+    Shape shape;
+    try {
+      shape = Shape(e.shape);
+    } catch (const Error&) {  // an empty one: [0, 2^40, 2^40]
+      fail(
+          "load_safetensors: {}: \"{}\" has a shape of more than 2^58 elements where it is not "
+          "empty.",
+          in.name, e.name);
+    }
+    Tensor t = Tensor::empty(shape, e.type->dtype);
+    const uint64_t n = e.end - e.begin;
+    if (e.type->convert) {
+      std::vector<char> bytes(n);
+      in.read(h.data_at + e.begin, n, bytes.data());
+      e.type->convert(bytes.data(), t);
+    } else {
+      visit_dtype(t.dtype(),
+                  [&]<typename T>(T) { in.read(h.data_at + e.begin, n, t.mutable_data<T>()); });
+    }
+    tensors.push_back({e.name, t});
+  }
+  return {"load_safetensors", in.name, std::move(h.metadata), std::move(tensors)};
+}
+
+// Hands out the bytes of a file, piece by piece.
+void write_file(const std::vector<NamedTensor>& tensors, const Metadata& metadata,
+                const std::function<void(const void* data, size_t n)>& write) {
   // The data of 8-byte elements goes first, so that all of it is aligned.
   std::unordered_map<std::string_view, uint64_t> begin;
   std::vector<const Tensor*> data;
@@ -171,108 +332,55 @@ void save_safetensors(const std::string& path, const std::vector<NamedTensor>& t
   }
   text.resize((text.size() + 7) / 8 * 8, ' ');  // the data starts aligned
   const uint64_t length = text.size();
-
-  NewFile file("save_safetensors", path);
-  file.write(&length, 8);
-  file.write(text.data(), text.size());
+  fail_if(length > kMaxHeader, "save_safetensors: the names of all must fit 100 MB; got {} bytes.",
+          length);
+  write(&length, 8);
+  write(text.data(), text.size());
   for (const Tensor* t : data) {
     visit_dtype(t->dtype(), [&]<typename T>(T) {
-      file.write(t->data<T>(), static_cast<size_t>(t->numel()) * sizeof(T));
+      write(t->data<T>(), static_cast<size_t>(t->numel()) * sizeof(T));
     });
   }
-  file.finish();
+}
+
+}  // namespace
+
+void save_safetensors(const std::string& path, const std::vector<NamedTensor>& tensors,
+                      const Metadata& metadata) {
+  std::optional<NewFile> file;  // made when all is known to be right
+  write_file(tensors, metadata, [&](const void* data, size_t n) {
+    if (!file) file.emplace("save_safetensors", path);
+    file->write(data, n);
+  });
+  file->finish();
+}
+
+std::vector<uint8_t> encode_safetensors(const std::vector<NamedTensor>& tensors,
+                                        const Metadata& metadata) {
+  std::vector<uint8_t> bytes;
+  write_file(tensors, metadata, [&](const void* data, size_t n) {
+    const uint8_t* p = static_cast<const uint8_t*>(data);
+    bytes.insert(bytes.end(), p, p + n);
+  });
+  return bytes;
 }
 
 TensorFile load_safetensors(const std::string& path, const LoadOptions& options) {
-  std::error_code error;
-  const uint64_t file_bytes = std::filesystem::file_size(path, error);
-  std::ifstream in(path, std::ios::binary);
-  if (error || !in) {
-    fail("load_safetensors: cannot open {}: {}. Hint: is the path right?", path,
-         error ? error.message() : std::strerror(errno));
-  }
-  const auto read = [&](void* to, uint64_t n) {
-    if (!in.read(static_cast<char*>(to), static_cast<std::streamsize>(n))) {
-      fail("load_safetensors: {} ended while it was read.", path);
-    }
-  };
-  if (file_bytes < 8) {
-    fail("load_safetensors: {} has {} bytes, too few for a header.", path, file_bytes);
-  }
-  uint64_t length = 0;
-  read(&length, 8);
-  if (length > kMaxHeader || length > file_bytes - 8) {
-    fail("load_safetensors: {} says its header has {} bytes; the file has {}.", path, length,
-         file_bytes);
-  }
-  std::string text(length, '\0');
-  read(text.data(), length);
-  const Json header = Json::parse(text, nullptr, false);
-  if (header.is_discarded() || !header.is_object()) {
-    fail("load_safetensors: {}: the header is not a JSON object. Hint: is it a safetensors file?",
-         path);
-  }
+  return load(Source(path), options);
+}
+TensorFile decode_safetensors(std::span<const uint8_t> bytes, const LoadOptions& options,
+                              const std::string& name) {
+  return load(Source(bytes, name), options);
+}
 
-  const uint64_t data_at = 8 + length, data_bytes = file_bytes - data_at;
-  std::vector<Entry> entries;
-  Metadata metadata;
-  std::unordered_set<std::string_view> names;
-  for (const auto& [name, value] : header.get_ref<const Json::object_t&>()) {
-    if (!names.insert(name).second) {
-      fail("load_safetensors: {} has two tensors named \"{}\".", path, name);
-    }
-    if (name != "__metadata__") {
-      entries.push_back(read_entry(path, name, value, data_bytes));
-      continue;
-    }
-    for (const auto& [key, note] : value.items()) {
-      if (!value.is_object() || !note.is_string()) {
-        fail("load_safetensors: {}: the metadata must be text by name.", path);
-      }
-      metadata[key] = note.get<std::string>();
-    }
-  }
-  if (const auto format = metadata.find("format");
-      !options.any_format && format != metadata.end() && format->second != "ramp") {
-    fail(
-        "load_safetensors: {} must be in ramp's format; its metadata say format: {}{}. Hint: with "
-        "{{.any_format = true}} the tensors come as they lie, to be transposed by their names.",
-        path, format->second,
-        format->second == "pt" ? " (PyTorch's: dense weights [out, in], convolutions [out, in, h, "
-                                 "w]; ramp's are [in, out] and [h, w, in, out])"
-                               : "");
-  }
-  std::vector<Entry> by_place = entries;
-  std::sort(by_place.begin(), by_place.end(), [](const Entry& a, const Entry& b) {
-    return std::pair(a.begin, a.end) < std::pair(b.begin, b.end);
-  });
-  uint64_t at = 0;
-  for (const Entry& e : by_place) {
-    if (e.begin != at) {
-      fail(
-          "load_safetensors: {}: the tensors must fill the file without gaps or overlaps; \"{}\" "
-          "begins at {}, the one before ends at {}.",
-          path, e.name, e.begin, at);
-    }
-    at = e.end;
-  }
-  if (at != data_bytes) {
-    fail("load_safetensors: {} has {} bytes of data; its header names {}.", path, data_bytes, at);
-  }
-  std::vector<NamedTensor> tensors;
-  for (const Entry& e : entries) {
-    Tensor t = Tensor::empty(e.shape, e.type->dtype);
-    in.seekg(static_cast<std::streamoff>(data_at + e.begin));
-    if (e.type->convert) {
-      std::vector<char> bytes(e.end - e.begin);
-      read(bytes.data(), bytes.size());
-      e.type->convert(bytes.data(), t);
-    } else {
-      visit_dtype(t.dtype(), [&]<typename T>(T) { read(t.mutable_data<T>(), e.end - e.begin); });
-    }
-    tensors.push_back({e.name, t});
-  }
-  return {"load_safetensors", path, std::move(metadata), std::move(tensors)};
+TensorFileInfo inspect_safetensors(const std::string& path) {
+  Source in(path);
+  Header h = read_header(in);
+  TensorFileInfo info{std::move(h.metadata), {}};
+  for (Entry& e : h.entries)
+    info.tensors.push_back(
+        {std::move(e.name), std::string(e.type->name), std::move(e.shape), e.end - e.begin});
+  return info;
 }
 
 TensorFile::TensorFile(std::string op, std::string path, Metadata metadata,

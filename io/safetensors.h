@@ -1,7 +1,10 @@
 // Weights in a file: the safetensors format, which Python's package reads and writes too.
 #pragma once
 
+#include <cstdint>
+#include <functional>
 #include <map>
+#include <span>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -50,16 +53,44 @@ class TensorFile {
 void save_safetensors(const std::string& path, const std::vector<NamedTensor>& tensors,
                       const Metadata& metadata = {});
 
+/// The bytes of that file.
+std::vector<uint8_t> encode_safetensors(const std::vector<NamedTensor>& tensors,
+                                        const Metadata& metadata = {});
+
 struct LoadOptions {
   bool any_format = false;  // takes the tensors as they lie, whatever the metadata's format says
+  /// Reads the tensors for which it is true, and no byte of the others; null: all.
+  /// `{.only = [](const std::string& name) { return name.starts_with("encoder."); }}`
+  std::function<bool(const std::string& name)> only = nullptr;
 };
 
 /// Reads all tensors. F32, F64 and I64 as they are; F16 and BF16 as f32; BOOL and integers of up
-/// to 32 bits as i64.
+/// to 32 bits as i64. What is asked for is read straight into the tensors' memory. (Mapping the
+/// file would save nothing, for tensors have memory of their own, and if someone cut it meanwhile
+/// the program would end.)
 /// Errors: no such file; a length, offset or shape that does not fit the file (checked before
-/// memory is taken); another dtype; a header that is not JSON of the format; metadata that say
-/// another format than ramp's, as PyTorch's `pt`, whose weights are transposed.
+/// memory is taken), gaps, overlaps, bytes left over, two entries of one name; another dtype, or
+/// more than 8 dimensions, in a tensor that is asked for; a header that is not JSON of the format,
+/// or is longer than 100 MB; metadata that say another format than ramp's, as PyTorch's `pt`, whose
+/// weights are transposed: load_pytorch() reads those.
 TensorFile load_safetensors(const std::string& path, const LoadOptions& options = {});
+/// The same from memory; `name` is for the errors.
+TensorFile decode_safetensors(std::span<const uint8_t> bytes, const LoadOptions& options = {},
+                              const std::string& name = "the bytes");
+
+/// What a file says of a tensor, any that the format has.
+struct TensorInfo {
+  std::string name, dtype;  // "F8_E4M3"
+  std::vector<int64_t> shape;
+  uint64_t bytes = 0;
+};
+struct TensorFileInfo {
+  Metadata metadata;
+  std::vector<TensorInfo> tensors;  // in the header's order
+};
+/// Reads the header alone.
+/// Errors: those of load_safetensors, but for dtypes, dimensions and the metadata's format.
+TensorFileInfo inspect_safetensors(const std::string& path);
 
 /// A model's state by name. load_model returns what `.strict = false` left, as load_tensors does.
 /// Errors of load_model: those of load_safetensors and of load_tensors; the model is then as it
