@@ -14,6 +14,7 @@
 #include "ramp/io/safetensors.h"
 #include "ramp/layers/conv.h"
 #include "ramp/layers/dropout.h"
+#include "ramp/layers/embedding.h"
 #include "ramp/layers/norm.h"
 #include "ramp/layers/reshape.h"
 #include "ramp/layers/residual.h"
@@ -104,7 +105,7 @@ class FeatureOrder {
       if (!is_any<Sequential, Residual, Dense, Conv2d, Conv1d, ConvTranspose2d, ConvTranspose1d,
                   Norm, Activate, PReLU, RReLU, CReLU, GLU, Softmax, LogSoftmax, Dropout, Dropout2d,
                   MaxPool2d, AvgPool2d, MaxPool1d, AvgPool1d, AdaptiveAvgPool2d, AdaptiveMaxPool2d,
-                  GlobalAvgPool, GlobalMaxPool, Upsample, Resize>(m)) {
+                  GlobalAvgPool, GlobalMaxPool, Upsample, Resize, Embedding, EmbeddingBag>(m)) {
         reorders = &m;
       }
       const auto* flatten = dynamic_cast<const Flatten*>(&m);

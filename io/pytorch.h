@@ -51,6 +51,7 @@ struct PyTorchOptions {
 /// | PReLU                   | weight                   | slope                            |
 /// | Dense behind Flatten    | rows in order c, h, w    | in order h, w, c                 |
 /// | Dense before Reshape    | columns in order c, h, w | in order h, w, c                 |
+/// | Embedding, EmbeddingBag | [n, d]                   | [n, d]                           |
 /// | modules of your own     |                          | parameters as they lie           |
 ///
 /// Images stay channels last: [n, h, w, c] here is [n, c, h, w] there. What stands between Flatten

@@ -12,7 +12,7 @@
 #include "ramp/autograd/ops_elementwise.h"
 #include "ramp/io/safetensors.h"
 #include "ramp/layers/conv.h"
-#include "ramp/layers/dropout.h"
+#include "ramp/layers/embedding.h"
 #include "ramp/layers/norm.h"
 #include "ramp/layers/pool.h"
 #include "ramp/layers/reshape.h"
@@ -414,6 +414,27 @@ TEST_CASE("in PyTorch's order already; any inputs") {
                }});
   CHECK(two.one.weight.at({1, 0}) == 6);
   CHECK(live_nodes() == 4);  // the leaves
+}
+
+TEST_CASE("embeddings lie as in PyTorch, and so do their features when they are flattened") {
+  struct Words final : ModuleOf<Words> {
+    Embedding table{5, 4};
+    Dense head{8, 2};
+    Tensor forward(const Tensor& ids) { return head(flatten(table(ids))); }
+    void fields(Fields& f) override { f.child("table", table).child("head", head); }
+  } words;
+  const Scratch folder;
+  save_safetensors(folder.path("x"),
+                   {{"emb.weight", Tensor::arange(20, f32).view({5, 4})},
+                    {"fc.weight", Tensor::arange(16, f32).view({2, 8})},
+                    {"fc.bias", Tensor::zeros({2})}},
+                   {{"format", "pt"}});
+  load_pytorch(words, folder.path("x"), {.forward = [&] { words(Tensor::zeros({1, 2}, i64)); }});
+  CHECK(words.table.weight.at({1, 2}) == 6);
+  CHECK(words.head.weight.at({5, 0}) == 5);
+  CHECK(words.head.weight.at({5, 1}) == 13);
+  Sequential bag{EmbeddingBag(5, 4), Dense(4, 8)};  // no run is needed
+  save_pytorch(bag, folder.path("y"));
 }
 
 TEST_CASE("files that are something else") {
