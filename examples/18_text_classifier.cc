@@ -67,17 +67,20 @@ struct Reader {
     for (const std::string& text : texts) all.push_back(tokenizer(text));
     return all;
   }
-  Tensor x_of(const std::vector<Tokens>& texts) const {
-    return vocabulary.bags(texts, {.shares = true});
-  }
+  Tensor x_of(const std::vector<Tokens>& texts) const { return vocabulary.sequences(texts); }
   Tensor logits(const std::vector<std::string>& texts) { return predict(net, x_of(tokens(texts))); }
 
   Reader(const Sentences& train, Tokenizer f) : tokenizer(std::move(f)) {
     vocabulary = Vocabulary(tokens(train.texts));
     seed_layers(1);
-    // The mean of the tokens' vectors: shares of the tokens, times a table with a row for each.
-    net = Sequential{Dense(vocabulary.size(), 16, {.bias = false}),
-                     Dense(16, std::ssize(kLanguages))};
+    EmbeddingBag vectors(vocabulary.size(), 16, {.padding = Vocabulary::kPadding});
+    {
+      // Drawn from N(0, 1), the vectors of rare and unknown tokens, which stay nearly as they were
+      // drawn, would drown the others: 72 instead of 90 % for words.
+      const NoGrad no_grad;
+      vectors.weight.mul_(0.1);
+    }
+    net = Sequential{vectors, Dense(16, std::ssize(kLanguages))};
     Adam adam(net, {.lr = 1e-2});
     fit(net, adam, {x_of(tokens(train.texts)), Tensor::of(train.languages)},
         {.epochs = 40, .batch = 32, .seed = 1, .out = nullptr});
