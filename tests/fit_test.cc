@@ -349,7 +349,7 @@ TEST_CASE("bad calls are errors") {
   CHECK(with({.clip_norm = -1}) == "fit: expected clip_norm of at least 0; got -1.");
   CHECK(with({.batch = 0}) == "batches: expected a batch size of at least 1; got 0.");
   CHECK(with({.monitor = "accurcy"}) ==
-        "fit: monitor must be a column of the history; got \"accurcy\", and no validation set.");
+        "fit: monitor must be one of loss, accuracy; got \"accurcy\", and no validation set.");
   CHECK(message([] { Metric("acuracy"); }).find("metric: expected accuracy, top5,") == 0);
   CHECK(with({.valid = {kValid.x, kTrain.y}}).find("fit (valid): expected x [n, ..]") == 0);
   CHECK(message([&] { fit(net, adam, Dataset{}); }).find("fit: x is undefined") == 0);

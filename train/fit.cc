@@ -1,7 +1,9 @@
 #include "ramp/train/fit.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
+#include <algorithm>
 #include <cmath>
 #include <csignal>
 #include <cstring>
@@ -194,13 +196,16 @@ class Run {
     if (metrics_.empty() && default_loss && !is_float(y.dtype())) metrics_ = {"accuracy"};
     sums_.assign(metrics_.size(), 0.0);
     monitor_ = !o_.monitor.empty() ? o_.monitor : has_valid() ? "valid_loss" : "loss";
-    bool known = monitor_ == "loss" || (has_valid() && monitor_ == "valid_loss");
+    std::vector<std::string> columns = {"loss"};
     for (const Metric& m : metrics_) {
-      known = known || (has_valid() && monitor_ == "valid_" + m.name) ||
-              (m.averages && loss_.of_outputs && monitor_ == m.name);
+      if (m.averages && loss_.of_outputs) columns.push_back(m.name);
     }
-    if (!known) {
-      fail("fit: monitor must be a column of the history; got \"{}\"{}.", monitor_,
+    if (has_valid()) {
+      columns.push_back("valid_loss");
+      for (const Metric& m : metrics_) columns.push_back("valid_" + m.name);
+    }
+    if (std::find(columns.begin(), columns.end(), monitor_) == columns.end()) {
+      fail("fit: monitor must be one of {}; got \"{}\"{}.", fmt::join(columns, ", "), monitor_,
            has_valid() ? "" : ", and no validation set");
     }
   }
