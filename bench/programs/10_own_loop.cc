@@ -27,10 +27,9 @@ Tensor focal_loss(const Tensor& logits, const Tensor& y) {
   return mean(pow(1 - exp(-loss), 2) * loss);
 }
 
-// The first half of the images beside the second one.
+// One half of the images beside the other one.
 Dataset pairs(const Dataset& digits) {
-  const int64_t half = digits.size() / 2;
-  const Dataset a = digits.rows(0, half), b = digits.rows(half, 2 * half);
+  const auto [a, b] = digits.split(0.5);
   return {a.x, a.y + b.y, {b.x}};
 }
 

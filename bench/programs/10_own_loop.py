@@ -35,7 +35,7 @@ def focal_loss(logits, y):
     return ((1 - torch.exp(-loss)) ** 2 * loss).mean()
 
 
-# The first half of the images beside the second one.
+# One half of the images beside the other one.
 def pairs(train):
     digits = datasets.MNIST("data", train=train, download=True)
     x, y, half = digits.data / 255, digits.targets, len(digits) // 2
