@@ -8,6 +8,7 @@
 Not counted, on both sides: blank lines, comments, and what names libraries (#include, using, import). The C++ is laid
 out by the clang-format of the tree, the Python by black, both with 100 columns.
 """
+
 import ast
 import pathlib
 import re
@@ -31,7 +32,9 @@ WHAT = {
 
 
 def cpp_lines(text):
-    return [s for s in map(str.strip, text.splitlines()) if s and not re.match(r"//|#include|using ", s)]
+    return [
+        s for s in map(str.strip, text.splitlines()) if s and not re.match(r"//|#include|using ", s)
+    ]
 
 
 def python_lines(text):
