@@ -114,6 +114,15 @@ function heatmap({rows, n, columns, value, colour, xlabel, ylabel, readout, rowH
   return el("div", {}, drawing, out);
 }
 
+// Steps and epochs are whole; so is what stands at their axis.
+const kWhole = [1, 2, 5].flatMap((f) => Array.from({length: 12}, (_, i) => f * 10 ** i)).sort((a, b) => a - b);
+function powers(low, high) {
+  const all = [];
+  const first = Math.ceil(Math.log10(low) - 1e-9), last = Math.floor(Math.log10(high) + 1e-9);
+  for (let p = first; p <= last; p += Math.max(1, Math.ceil((last - first) / 7))) all.push(10 ** p);
+  return all;
+}
+
 // Lines over steps, by uPlot.
 //   series: [{label, x: [], y: [], color, width, dash, error: [], dots}], bands: [{from, to, color, label}]
 function linePlot({series, xlabel, ylabel, log, bands = [], height = 260, label, low, high, plain}) {
@@ -140,13 +149,14 @@ function linePlot({series, xlabel, ylabel, log, bands = [], height = 260, label,
   const make = (width) => new uPlot({
     width, height,
     legend: {show: false},
-    padding: [8, 12, 0, 0],
+    padding: [8, 26, 0, 0],
     cursor: {y: false, drag: {x: true, y: false}, points: {size: 7}},
     scales: {x: {time: false}, y: log ? {distr: 3, log: 10} : {range: extent}},
     axes: [
-      {label: xlabel, labelSize: 20, labelFont: font, size: 34, font, stroke: muted, grid: {show: false}, ticks: {stroke: line, size: 5}, values: (u, v) => v.map(tick)},
-      {label: ylabel, labelSize: 20, labelFont: font, size: 58, font, stroke: muted, grid: {stroke: line, width: 1}, ticks: {show: false},
-       values: (u, v) => v.map((x) => (x === null || (log && Math.abs(Math.log10(x) - Math.round(Math.log10(x))) > 1e-6) ? "" : plain ? plain(x) : tick(x)))},
+      {label: xlabel, labelSize: 20, labelFont: font, size: 34, font, stroke: muted, grid: {show: false}, ticks: {stroke: line, size: 5}, incrs: kWhole, values: (u, v) => v.map(tick)},
+      {label: ylabel, labelSize: 20, labelFont: font, size: plain ? 64 : 58, font, stroke: muted, grid: {stroke: line, width: 1}, ticks: {show: false},
+       splits: log ? (u, i, low, high) => powers(low, high) : undefined,
+       values: (u, v) => v.map((x) => (log ? (plain || powerOfTen)(Math.round(Math.log10(x))) : (plain || tick)(x)))},
     ],
     series: [{}, ...usable.map((s) => ({
       label: s.label, stroke: s.color, width: s.width || 2, dash: s.dash, spanGaps: true, paths: s.bars ? uPlot.paths.bars({size: [0.7, 40]}) : undefined, fill: s.fill,
@@ -216,15 +226,20 @@ function linePlot({series, xlabel, ylabel, log, bands = [], height = 260, label,
   return el("div", {}, box, out);
 }
 
-// The log histogram of a sketch as a small path, w x h, from (0, h).
-function sparkline(sketch, w, h, attributes) {
+// The log histogram of a sketch as a small path, w x h, from (0, h); `close`: of the bins that are used,
+// as many on both sides of zero.
+function sparkline(sketch, w, h, attributes, close) {
   if (!sketch || !sketch.hist) return null;
-  const most = Math.max(1, ...sketch.hist.slice(0, kBins).filter((_, i) => i !== 31));
+  const used = sketch.hist.slice(0, kBins);
+  used[31] = 0;
+  const most = Math.max(1, ...used);
+  let reach = 31;
+  while (close && reach > 8 && used[31 - reach] < 0.01 * most && used[31 + reach] < 0.01 * most) --reach;
+  const n = 2 * reach + 1;
   let path = `M0 ${h}`;
-  for (let i = 0; i < kBins; ++i) {
-    const share = i === 31 ? 0 : Math.min(1, sketch.hist[i] / most);
-    const x0 = (i * w) / kBins, x1 = ((i + 1) * w) / kBins, y = h - share * h;
-    path += `L${x0.toFixed(1)} ${y.toFixed(1)}L${x1.toFixed(1)} ${y.toFixed(1)}`;
+  for (let i = 0; i < n; ++i) {
+    const y = h - Math.min(1, used[31 - reach + i] / most) * h;
+    path += `L${((i * w) / n).toFixed(1)} ${y.toFixed(1)}L${(((i + 1) * w) / n).toFixed(1)} ${y.toFixed(1)}`;
   }
   return svg("path", {d: path + `L${w} ${h}Z`, ...attributes});
 }

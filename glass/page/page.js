@@ -50,7 +50,7 @@ const M = new Proxy({}, {
   get: (_, tag) => (...children) =>
       fill(document.createElementNS("http://www.w3.org/1998/Math/MathML", tag), {}, children),
 });
-function math(...children) { return M.math(...children); }
+function math(...children) { return M.math(M.mstyle(...children)); }
 function mathNorm(name) { return M.mrow(M.mo("‖"), M.mi(name), M.mo("‖")); }
 
 // ---- words ----
@@ -118,6 +118,7 @@ function percent(share, digits = 1) {
   return isNumber(share) ? format(100 * share, {minimumFractionDigits: digits, maximumFractionDigits: digits}) + " %" : "–";
 }
 // 12,345 -> 12.3 k, for tiles and axes.
+const capital = (word) => word.charAt(0).toUpperCase() + word.slice(1);
 function short(value) {
   if (!isNumber(value)) return "–";
   for (const [size, letter] of [[1e12, "T"], [1e9, "G"], [1e6, "M"], [1e3, "k"]]) {
@@ -161,9 +162,10 @@ function shade(i, n) { return rgb(colours("--ramp")(n < 2 ? 0.75 : 0.3 + (0.7 * 
 // that makes them. Columns of numbers are aligned right.
 function table(head, rows, {label = "", digits = 4, free = false} = {}) {
   const all = typeof rows === "function" ? rows() : rows;
-  const numeric = head.map((_, i) => all.length > 0 && all.every((row) => row[i] === null ||
-      typeof row[i] === "number" || row[i] === "nan" || row[i] === "inf" || row[i] === "-inf" ||
-      (typeof row[i] === "string" && /^[−\d][\d.,·⁻⁰¹²³⁴-⁹ ]*( ?(%|s|ms|µs|k|M|G|T|B|kB|MB|GB))?$|^–$/.test(row[i]))));
+  const kNumber = /^[−\d][\d.,·⁻⁰¹²³⁴-⁹ ]*( ?(%|s|ms|µs|k|M|G|T|B|kB|MB|GB))?$|^–$/;
+  const isNumeric = (cell) => cell === null || typeof cell === "number" || ["nan", "inf", "-inf"].includes(cell) ||
+      kNumber.test(cell instanceof Node ? cell.textContent : cell);
+  const numeric = head.map((_, i) => all.length > 0 && all.every((row) => isNumeric(row[i])));
   const cell = (value, i) => el(i === 0 && !numeric[0] ? "th" : "td",
       {class: numeric[i] ? "n" : "wrap", scope: i === 0 && !numeric[0] ? "row" : null},
       value instanceof Node ? value : typeof value === "string" && !numeric[i] ? value
@@ -182,9 +184,9 @@ function tableDetails(title, head, rows) {
   return details;
 }
 // A drawing with its title, what it says (text or elements), its keys and its table.
-function figure({title, note, keys, body, table: data}) {
+function figure({title, note, formula, keys, body, table: data}) {
   return el("figure", {},
-      el("figcaption", {}, el("h3", {}, title), note ? el("p", {}, note) : null),
+      el("figcaption", {}, el("h3", {}, title), note ? el("p", {}, note) : null, formula ? el("p", {class: "formula"}, formula) : null),
       keys, body, data ? tableDetails(title, data.head, data.rows) : null);
 }
 // A row of buttons of which one is pressed.
@@ -275,14 +277,16 @@ function layerName(file, path) {
   const layer = file.byPath.get(path);
   return layer ? `${path ? path + " " : ""}${layer.text}` : path;
 }
-// The layers that have parameters, first to last, each with its largest: the weight.
+// The layers that have weights, first to last, each with its largest parameter; the scales of
+// normalizations only where there is nothing else.
 function weights(file) {
   const parameters = ((file.model && file.model.parameters) || []).filter((p) => file.flow.parameters[p.name]);
   const byLayer = new Map();
   for (const p of parameters) {
     if (!byLayer.has(p.layer) || byLayer.get(p.layer).count < p.count) byLayer.set(p.layer, p);
   }
-  return [...byLayer.values()];
+  const all = [...byLayer.values()], matrices = all.filter((p) => (p.shape || []).length > 1);
+  return matrices.length > 1 ? matrices : all;
 }
 const kBins = 63;
 // The value where a bin of the log histogram begins, by size.
@@ -305,7 +309,7 @@ function remembered(name) { try { return localStorage.getItem("ramp." + name); }
 const shown = () => views.filter((view) => view.has(page.glass));
 
 function render(view) {
-  const section = document.getElementById("view-" + view.name);
+  const section = document.getElementById(view.name);
   const lead = page.words.en[view.name + ".lead"] ? el("p", {class: "lead"}, t(view.name + ".lead")) : null;
   section.replaceChildren(el("h2", {tabindex: -1, id: "title-" + view.name}, t(view.name + ".title")), lead || "");
   const body = el("div");
@@ -316,7 +320,7 @@ function render(view) {
 function show(name, focus) {
   const view = shown().find((v) => v.name === name) || shown()[0];
   page.view = view.name;
-  for (const section of document.querySelectorAll("main > section")) section.hidden = section.id !== "view-" + view.name;
+  for (const section of document.querySelectorAll("main > section")) section.hidden = section.id !== view.name;
   for (const link of document.querySelectorAll("#side nav a")) {
     if (link.hash === "#" + view.name) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
@@ -324,7 +328,7 @@ function show(name, focus) {
   const current = document.querySelector("#side nav a[aria-current]");
   const strip = document.querySelector("#side nav");
   if (strip.scrollWidth > strip.clientWidth) strip.scrollLeft = current.offsetLeft - 24;
-  if (!document.getElementById("view-" + view.name).dataset.drawn) render(view);
+  if (!document.getElementById(view.name).dataset.drawn) render(view);
   document.title = `${t(view.name + ".title")} · ${title()}`;
   if (focus) {
     document.getElementById("title-" + view.name).focus({preventScroll: true});
@@ -345,10 +349,10 @@ function drawAll() {
       el("nav", {"aria-label": t("views"), tabindex: -1}, el("ol", {}, shown().map((view) => el("li", {}, el("a", {href: "#" + view.name}, t(view.name + ".title")))))),
       el("div", {class: "switches"},
           el("button", {type: "button", id: "theme", "aria-label": t(dark ? "light" : "dark"), title: t(dark ? "light" : "dark") + " (t)", onclick: toggleTheme}, dark ? "☀" : "☾"),
-          el("button", {type: "button", id: "lang", lang: page.lang === "pt" ? "en" : "pt", title: t("language") + " (l)", "aria-label": t("language"), onclick: toggleLanguage}, page.lang === "pt" ? "EN" : "PT"),
-          el("button", {type: "button", id: "keys", title: t("keys") + " (?)", "aria-label": t("keys"), onclick: showHelp}, "?")));
+          el("button", {type: "button", id: "lang", lang: page.lang === "pt" ? "en" : "pt", title: t("language") + " (l)", "aria-label": `${page.lang === "pt" ? "EN" : "PT"}: ${t("language")}`, onclick: toggleLanguage}, page.lang === "pt" ? "EN" : "PT"),
+          el("button", {type: "button", id: "keys", title: t("keys") + " (?)", "aria-label": "? " + t("keys"), onclick: showHelp}, "?")));
   document.getElementById("main").replaceChildren(...shown().map((view) =>
-      el("section", {id: "view-" + view.name, "aria-labelledby": "title-" + view.name, hidden: true})));
+      el("section", {id: view.name, "aria-labelledby": "title-" + view.name, hidden: true})));
   show(page.view);
 }
 function toggleTheme() {

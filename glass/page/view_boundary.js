@@ -47,7 +47,7 @@ register({
       const step = Math.max(1, Math.ceil(points.length / 600));
       for (let i = 0; i < points.length; i += step) {
         const [px, py, k] = points[i];
-        if (isNumber(px) && isNumber(py)) parts.push(svg("circle", {cx: x(px).toFixed(1), cy: y(py).toFixed(1), r: points.length > 300 ? 2.6 : 3.6, fill: classColour(k), stroke: "var(--panel)", "stroke-width": 1}));
+        if (isNumber(px) && isNumber(py)) parts.push(svg("circle", {cx: x(px).toFixed(1), cy: y(py).toFixed(1), r: points.length > 800 ? 2.6 : 3.4, fill: classColour(k), stroke: "var(--panel)", "stroke-width": 1}));
       }
       for (const v of ticks(...first.x, Math.min(6, w / 70))) parts.push(text(x(v), top + h + 17, tick(v), {"text-anchor": "middle"}));
       for (const v of ticks(...first.y, 5)) parts.push(text(left - 7, y(v) + 4, tick(v), {"text-anchor": "end"}));

@@ -11,7 +11,7 @@ register({
     const general = ["clinic.remedy.lr", "clinic.remedy.leaky", "clinic.remedy.init", "clinic.remedy.norm", "clinic.remedy.bias"];
     if (files.some((f) => deadUnits(f).n + deadUnits(f).sleeping > 0)) {
       container.append(el("section", {class: "part panel"}, el("h3", {style: "margin-bottom:8px"}, t("clinic.remedies")),
-          el("p", {class: "small muted"}, t("clinic.why"), " ", math(M.mfrac(M.mi("∂L"), M.mi("∂x")), M.mo("="), M.mfrac(M.mi("∂L"), M.mi("∂y")), M.mo("·"), M.mn("1"), M.mo("["), M.mi("x"), M.mo(">"), M.mn("0"), M.mo("]"), M.mo("="), M.mn("0"))),
+          el("p", {class: "small muted"}, t("clinic.why")), el("p", {class: "formula", style: "margin:0 0 12px"}, math(M.mfrac(M.mi("∂L"), M.mi("∂x")), M.mo("="), M.mfrac(M.mi("∂L"), M.mi("∂y")), M.mo("·"), M.mn("1"), M.mo("["), M.mi("x"), M.mo(">"), M.mn("0"), M.mo("]"), M.mo("="), M.mn("0"))),
           el("ul", {style: "margin:0;padding-left:20px"}, remedies.map((f) => el("li", {}, el("strong", {}, f.layer), " ", f.remedy)), general.map((word) => el("li", {}, t(word))))));
     }
     const paths = [...new Set(files.flatMap((f) => [...Object.keys(f.clinic), ...f.sketches.flatMap((s) => Object.keys(s.fire || {}))]))];
@@ -24,8 +24,8 @@ register({
       files.forEach((file, i) => {
         const c = file.clinic[path];
         if (!c || !c.dead.length) return;
-        container.append(el("section", {class: "part"}, el("h4", {style: "margin-bottom:8px"}, t("clinic.deadlist", {n: c.dead.length}) + ", " + layerName(file, path) + (files.length > 1 ? ", " + fileLabel(file, i) : "")),
-            table([t("unit"), t("clinic.what"), t("step"), t("rate")], c.dead.map((d) => [d.unit, t(d.born ? "clinic.born" : "clinic.died"), d.born ? null : d.step, d.born ? null : d.lr]))));
+        container.append(el("section", {class: "part", style: "max-width:640px"}, el("h4", {style: "margin-bottom:8px"}, t("clinic.deadlist", {n: c.dead.length}) + ", " + layerName(file, path) + (files.length > 1 ? ", " + fileLabel(file, i) : "")),
+            table([t("unit"), t("clinic.what"), t("step"), t("rate")], c.dead.map((d) => [d.unit, t(d.born ? "clinic.born" : "clinic.died"), d.born ? null : d.step, d.born ? null : isNumber(d.lr) ? num(d.lr) : null]), {label: `${t("clinic.deadlist", {n: c.dead.length})}, ${layerName(file, path)}, ${fileLabel(file, i)}`})));
       });
     }
   },
@@ -35,7 +35,7 @@ register({
     const share = (c) => { const seen = c.seen.reduce((a, b) => a + b, 0); return seen ? 1 - c.fired.reduce((a, b) => a + b, 0) / seen : null; };
     return el("section", {class: "part"}, name ? el("h3", {}, name) : null,
         table([t("layer"), t("units"), t("clinic.dead"), t("clinic.sleeping"), t("clinic.zeros")], all.map(([path, c]) => [layerName(file, path), c.units,
-          c.dead.length ? el("strong", {class: "bad"}, count(c.dead.length)) : "0", count(c.sleeping.length), percent(share(c))]), {free: true}));
+          c.dead.length ? el("strong", {class: "bad"}, count(c.dead.length)) : "0", count(c.sleeping.length), percent(share(c))]), {free: true, label: `${t("units")} ${name}`}));
   },
   map(file, path, name) {
     const lines = file.sketches.filter((s) => s.fire && s.fire[path] && s.fire[path].length);

@@ -7,7 +7,7 @@ register({
   render(container, glass) {
     const files = glass.files;
     const dash = (i) => (i ? [6, 4] : undefined);
-    const accent = css("--accent"), muted = css("--muted"), ink = css("--ink"), pale = shade(1, 4);
+    const accent = css("--accent"), muted = css("--muted"), ink = css("--ink"), pale = rgb(colours("--ramp")(0.33));
     const suffix = (i) => (files.length > 1 ? `, ${fileLabel(files[i], i)}` : "");
     const series = [];
     files.forEach((f, i) => {
@@ -51,8 +51,8 @@ register({
       });
       if (!lines.length) continue;
       const errors = lines.map((l) => l.error.some((e) => e));
-      grid.append(figure({title: metricName(base), note: errors.some(Boolean) ? t("curves.metric.note") : null, keys: keys(lines),
-        body: linePlot({series: lines, xlabel: t("epoch"), ylabel: metricName(base), plain: isShare(base) ? (v) => percent(v, v > 0.9 ? 2 : 1) : null, label: metricName(base)}),
+      grid.append(figure({title: capital(base === "accuracy" ? t("metric.accuracy.title") : metricName(base)), note: errors.some(Boolean) ? t("curves.metric.note") : null, keys: keys(lines),
+        body: linePlot({series: lines, xlabel: t("epoch"), ylabel: base === "accuracy" ? t("metric.accuracy.title") : metricName(base), plain: isShare(base) ? (v) => percent(v, 1) : null, label: metricName(base)}),
         table: {head: [t("epoch"), ...lines.map((l) => l.label)], rows: rows(lines)}}));
     }
     const rates = files.map((f, i) => ({label: t("rate") + suffix(i), x: f.steps.step, y: f.steps.lr, color: i ? muted : accent, dash: dash(i)})).filter((s) => s.y.some(isNumber));

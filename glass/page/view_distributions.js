@@ -31,43 +31,58 @@ register({
     const most = 24;
     const kept = lines.length <= most ? lines : Array.from({length: most}, (_, i) => lines[Math.round((i * (lines.length - 1)) / (most - 1))]);
     const sketch = (line) => line[member][name][q];
-    // Only the bins that are used, and the size 1 for comparison.
-    let first = kBins, last = 0, peak = 1;
+    // Only the sizes that are used, to both sides alike: what is smaller counts to the column of zero.
+    const share = (s, bin) => s.hist[bin] / Math.max(1, s.n);
+    let inner = 30, outer = 1;
     for (const line of kept) {
-      sketch(line).hist.slice(0, kBins).forEach((n, i) => {
-        if (n / Math.max(1, sketch(line).n) < 5e-4) return;
-        first = Math.min(first, i); last = Math.max(last, i);
-        if (i !== 31) peak = Math.max(peak, n / Math.max(1, sketch(line).n));
-      });
+      const s = sketch(line);
+      let below = 0;
+      for (let k = 0; k < kBins - 32; ++k) {
+        const here = share(s, 32 + k) + share(s, 30 - k);
+        below += here;
+        if (below > 0.02) inner = Math.min(inner, k);
+        if (here > 1e-3) outer = Math.max(outer, k);
+      }
     }
-    if (first > last) { first = 20; last = 42; }
-    first = Math.max(0, Math.min(first - 1, 29)); last = Math.min(kBins - 1, Math.max(last + 1, 33));
-    peak = Math.max(...kept.map((l) => Math.max(0, ...sketch(l).hist.slice(0, kBins).filter((_, i) => i !== 31)) / Math.max(1, sketch(l).n)), 1e-9);
+    if (outer === 1) outer = 24;  // nothing but zeros
+    inner = Math.max(0, Math.min(inner, outer - 5));
+    outer = Math.min(30, outer + 1);
+    // The side below zero only where there is something.
+    const above = outer - inner + 1, side = kept.every((l) => number(sketch(l).min) >= 0) ? 0 : above, columns = side + 1 + above;
+    const bars = (s) => {
+      const row = new Array(columns).fill(0);
+      for (let k = 0; k <= 30; ++k) {
+        const at = k < inner ? 0 : Math.min(k, outer) - inner + 1;
+        row[side + at] += share(s, 32 + k);
+        if (side) row[side - at] += share(s, 30 - k);
+      }
+      return row;
+    };
+    const peak = Math.max(1e-9, ...kept.flatMap((l) => bars(sketch(l))));
     const title = member === "layers" ? layerName(file, name) : name;
     const body = responsive((width) => {
       const left = 52, right = 54, gap = Math.max(9, Math.min(18, 230 / kept.length)), rise = Math.max(34, 2.6 * gap), w = width - left - right;
       const top = rise + 4, h = gap * (kept.length - 1), bottom = 40;
-      const x = (bin) => left + ((bin - first) * w) / (last + 1 - first);
+      const x = (column) => left + (column * w) / columns;
       const parts = [];
-      const marks = [31];
-      for (let bin = 35; bin <= last; bin += 1) if ((bin - 56) % 6 === 0) marks.push(bin, 62 - bin);
-      for (const bin of marks.filter((b) => b >= first && b <= last)) {
-        const at = bin === 31 ? x(31.5) : bin > 31 ? x(bin) : x(bin + 1);
-        parts.push(svg("line", {x1: at, x2: at, y1: top - rise + 6, y2: top + h, class: "grid"}));
-        const power = bin > 31 ? bin - 56 : 6 - bin;
-        const label = bin === 31 ? "0" : (bin < 31 ? "−" : "") + (power === 0 ? "1" : power > 0 && power < 8 ? String(2 ** power) : "2" + powerOfTen(power).slice(2));
-        if (w / (last - first) > 7 || bin === 31 || power % 12 === 0) parts.push(text(at, top + h + 16, label, {"text-anchor": "middle"}));
+      const mark = (at, label) => parts.push(svg("line", {x1: at, x2: at, y1: top - rise + 6, y2: top + h, class: "grid"}), text(at, top + h + 16, label, {"text-anchor": "middle"}));
+      mark(x(side + 0.5), "0");
+      // Powers of two at the borders of the bins; as many as there is room for.
+      const every = Math.max(1, Math.ceil(40 / (w / columns)));
+      for (let k = inner; k <= outer; ++k) {
+        const power = k - 24;
+        if (power % every || (k - inner + 0.5) * (w / columns) < 24) continue;
+        const name = power === 0 ? "1" : power > 0 && power < 8 ? String(2 ** power) : power >= -2 && power < 0 ? tick(2 ** power) : "2" + powerOfTen(power).slice(2);
+        mark(x(side + 1 + k - inner), name);
+        if (side) mark(x(side - (k - inner)), "−" + name);
       }
       const fill = css("--bg");
       kept.forEach((line, i) => {
         const s = sketch(line), base = top + gap * i;
         let path = "";
-        for (let bin = first; bin <= last; ++bin) {
-          const share = bin === 31 ? 0 : s.hist[bin] / Math.max(1, s.n);
-          path += `${bin === first ? "M" : "L"}${x(bin + 0.5).toFixed(1)} ${(base - Math.sqrt(share / peak) * rise).toFixed(1)}`;
-        }
+        bars(s).forEach((v, column) => { path += `${column ? "L" : "M"}${x(column + 0.5).toFixed(1)} ${(base - Math.sqrt(v / peak) * rise).toFixed(1)}`; });
         const stroke = shade(i, kept.length);
-        parts.push(svg("path", {d: `${path}L${x(last + 0.5)} ${base}L${x(first + 0.5)} ${base}Z`, fill, "fill-opacity": .82}));
+        parts.push(svg("path", {d: `${path}L${x(columns - 0.5)} ${base}L${x(0.5)} ${base}Z`, fill, "fill-opacity": .82}));
         parts.push(svg("path", {d: path, fill: "none", stroke, "stroke-width": 1.4, "stroke-linejoin": "round"}, svg("title", {}, `${t("step")} ${count(line.step)}: ${num(s.mean)} ± ${num(s.std)}`)));
         // The share that is exactly zero, beside its ridge.
         parts.push(svg("rect", {x: width - right + 8, y: base - Math.min(gap, 8) + 1, width: Math.max(0, number(s.zeros) || 0) * (right - 10), height: Math.max(2, Math.min(gap, 8) - 2), fill: stroke}));

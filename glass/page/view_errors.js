@@ -27,19 +27,18 @@ register({
       }}, count(n));
       return button;
     };
-    const matrix = el("table", {class: "confusion"},
-        el("caption", {class: "muted small", style: "caption-side:bottom;text-align:left;padding-top:8px"}, t("errors.axis")),
-        el("thead", {}, el("tr", {}, el("td"), m.classes.map((c) => el("th", {scope: "col", title: c}, c)), el("th", {scope: "col"}, t("errors.recall")))),
-        el("tbody", {}, m.classes.map((c, i) => el("tr", {}, el("th", {scope: "row", title: c}, c), m.classes.map((_, j) => el("td", {}, cell(i, j))), el("td", {class: "small muted"}, percent(sums[i] ? m.confusion[i][i] / sums[i] : null))))));
+    const matrix = el("table", {class: m.classes.some((c) => c.length > 4) ? "confusion long" : "confusion"},
+        el("thead", {}, el("tr", {}, el("td"), m.classes.map((c) => el("th", {scope: "col", title: c}, el("span", {}, c))), el("th", {scope: "col"}, t("errors.recall")))),
+        el("tbody", {}, m.classes.map((c, i) => el("tr", {}, el("th", {scope: "row", title: c}, c), m.classes.map((_, j) => el("td", {}, cell(i, j))), el("td", {class: "recall"}, percent(sums[i] ? m.confusion[i][i] / sums[i] : null))))));
     matrix.addEventListener("keydown", (event) => this.arrows(event, matrix));
     const open = (truth, said) => {
       const images = (m.cells || {})[`${truth},${said}`] || [];
-      shots.replaceChildren(el("h4", {style: "margin:20px 0 12px"}, t("errors.open", {truth: m.classes[truth], said: m.classes[said]}) + " ", el("span", {class: "muted", style: "font-weight:400"}, t("errors.shown", {n: images.length, of: count(m.confusion[truth][said])}))),
+      shots.replaceChildren(el("h4", {style: "margin:8px 0 12px"}, t("errors.open", {truth: m.classes[truth], said: m.classes[said]}) + " ", el("span", {class: "muted", style: "font-weight:400"}, t("errors.shown", {n: images.length, of: count(m.confusion[truth][said])}))),
           el("ul", {class: "shots"}, images.map((image) => this.shot(m, image))));
     };
     container.append(figure({
       title: t("errors.matrix") + (name ? `: ${name}` : ""), note: t("errors.matrix.note", {right: count(right), total: count(total), share: percent(total ? right / total : null, 2)}),
-      body: el("div", {}, el("div", {class: "scroll free", style: "border:0;background:none;padding:3px", tabindex: 0, role: "region", "aria-label": t("errors.matrix")}, matrix), shots),
+      body: el("div", {class: "confused"}, el("div", {class: "scroll free", style: "border:0;background:none;padding:3px", tabindex: 0, role: "region", "aria-label": `${t("errors.matrix")} ${name}`}, matrix), shots), keys: el("p", {class: "muted small"}, t("errors.axis")),
       table: {head: [t("errors.truth"), t("errors.said"), t("errors.n"), t("errors.ofclass")], rows: () => confusions(m).map((p) => [m.classes[p.truth], m.classes[p.said], p.n, percent(p.n / p.of, 2)])}}));
     const first = confusions(m)[0];
     if (first) {
@@ -47,7 +46,7 @@ register({
       open(first.truth, first.said);
     }
     if ((m.worst || []).length) {
-      container.append(figure({title: t("errors.worst") + (name ? `: ${name}` : ""), note: [t("errors.worst.note"), " ", math(M.msub(M.mi("p"), M.mi("k")), M.mo("="), M.mfrac(M.msup(M.mi("e"), M.msub(M.mi("z"), M.mi("k"))), M.mrow(M.munder(M.mo("∑"), M.mi("j")), M.msup(M.mi("e"), M.msub(M.mi("z"), M.mi("j"))))))], body: el("ul", {class: "shots"}, m.worst.map((image) => this.shot(m, image))),
+      container.append(figure({title: t("errors.worst") + (name ? `: ${name}` : ""), note: t("errors.worst.note"), formula: math(M.msub(M.mi("p"), M.mi("k")), M.mo("="), M.mfrac(M.msup(M.mi("e"), M.msub(M.mi("z"), M.mi("k"))), M.mrow(M.munder(M.mo("∑"), M.mi("j")), M.msup(M.mi("e"), M.msub(M.mi("z"), M.mi("j")))))), body: el("ul", {class: "shots"}, m.worst.map((image) => this.shot(m, image))),
         table: {head: [t("errors.truth"), t("errors.said"), t("errors.p")], rows: () => m.worst.map((s) => [m.classes[s.label], m.classes[s.top[0][0]], percent(s.top[0][1], 2)])}}));
     }
   },
@@ -63,16 +62,18 @@ register({
           el("i", {}, el("b", {class: i === 0 && k !== image.label ? "wrong" : null, style: `width:${100 * (number(p) || 0)}%`})),
           el("span", {class: "n"}, percent(number(p), 0))])));
   },
-  // Arrow keys go from cell to cell.
+  // Arrow keys go to the nearest cell on that side.
   arrows(event, matrix) {
     const move = {ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0]}[event.key];
     if (!move || !event.target.dataset.cell) return;
-    let [i, j] = event.target.dataset.cell.split(",").map(Number);
-    const n = matrix.tBodies[0].rows.length;
-    for (let k = 0; k < n; ++k) {
-      i += move[0]; j += move[1];
-      const next = matrix.querySelector(`[data-cell="${i},${j}"]`);
-      if (next) { next.focus(); event.preventDefault(); return; }
+    const [i, j] = event.target.dataset.cell.split(",").map(Number);
+    let best = null, least = Infinity;
+    for (const button of matrix.querySelectorAll("[data-cell]")) {
+      const [r, c] = button.dataset.cell.split(",").map(Number);
+      const along = (r - i) * move[0] + (c - j) * move[1], aside = Math.abs((r - i) * move[1]) + Math.abs((c - j) * move[0]);
+      if (along > 0 && along + 3 * aside < least) { least = along + 3 * aside; best = button; }
     }
+    if (best) best.focus();
+    event.preventDefault();
   },
 });

@@ -29,7 +29,8 @@ register({
       // From the input to the output, at the beginning, in the middle and at the end.
       const moments = [...new Set([0, (flow.step.length - 1) >> 1, flow.step.length - 1])];
       container.append(figure({
-        title: t("flow.profile") + suffix, note: [t("flow.profile.note"), " ", math(M.msub(M.mi("log"), M.mn("10")), mathNorm("∂L/∂W"))],
+        title: t("flow.profile") + suffix, note: t("flow.profile.note"),
+        formula: math(M.msub(M.mi("log"), M.mn("10")), mathNorm("∂L/∂W")),
         keys: keyList(moments.map((m, i) => ({label: `${t("step")} ${count(flow.step[m])}`, color: shade(i, moments.length)}))),
         body: this.profile(file, all, moments, middle),
         table: {head: [t("layer"), ...moments.map((m) => `${t("step")} ${count(flow.step[m])}`)], rows: () => all.map((p) => [name(p), ...moments.map((m) => flow.parameters[p.name].g[m] ?? null)])}}));
@@ -48,7 +49,7 @@ register({
         body: linePlot({series: lines("g"), xlabel: t("step"), ylabel: "‖∂L/∂W‖", log: true, bands: bands(middle), label: t("flow.lines"), height: 300}),
         table: {head, rows: rows("g")}}));
       container.append(figure({
-        title: t("flow.ratio") + suffix, note: [t("flow.ratio.note"), " ", math(M.mfrac(mathNorm("ΔW"), mathNorm("W")))], keys: key(),
+        title: t("flow.ratio") + suffix, note: t("flow.ratio.note"), formula: math(M.mfrac(mathNorm("ΔW"), mathNorm("W"))), keys: key(),
         body: linePlot({series: lines("ratio"), xlabel: t("step"), ylabel: "‖ΔW‖ / ‖W‖", log: true, bands: [{from: 1e-4, to: 1e-2, color: css("--accent-soft"), label: t("flow.usual")}], label: t("flow.ratio"), height: 300}),
         table: {head, rows: rows("ratio")}}));
     });
@@ -73,7 +74,7 @@ register({
         parts.push(svg("polyline", {points: points.map(([px, v]) => `${px.toFixed(1)},${y(v).toFixed(1)}`).join(" "), fill: "none", stroke: shade(k, moments.length), "stroke-width": 2}));
         for (const [px, v] of points) parts.push(svg("circle", {cx: px, cy: y(v), r: all.length > 30 ? 2 : 3.5, fill: shade(k, moments.length)}));
       });
-      const every = Math.max(1, Math.ceil(all.length / Math.max(1, Math.floor(w / (all.length > 12 ? 40 : 90)))));
+      const every = Math.max(1, Math.ceil((Math.min(90, Math.max(...all.map((p) => (p.layer || p.name).length)) * 6.8 + 12) * all.length) / w));
       all.forEach((p, i) => {
         if (i % every) return;
         const layer = file.byPath.get(p.layer);

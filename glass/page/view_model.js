@@ -21,7 +21,7 @@ register({
       container.append(figure({title: t("model.where") + suffix, note: t("model.where.note"), body: this.bars(leaves, bars, name),
         table: {head: [t("layer"), t("shape"), t("parameters"), t("model.flops"), t("model.memory")], rows: () => leaves.map((l) => [name(l), shape(l.shape), held(l), l.flops ?? null, l.bytes ? memory(l.bytes) : null])}}));
       const ps = file.model.parameters || [];
-      if (ps.length) container.append(el("section", {class: "part"}, el("h3", {}, t("model.parameters") + suffix), table([t("model.name"), t("layer"), t("shape"), t("model.count"), t("model.trained")], ps.map((p) => [p.name, layerName(file, p.layer), shape(p.shape), p.count, t(p.trained === false ? "no" : "yes")]))));
+      if (ps.length) container.append(el("section", {class: "part"}, el("h3", {}, t("model.parameters") + suffix), table([t("model.name"), t("layer"), t("shape"), t("model.count"), t("model.trained")], ps.map((p) => [p.name, layerName(file, p.layer), shape(p.shape), p.count, t(p.trained === false ? "no" : "yes")]), {label: t("model.parameters") + suffix})));
       if (file.model.summary) container.append(el("section", {class: "part"}, el("h3", {}, t("model.summary") + suffix), el("pre", {tabindex: 0, role: "region", "aria-label": t("model.summary") + suffix}, file.model.summary)));
     });
   },

@@ -29,6 +29,7 @@ function reproduceLine(run) {
   return [...set, run.command].join(" ");
 }
 const metricName = (name) => { const word = t("metric." + name); return word === "metric." + name ? name.replaceAll("_", " ") : word; };
+const tiny = (share) => num(100 * share, 2) + " %";
 // A share as per cent, all else as a number.
 const isShare = (name) => /accuracy|precision|recall|f1|top/.test(name);
 const metric = (name, value) => (isShare(name) ? percent(value, 2) : num(value));
@@ -56,6 +57,7 @@ register({
     if (file.end && isNumber(file.end.seconds)) tile(t("time"), seconds(file.end.seconds), file.end.reason && file.end.reason !== "done" ? file.end.reason : null);
     if (tiles.length) container.append(el("dl", {class: "tiles"}, tiles));
     if (!file.end) container.append(el("p", {class: "bad"}, t("overview.unfinished")));
+    if (file.cut) container.append(el("p", {class: "bad"}, t("overview.cut")));
 
     const seen = new Set();
     const findings = file.finding.filter((f) => { const key = `${f.code} ${f.layer}`; return seen.has(key) ? false : seen.add(key); });
@@ -69,9 +71,20 @@ register({
     container.append(el("section", {class: "part"}, el("h3", {}, t("overview.questions")), el("dl", {class: "answers"}, this.answers(file).map(([question, answer]) =>
         el("div", {}, el("dt", {}, question), el("dd", {}, answer))))));
 
+    if (other) container.append(this.beside(glass.files));
     for (const f of [file, other].filter(Boolean)) if (f.run) container.append(this.provenance(f, other && fileLabel(f)));
     const missing = views.filter((v) => !v.has(glass));
     if (missing.length) container.append(el("p", {class: "muted small"}, t("overview.missing", {views: missing.map((v) => t(v.name + ".title")).join(", ")})));
+  },
+  // Two runs, what came of each.
+  beside(files) {
+    const last = files.map((f) => f.epoch[f.epoch.length - 1]);
+    const names = [...new Set(last.flatMap((e) => Object.keys((e && e.values) || {})))];
+    const units = files.map(deadUnits);
+    const rows = names.map((name) => [metricName(name), ...last.map((e) => (e && name in e.values ? metric(name, number(e.values[name])) : "–"))]);
+    if (units.some((u) => u.layers.length)) rows.push([t("clinic.dead.units"), ...units.map((u) => count(u.n))], [t("clinic.sleeping.units"), ...units.map((u) => count(u.sleeping))]);
+    rows.push([t("time"), ...files.map((f) => (f.end ? seconds(f.end.seconds) : "–"))]);
+    return el("section", {class: "part", style: "max-width:720px"}, el("h3", {}, t("overview.beside")), table([t("overview.measure"), ...files.map(fileLabel)], rows, {free: true, label: t("overview.beside")}));
   },
   answers(file) {
     const answers = [];
@@ -81,13 +94,13 @@ register({
       const slow = all[0], fast = all[all.length - 1];
       answers.push([t("overview.slowest"), [
         el("strong", {}, layerName(file, slow.parameter.layer)), " ",
-        t("overview.slowest.a", {slow: num(slow.pace), fast: num(fast.pace), layer: layerName(file, fast.parameter.layer)}), " ", link("flow", t("flow.title"))]]);
+        t("overview.slowest.a", {slow: tiny(slow.pace), fast: tiny(fast.pace), layer: layerName(file, fast.parameter.layer)}), " ", link("flow", t("flow.title"))]]);
     }
     const units = deadUnits(file);
     if (units.layers.length) {
       answers.push([t("overview.dead"), [
         el("strong", {class: units.n ? "bad" : null}, units.n ? t("overview.dead.yes", {n: units.n, of: count(units.units)}) : t("overview.dead.no", {of: count(units.units)})), " ",
-        units.n ? t("overview.dead.where", {layers: units.dead.map(([path, c]) => `${layerName(file, path)} (${c.dead.length})`).join(", ")}) + " " : "",
+        units.n ? t("overview.dead.where", {layers: units.dead.sort((a, b) => b[1].dead.length - a[1].dead.length).slice(0, 3).map(([path, c]) => `${layerName(file, path)} (${c.dead.length})`).join(", ") + (units.dead.length > 3 ? ", …" : "")}) + " " : "",
         units.sleeping ? t("overview.sleeping", {n: units.sleeping}) + " " : "", link("clinic", t("clinic.title"))]]);
     }
     if (file.mistakes) {
@@ -108,16 +121,16 @@ register({
   },
   provenance(file, name) {
     const run = file.run;
-    const line = reproduceLine(run);
+    const line = run.command ? reproduceLine(run) : "";
     const copied = el("button", {type: "button", onclick: () => {
       const done = () => { copied.textContent = t("overview.copied"); };
       if (navigator.clipboard) navigator.clipboard.writeText(line).then(done, () => {});
     }}, t("overview.copy"));
-    const facts = [["title", run.title], ["seed", run.seed === null || run.seed === undefined ? t("overview.noseed") : String(run.seed)], ["when", run.time], ["version", run.ramp && "ramp " + run.ramp], ["compiler", run.compiler],
+    const facts = [["seed", run.seed === null || run.seed === undefined ? t("overview.noseed") : String(run.seed)], ["when", run.time], ["version", run.ramp && "ramp " + run.ramp], ["compiler", run.compiler],
       ["isa", run.isa], ["blas", run.blas], ["threads", run.threads && String(run.threads)], ["cpu", run.cpu], ["environment", run.environment], ["every", run.every && t("overview.every.n", {n: count(run.every)})], ["file", file.name]];
     return el("section", {class: "part"}, el("h3", {}, name ? `${t("overview.provenance")}: ${name}` : t("overview.provenance")),
-        line ? [el("p", {class: "muted small"}, t("overview.reproduce")), el("div", {class: "copy"}, el("pre", {tabindex: 0, "aria-label": t("overview.reproduce")}, line), copied)] : null,
+        line ? [el("p", {class: "muted small"}, t("overview.reproduce")), el("div", {class: "copy"}, el("pre", {tabindex: 0, role: "region", "aria-label": `${t("overview.reproduce")} ${file.name}`}, line), copied)] : null,
         el("dl", {class: "facts"}, facts.filter(([, value]) => value).map(([key, value]) => [el("dt", {}, t("fact." + key)), el("dd", {}, value)])),
-        (run.data || []).length ? el("div", {style: "margin-top:16px"}, table([t("fact.data"), t("shape"), t("fact.checksum")], run.data.map((d) => [d.name, shape(d.shape), el("code", {}, String(d.checksum))]), {free: true})) : null);
+        (run.data || []).length ? el("div", {style: "margin-top:16px"}, table([t("fact.data"), t("shape"), t("fact.checksum")], run.data.map((d) => [d.name, shape(d.shape), el("code", {}, String(d.checksum))]), {free: true, label: `${t("fact.data")}: ${file.name}`})) : null);
   },
 });

@@ -1,7 +1,9 @@
 // The graph of the probe step: what was computed from what, and which gradient came back.
 "use strict";
 
-const kNodeWidth = 196, kNodeHeight = 62;
+const kNodeWidth = 216, kNodeHeight = 62;
+// A parameter beside the one op that takes it.
+const kLeafWidth = 172, kLeafHeight = 28, kLeafGap = 26;
 
 register({
   name: "tape", order: 1,
@@ -36,7 +38,8 @@ register({
   load() {
     const {file, probe} = this.probes[this.state.probe];
     this.file = file; this.probe = probe;
-    this.nodes = new Map(probe.nodes.map((n) => [n.id, n]));
+    const names = new Set(((file.model && file.model.parameters) || []).map((p) => p.name));
+    this.nodes = new Map(probe.nodes.map((n) => [n.id, {...n, parameter: names.size ? names.has(n.name) : Boolean(n.name && n.layer)}]));
     const layers = new Set(probe.nodes.map((n) => n.layer || ""));
     if (this.state.level === null) this.state.level = probe.nodes.length > 70 ? (layers.size > 36 ? "block" : "layer") : "op";
     this.levels.replaceChildren(choice(t("tape.level"), [["op", t("tape.level.op")], ["layer", t("tape.level.layer")], ["block", t("tape.level.block")]], this.state.level, (v) => { this.state.level = v; this.state.open = new Set(); this.state.zoom = null; this.draw(); }));
@@ -44,8 +47,8 @@ register({
     const norms = probe.nodes.map((n) => number(n.gnorm)).filter((v) => isNumber(v) && v > 0).map(Math.log10);
     const [low, high] = range(norms);
     this.low = Math.floor(low); this.high = Math.max(Math.ceil(high), this.low + 1);
-    this.legend.replaceChildren(el("ul", {class: "keys"}, el("li", {}, t("tape.gradient"), " ", math(mathNorm("∂L/∂y"))), [...colourBar("--ramp", powerOfTen(this.low), powerOfTen(this.high)).children], el("li", {}, svg("svg", {width: 12, height: 10, "aria-hidden": "true"}, svg("rect", {width: 10, height: 10, rx: 2, fill: "var(--bad)"})), t("tape.zero"))));
-    this.data.replaceChildren(tableDetails(t("tape.graph"), ["id", t("tape.op"), t("layer"), t("shape"), t("tape.inputs"), t("mean"), t("std"), "‖∂L/∂y‖"], () => probe.nodes.map((n) => [`%${n.id}`, opName(n), n.layer ? layerName(file, n.layer) : "", shape(n.shape), (n.inputs || []).map((i) => `%${i}`).join(" "), n.y ? n.y.mean : n.value ?? null, n.y ? n.y.std : null, n.gnorm ?? null])));
+    this.legend.replaceChildren(el("ul", {class: "keys"}, el("li", {}, t("tape.gradient"), " ", math(mathNorm("∂L/∂y"))), [...colourBar("--ramp", powerOfTen(this.low), powerOfTen(this.high)).children], el("li", {}, svg("svg", {width: 12, height: 10, "aria-hidden": "true"}, svg("rect", {width: 10, height: 10, rx: 2, fill: "var(--bad)"})), t("tape.zero")), ...keyList([{label: t("tape.values"), color: "var(--muted)", dot: true}, {label: t("tape.gradients"), color: "var(--accent)", dot: true}]).children));
+    this.data.replaceChildren(tableDetails(t("tape.graph"), ["id", t("tape.op"), t("layer"), t("shape"), t("tape.inputs"), t("mean"), t("std"), "‖∂L/∂y‖"], () => [...this.nodes.values()].map((n) => [`%${n.id}`, opName(n), n.layer ? layerName(file, n.layer) : "", shape(n.shape), (n.inputs || []).map((i) => `%${i}`).join(" "), n.y ? n.y.mean : n.value ?? null, n.y ? n.y.std : null, n.gnorm ?? null])));
     this.draw();
   },
   // The group that a node is folded into, or null.
@@ -54,19 +57,24 @@ register({
     const path = this.state.level === "block" ? node.layer.split(".")[0] : node.layer;
     return this.state.open.has(path) ? null : path;
   },
-  // What is drawn: nodes and groups, and the edges between them.
+  // What is drawn: nodes and groups, each op with the parameters that it alone takes, and the edges.
   graph() {
     const items = new Map(), itemOf = new Map();
     const users = new Map();
-    for (const n of this.nodes.values()) for (const i of n.inputs || []) users.set(i, (users.get(i) || 0) + 1);
+    for (const n of this.nodes.values()) for (const i of n.inputs || []) users.set(i, [...(users.get(i) || []), n.id]);
+    const beside = (n) => isParameter(n) && this.groupOf(n) === null && (users.get(n.id) || []).length === 1 && this.groupOf(this.nodes.get(users.get(n.id)[0])) === null;
     for (const n of this.nodes.values()) {
-      const isParameter = n.leaf && n.name;
-      if (isParameter && !this.state.leaves && this.groupOf(n) === null) continue;
       const group = this.groupOf(n);
+      if ((isParameter(n) && !this.state.leaves && group === null) || beside(n)) continue;
       const key = group === null ? `n${n.id}` : `g${group}`;
-      if (!items.has(key)) items.set(key, {key, group, nodes: []});
+      if (!items.has(key)) items.set(key, {key, group, nodes: [], leaves: []});
       items.get(key).nodes.push(n);
       itemOf.set(n.id, key);
+    }
+    if (this.state.leaves) {
+      for (const n of this.nodes.values()) {
+        if (beside(n)) items.get(itemOf.get(users.get(n.id)[0])).leaves.push({key: `n${n.id}`, group: null, nodes: [n], leaves: [], beside: true});
+      }
     }
     const edges = new Map();
     for (const n of this.nodes.values()) {
@@ -80,14 +88,15 @@ register({
   describe(item) {
     const last = item.nodes[item.nodes.length - 1];
     if (item.group === null) {
-      return {title: opName(last), right: last.shape && last.shape.length ? shape(last.shape) : "", under: last.name || (last.layer ? layerName(this.file, last.layer) : ""), node: last, gnorm: number(last.gnorm)};
+      const name = last.leaf && last.name;
+      return {title: name || opName(last), right: times(last.shape), under: name ? opName(last) : last.layer ? layerName(this.file, last.layer) : "", node: last, gnorm: number(last.gnorm)};
     }
     const layer = this.file.byPath.get(item.group);
     const out = item.nodes.filter((n) => !n.leaf).pop() || last;
     // As one vector: the gradients of its parameters.
-    const parameters = item.nodes.filter((n) => n.leaf && n.name && isNumber(number(n.gnorm)));
+    const parameters = item.nodes.filter((n) => isParameter(n) && isNumber(number(n.gnorm)));
     const gnorm = parameters.length ? Math.hypot(...parameters.map((n) => n.gnorm)) : number(out.gnorm);
-    return {title: layer ? layer.type || layer.text : item.group, right: shape(out.shape), under: `${item.group}${layer ? " " + layer.text : ""} · ${t("tape.ops", {n: item.nodes.filter((n) => !n.leaf).length})}`, node: out, gnorm, group: item.group};
+    return {title: layer ? layer.type || layer.text : item.group, right: times(out.shape), under: `${item.group}${layer ? " " + layer.text : ""} · ${t("tape.ops", {n: item.nodes.filter((n) => !n.leaf).length})}`, node: out, gnorm, group: item.group};
   },
   colour(gnorm) {
     if (gnorm === null || gnorm === undefined) return "var(--line)";
@@ -97,55 +106,76 @@ register({
   draw() {
     const {items, edges} = this.graph();
     const graph = new dagre.graphlib.Graph();
-    graph.setGraph({rankdir: "TB", nodesep: 18, ranksep: 34, marginx: 16, marginy: 16});
+    graph.setGraph({rankdir: "TB", nodesep: 22, ranksep: 34, marginx: 16, marginy: 16});
     graph.setDefaultEdgeLabel(() => ({}));
-    for (const key of items.keys()) graph.setNode(key, {width: kNodeWidth, height: kNodeHeight});
+    // All as wide, so that what follows from each other stands in one line.
+    const room = [...items.values()].some((i) => i.leaves.length) ? kLeafGap + kLeafWidth : 0;
+    const tall = (item) => Math.max(kNodeHeight, item.leaves.length * (kLeafHeight + 4) - 4);
+    for (const [key, item] of items) graph.setNode(key, {width: kNodeWidth + room, height: tall(item)});
     for (const [from, to] of edges) graph.setEdge(from, to);
     dagre.layout(graph);
     const {width, height} = graph.graph();
     this.size = {width: Math.max(1, width || 1), height: Math.max(1, height || 1)};
-    this.items = items; this.edges = edges; this.places = graph;
+    this.at = new Map();
+    this.items = new Map();
     const lines = edges.map(([from, to]) => {
-      const points = graph.edge(from, to).points;
+      const points = graph.edge(from, to).points.map((p) => ({...p})), near = points.length <= 3;
+      points.forEach((p, i) => { if (near || i === 0 || i === points.length - 1) p.x -= room / 2; });
       return svg("path", {class: "edge", "data-from": from, "data-to": to, "marker-end": "url(#arrow)", d: curve(points)});
     });
-    const order = [...items.keys()].sort((a, b) => graph.node(a).y - graph.node(b).y || graph.node(a).x - graph.node(b).x);
-    this.order = order;
-    this.boxes = new Map(order.map((key) => [key, this.box(items.get(key), graph.node(key))]));
+    for (const [key, item] of items) {
+      const at = graph.node(key), x = at.x - room / 2, h = tall(item);
+      this.items.set(key, item);
+      this.at.set(key, {x, y: at.y, w: kNodeWidth, h});
+      item.leaves.forEach((leaf, i) => {
+        const y = at.y - h / 2 + (h - item.leaves.length * (kLeafHeight + 4) + 4) / 2 + i * (kLeafHeight + 4) + kLeafHeight / 2;
+        const left = x + kNodeWidth / 2 + kLeafGap;
+        this.items.set(leaf.key, leaf);
+        this.at.set(leaf.key, {x: left + kLeafWidth / 2, y, w: kLeafWidth, h: kLeafHeight});
+        edges.push([leaf.key, key]);
+        lines.push(svg("path", {class: "edge", "data-from": leaf.key, "data-to": key, "marker-end": "url(#arrow)", d: `M${left} ${y}L${x + kNodeWidth / 2} ${y}`}));
+      });
+    }
+    this.edges = edges;
+    this.order = [...this.items.keys()].sort((a, b) => this.at.get(a).y - this.at.get(b).y || this.at.get(a).x - this.at.get(b).x);
+    this.boxes = new Map(this.order.map((key) => [key, this.box(this.items.get(key), this.at.get(key))]));
     this.svg = svg("svg", {viewBox: `0 0 ${this.size.width} ${this.size.height}`, role: "group", "aria-label": t("tape.graph")},
-        svg("defs", {}, svg("marker", {id: "arrow", viewBox: "0 0 8 8", refX: 7, refY: 4, markerWidth: 7, markerHeight: 7, orient: "auto-start-reverse"}, svg("path", {d: "M0 0.8L7 4L0 7.2Z", fill: "var(--muted)"}))),
+        svg("defs", {}, svg("marker", {id: "arrow", viewBox: "0 0 8 8", refX: 7, refY: 4, markerWidth: 8, markerHeight: 8, markerUnits: "userSpaceOnUse", orient: "auto-start-reverse"}, svg("path", {d: "M0 0.8L7 4L0 7.2Z", fill: "var(--muted)"}))),
         lines, [...this.boxes.values()]);
     this.canvas.replaceChildren(this.svg);
     this.scale(1);
-    this.choose(items.has(this.state.chosen) ? this.state.chosen : order[order.length - 1], false);
+    const last = [...items.keys()].pop();
+    this.choose(this.items.has(this.state.chosen) ? this.state.chosen : last, false);
     this.match(0);
   },
   box(item, at) {
-    const d = this.describe(item), x = at.x - kNodeWidth / 2, y = at.y - kNodeHeight / 2;
-    const rightWidth = Math.min(d.right.length * 6.6, 96);
+    const d = this.describe(item), w = at.w, h = at.h, sure = d.gnorm === null || (d.gnorm !== 0 && Number.isFinite(d.gnorm));
+    const norm = (y) => (d.gnorm !== null ? text(w - 9, y, num(d.gnorm, 2), {"text-anchor": "end", style: sure ? null : "fill:var(--bad)"}) : null);
+    const strip = svg("rect", {x: 0.5, y: 6, width: 5, height: h - 12, rx: 2.5, fill: this.colour(d.gnorm)});
+    const rightWidth = 7 * d.right.length;
     const sketch = d.node.y && !(d.node.shape && d.node.shape.length === 0) ? d.node.y : null;
     const value = number(d.node.value);
-    const group = svg("g", {class: "node", transform: `translate(${x} ${y})`, tabindex: -1, role: "button", "aria-pressed": "false", "data-key": item.key,
-        "aria-label": [d.title, d.under, d.right, d.gnorm !== null ? `‖∂L/∂y‖ ${num(d.gnorm)}` : ""].filter(Boolean).join(", "),
+    const box = svg("g", {class: "node", transform: `translate(${at.x - w / 2} ${at.y - h / 2})`, tabindex: -1, role: "button", "aria-pressed": "false", "data-key": item.key,
         onclick: () => this.choose(item.key, true), ondblclick: () => this.fold(item), onkeydown: (e) => this.nodeKey(e, item)},
-        item.group !== null ? svg("rect", {x: 4, y: -4, width: kNodeWidth - 8, height: 10, rx: 5, fill: "var(--panel)", stroke: "var(--line)"}) : null,
-        svg("rect", {class: "box", width: kNodeWidth, height: kNodeHeight, rx: 7}),
-        svg("rect", {x: 0.5, y: 7, width: 5, height: kNodeHeight - 14, rx: 2.5, fill: this.colour(d.gnorm)}),
-        text(14, 18, cut(d.title, kNodeWidth - 30 - rightWidth), {class: "strong", style: "font-size:13px"}),
-        text(kNodeWidth - 9, 18, cut(d.right, 100), {"text-anchor": "end"}),
-        text(14, 34, cut(d.under, kNodeWidth - 20), {}),
-        value !== null ? text(14, 53, num(value, 4), {class: "ink"}) : sketch ? svg("g", {transform: "translate(14 40)"}, sparkline(sketch, 66, 15, {fill: "var(--muted)", "fill-opacity": .75})) : null,
-        d.node.dy && value === null ? svg("g", {transform: "translate(90 40)"}, sparkline(d.node.dy, 40, 15, {fill: "var(--accent)"})) : null,
-        d.gnorm !== null ? text(kNodeWidth - 9, 53, num(d.gnorm, 2), {"text-anchor": "end", style: d.gnorm === 0 || !Number.isFinite(d.gnorm) ? "fill:var(--bad)" : null}) : null,
+        item.group !== null ? svg("rect", {x: 4, y: -4, width: w - 8, height: 10, rx: 5, fill: "var(--panel)", stroke: "var(--line)"}) : null,
+        svg("rect", {class: "box", width: w, height: h, rx: 7}), strip,
+        item.beside ? [text(13, 18, cut(d.title, w - 64), {class: "ink"}), norm(18)] : [
+          text(14, 19, cut(d.title, (w - 30 - rightWidth) * 0.8), {class: "strong", style: "font-size:13px"}),
+          text(w - 9, 19, d.right, {"text-anchor": "end"}),
+          text(14, 35, cut(d.under, w - 24), {}),
+          value !== null ? text(14, 53, num(value, 4), {class: "ink"}) : sketch ? svg("g", {transform: "translate(14 42)"}, sparkline(sketch, 64, 14, {fill: "var(--muted)", "fill-opacity": .8}, true)) : null,
+          d.node.dy && value === null ? svg("g", {transform: "translate(92 42)"}, sparkline(d.node.dy, 64, 14, {fill: "var(--accent)"}, true)) : null,
+          norm(53)],
         svg("title", {}, `${d.title} ${d.right}\n${d.under}`));
-    return group;
+    for (const word of box.querySelectorAll("text")) word.after(" ");  // read aloud word by word
+    return box;
   },
   scale(by) {
     if (!this.svg) return;
     const room = this.canvas.clientWidth || page.paper || 700;
     if (by === 1 && !this.state.zoom) {
       // All of its width, unless that is too small to read; never larger than life.
-      this.zoom = Math.max(0.62, Math.min(1, (room - 4) / this.size.width));
+      this.zoom = Math.max(0.7, Math.min(1, (room - 4) / this.size.width));
     } else {
       this.zoom = Math.max(0.15, Math.min(3, (this.state.zoom || this.zoom) * by));
       if (by !== 1) this.state.zoom = this.zoom;
@@ -161,7 +191,7 @@ register({
     }
     for (const edge of this.svg.querySelectorAll(".edge")) edge.classList.toggle("hot", edge.dataset.from === key || edge.dataset.to === key);
     if (focus) {
-      const at = this.places.node(key), z = this.zoom, c = this.canvas;
+      const at = this.at.get(key), z = this.zoom, c = this.canvas;
       this.boxes.get(key).focus({preventScroll: true});
       const x = at.x * z, y = at.y * z;
       if (x < c.scrollLeft + 60 || x > c.scrollLeft + c.clientWidth - 60) c.scrollLeft = x - c.clientWidth / 2;
@@ -173,11 +203,11 @@ register({
     const d = this.describe(item), n = d.node;
     const link = (id) => {
       const key = [...this.items.values()].find((i) => i.nodes.some((m) => m.id === id));
-      const node = this.nodes.get(id), word = `%${id} ${node ? node.name || opName(node) : ""}`;
+      const node = this.nodes.get(id), word = `%${id} ${node ? (node.leaf && node.name) || opName(node) : ""}`;
       return key ? el("button", {type: "button", style: "margin:2px 4px 2px 0", onclick: () => this.choose(key.key, true)}, word) : el("span", {}, word + " ");
     };
     const facts = [[t("tape.op"), item.group === null ? opName(n) : null], [t("tape.name"), n.name], [t("layer"), n.layer ? layerName(this.file, n.layer) : null], [t("shape"), n.shape ? (n.shape.length ? shape(n.shape) : t("tape.scalar")) : null], [t("tape.value"), number(n.value) !== null ? num(n.value, 5) : null],
-      [t("mean"), n.y && number(n.value) === null ? num(n.y.mean) : null], [t("std"), n.y && number(n.value) === null ? num(n.y.std) : null], [t("tape.range"), n.y && number(n.value) === null ? `${num(n.y.min)} … ${num(n.y.max)}` : null], [t("distributions.zeros.share"), n.y ? percent(number(n.y.zeros)) : null], ["‖∂L/∂y‖", number(n.gnorm) !== null ? num(n.gnorm, 4) : t("tape.nogradient")]];
+      [t("mean"), n.y && number(n.value) === null ? num(n.y.mean) : null], [t("std"), n.y && number(n.value) === null ? num(n.y.std) : null], [t("tape.range"), n.y && number(n.value) === null ? `${num(n.y.min)} … ${num(n.y.max)}` : null], [t("distributions.zeros.share"), n.y && number(n.value) === null ? percent(number(n.y.zeros)) : null], ["‖∂L/∂y‖", number(n.gnorm) !== null ? num(n.gnorm, 4) : t("tape.nogradient")]];
     const inside = item.group !== null ? item.group : n.layer;
     this.side.replaceChildren(...[
       el("h3", {}, d.title), el("p", {class: "muted small", style: "margin:0"}, d.under),
@@ -204,14 +234,14 @@ register({
   // Along the graph: up to what it was made of, down to what is made of it, left and right beside it.
   nodeKey(event, item) {
     if (event.key === "Enter" || event.key === " ") { this.fold(item); event.preventDefault(); return; }
-    const near = (keys) => keys.sort((a, b) => Math.abs(this.places.node(a).x - this.places.node(item.key).x) - Math.abs(this.places.node(b).x - this.places.node(item.key).x))[0];
-    const here = this.places.node(item.key);
+    const near = (keys) => keys.sort((a, b) => Math.abs(this.at.get(a).x - this.at.get(item.key).x) - Math.abs(this.at.get(b).x - this.at.get(item.key).x))[0];
+    const here = this.at.get(item.key);
     let next = null;
     if (event.key === "ArrowUp") next = near(this.edges.filter(([, to]) => to === item.key).map(([from]) => from));
     if (event.key === "ArrowDown") next = near(this.edges.filter(([from]) => from === item.key).map(([, to]) => to));
     if (event.key === "ArrowLeft" || event.key === "ArrowRight") {
       const sign = event.key === "ArrowRight" ? 1 : -1;
-      next = near(this.order.filter((k) => Math.abs(this.places.node(k).y - here.y) < kNodeHeight && sign * (this.places.node(k).x - here.x) > 1));
+      next = near(this.order.filter((k) => Math.abs(this.at.get(k).y - here.y) < kNodeHeight && sign * (this.at.get(k).x - here.x) > 1));
     }
     if (event.key === "Home") next = this.order[0];
     if (event.key === "End") next = this.order[this.order.length - 1];
@@ -262,9 +292,11 @@ register({
   },
 });
 function opName(node) {
-  const name = node.leaf ? (node.name ? t("tape.parameter") : t("tape.leaf")) : node.op;
+  const name = node.leaf ? t(isParameter(node) ? "tape.parameter" : "tape.leaf") : node.op;
   return node.activation && !String(node.op).includes(node.activation) ? `${name} + ${node.activation}` : name;
 }
+function isParameter(node) { return Boolean(node.leaf && node.parameter); }
+const times = (dims) => (dims || []).join("×");
 // A smooth line through dagre's points.
 function curve(points) {
   let d = `M${points[0].x} ${points[0].y}`;

@@ -50,7 +50,7 @@ function sketch(next, std, mean = 0, zeros = 0, n = 2000) {
 const kHostile = "<img src=x onerror=alert(1)></script><script>window.hacked=1</script>&amp;\"'`{{ramp:data}}";
 
 // A chain of layers, with shortcuts if `residual`; `names(i)` is what they are called.
-function made({depth = 8, units = 32, recorded = 60, every = 100, residual = false, hostile = false, images = true, title = "made-up run", seed = 1, wide = false}) {
+function made({depth = 8, units = 32, recorded = 60, every = 100, residual = false, hostile = false, images = true, title = "made-up run", seed = 1, boundary = false}) {
   const next = random(seed);
   const evil = (s) => (hostile ? `${s} ${kHostile}` : s);
   const layers = [], parameters = [];
@@ -92,7 +92,7 @@ function made({depth = 8, units = 32, recorded = 60, every = 100, residual = fal
   const push = (op, layer, inputs, more = {}) => { nodes.push({id: nodes.length, op, activation: null, layer, shape: [64, 14, 14, units], inputs, value: null, y: sketch(next, 1, 0.2, 0.3, 200), dy: sketch(next, 1e-3, 0, 0, 200), gnorm: 10 ** (-3 + 2 * next()), name: null, leaf: false, ...more}); return nodes.length - 1; };
   let x = push("input", "", [], {leaf: true, dy: null, gnorm: null, name: null}), shortcut = x;
   layers.forEach((l, i) => {
-    const w = push("leaf", l.path, [], {leaf: true, name: `${l.path}.weight`, shape: [3, 3, 16, units]}), b = push("leaf", l.path, [], {leaf: true, name: `${l.path}.bias`, shape: [units]});
+    const w = push("leaf", l.path, [], {leaf: true, name: evil(`${l.path}.weight`), shape: [3, 3, 16, units]}), b = push("leaf", l.path, [], {leaf: true, name: evil(`${l.path}.bias`), shape: [units]});
     x = push(i === depth - 1 ? "linear" : "conv2d", l.path, [x, w, b], residual || i === depth - 1 ? {} : {activation: "relu"});
     if (residual && i < depth - 1) x = push("batch_norm", l.path, [x]);
     if (residual && i > 0 && i % 2 === 0 && i < depth - 1) { x = push("add", l.path.split(".")[0], [x, shortcut]); x = push("relu", l.path.split(".")[0], [x]); shortcut = x; }
@@ -114,7 +114,8 @@ function made({depth = 8, units = 32, recorded = 60, every = 100, residual = fal
     curve, flow, steps, epochs, probes: [{kind: "probe", step: 100, loss: 0.19, nodes}],
     images: images ? [{kind: "images", step: 900, h: 28, w: 28, c: 1, pixels: classes.map((_, k) => disc(k)), labels: [...classes], maps: {0: {h: 14, w: 14, c: 16, data: classes.map((_, k) => b64(14 * 14 * 16, (i) => (i * (k + 3)) % 256)), lo: 0, hi: 2.5}}, saliency: classes.map((_, k) => disc(k)), filters: {[evil("0.weight")]: {kh: 3, kw: 3, in: 1, out: 32, data: b64(288, (i) => (i * 37) % 256), lo: -0.4, hi: 0.5}}}] : [],
     mistakes: images ? {kind: "mistakes", classes, confusion, cells, worst: Array.from({length: 8}, (_, k) => shot(k, (k + 2) % 10, 0.99 - 0.01 * k)), h: 28, w: 28, c: 1, n: 10000} : null,
-    boundaries: [], lessons: [], gradchecks: [],
+    boundaries: boundary ? Array.from({length: 12}, (_, k) => ({kind: "boundary", step: 1 + k * 50, x: [-2, 3], y: [-1.5, 2], nx: 64, ny: 64, classes: 2,
+      p: b64(4096, (i) => 255 / (1 + Math.exp(-0.3 * k * ((i % 64) / 12 - 2.5 + Math.sin(Math.floor(i / 64) / 9))))), ...(k ? {} : {points: Array.from({length: 200}, (_, j) => [-1.5 + 4 * next(), -1 + 2.5 * next(), j % 2])})})) : [], lessons: [], gradchecks: [],
     findings: [{kind: "finding", code: "dead_units", layer: evil("2 Conv2d(16, 32, 3, relu)"), evidence: evil("3 of 32 units (9.4 %) were 0 for the last 4,096 examples and more"), remedy: evil("LeakyReLU, PReLU or ELU instead; a lower lr")}],
     end: {kind: "end", step: recorded * every, seconds: 83.2, reason: "done"},
   };
@@ -124,6 +125,7 @@ const kMade = {
   hostile: () => [made({hostile: true, title: "hostile"})],
   long: () => [made({recorded: 10000, every: 1, title: "10,000 recorded steps"})],
   deep: () => [made({depth: 20, residual: true, images: false, title: "ResNet-20"})],
+  plain: () => [made({boundary: true})],
   beside: () => [made({title: "ReLU"}), {...made({seed: 2, title: "Leaky ReLU"}), file: "leaky.glass"}],
 };
 module.exports = {template, fill, readGlass, made, kMade, kHostile};

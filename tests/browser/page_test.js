@@ -1,0 +1,238 @@
+// The report's page in a real browser: every view opens without an error or a request, the keyboard
+// does all, axe finds nothing, hostile names stay text.
+//   node page_test.js <chromium> [page.html ..]       (further pages, made by ramp-report, are opened too)
+"use strict";
+const assert = require("assert");
+const fs = require("fs");
+const os = require("os");
+const path = require("path");
+const {chromium} = require("playwright-core");
+const {template, fill, kMade, kHostile} = require("./pages.js");
+
+const [executablePath, ...extra] = process.argv.slice(2);
+const axe = fs.readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
+const folder = fs.mkdtempSync(path.join(os.tmpdir(), "ramp-browser-"));
+const url = (name, hash = "") => `file://${path.join(folder, name)}.html${hash ? "#" + hash : ""}`;
+
+let browser;
+// A page that fails the test for whatever it must not do.
+async function open(address, {theme = "light", width = 1280} = {}) {
+  const context = await browser.newContext({viewport: {width, height: width < 500 ? 844 : 860}, colorScheme: theme, locale: "en-US", acceptDownloads: true});
+  const page = await context.newPage();
+  page.faults = [];
+  page.on("console", (m) => { if (["error", "warning"].includes(m.type())) page.faults.push(`console: ${m.text()}`); });
+  page.on("pageerror", (e) => page.faults.push(`error: ${e.message}`));
+  page.on("dialog", (d) => { page.faults.push(`dialog: ${d.message()}`); d.dismiss(); });
+  page.on("request", (r) => { if (r.url().split("#")[0] !== address.split("#")[0] && !/^(data|blob):/.test(r.url())) page.faults.push(`request: ${r.url()}`); });
+  await page.goto(address);
+  page.done = async () => { await context.close(); assert.deepStrictEqual(page.faults, []); };
+  return page;
+}
+const viewsOf = (page) => page.$$eval("#side nav a", (links) => links.map((a) => a.hash.slice(1)));
+const go = async (page, view) => { await page.evaluate((v) => { location.hash = v; }, view); await page.waitForFunction((v) => document.querySelector(`#${v}:not([hidden])[data-drawn]`), view); await page.waitForTimeout(120); };
+
+async function everyViewOpens(name, all) {
+  const found = [];
+  for (const theme of ["light", "dark"]) {
+    for (const width of [1280, 390]) {
+      if (!all && (theme === "light") === (width === 1280)) continue;
+      const page = await open(url(name), {theme, width});
+      for (const view of await viewsOf(page)) {
+        await go(page, view);
+        assert((await page.innerText(`#${view} h2`)).length > 0);
+        const over = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+        assert(over <= 0, `${name}, ${view}, ${width} px wide: ${over} px stick out`);
+        if (width === 1280 || theme === "light") {
+          await page.evaluate(axe);
+          const {violations} = await page.evaluate(() => window.axe.run(document, {resultTypes: ["violations"]}));
+          found.push(...violations.map((v) => `${name} ${view} ${theme} ${width}: ${v.id}: ${v.nodes.slice(0, 3).map((n) => n.html.slice(0, 160)).join("  ")}`));
+        }
+      }
+      await page.done();
+    }
+  }
+  assert.deepStrictEqual(found, []);
+}
+
+const tests = {
+  async "every view opens, fits, and axe finds nothing: plain"() { await everyViewOpens("plain", true); },
+  async "every view opens, fits, and axe finds nothing: two runs"() { await everyViewOpens("beside"); },
+  async "every view opens, fits, and axe finds nothing: hostile"() { await everyViewOpens("hostile"); },
+  async "every view opens, fits, and axe finds nothing: deep"() { await everyViewOpens("deep"); },
+
+  async "each chart has a title and a table"() {
+    const page = await open(url("plain"));
+    let charts = 0;
+    for (const view of await viewsOf(page)) {
+      await go(page, view);
+      for (const figure of await page.$$(`#${view} figure`)) {
+        ++charts;
+        assert((await (await figure.$("h3")).innerText()).length > 0);
+        await (await figure.$("summary")).click();
+        await figure.waitForSelector("details table tbody tr");
+      }
+    }
+    assert(charts > 25, `${charts} charts`);
+    await page.done();
+  },
+
+  async "hostile names stay text"() {
+    const page = await open(url("hostile"));
+    for (const view of await viewsOf(page)) await go(page, view);
+    assert.strictEqual(await page.evaluate(() => window.hacked), undefined);
+    assert.strictEqual(await page.$$eval("img, iframe, object, embed, [onerror]", (all) => all.length), 0);
+    assert.strictEqual(await page.innerText("#side h1"), `hostile ${kHostile}`);
+    assert((await page.textContent("#model")).includes(kHostile));
+    await page.done();
+  },
+
+  async "a cell of the confusion matrix opens its images"() {
+    const run = kMade.plain()[0];
+    const page = await open(url("plain", "errors"));
+    for (const key of Object.keys(run.mistakes.cells).slice(0, 5)) {
+      const [truth, said] = key.split(",");
+      await page.click(`[data-cell="${key}"]`);
+      const shown = await page.$$eval(".shown-cell .shot", (all) => all.map((s) => {
+        const canvas = s.querySelector("canvas"), data = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
+        return {label: s.dataset.label, said: s.dataset.said, pixels: Array.from(data).filter((_, i) => i % 4 === 0), top: s.querySelectorAll(".top .n").length};
+      }));
+      const cell = run.mistakes.cells[key];
+      assert.strictEqual(shown.length, cell.length);
+      shown.forEach((s, i) => {
+        assert.strictEqual(s.label, truth);
+        assert.strictEqual(s.said, said);
+        assert.strictEqual(s.top, 3);
+        assert.deepStrictEqual(s.pixels, [...Buffer.from(cell[i].pixels, "base64")]);
+      });
+    }
+    await page.done();
+  },
+
+  async "the keyboard does all"() {
+    const page = await open(url("plain"));
+    const views = await viewsOf(page);
+    const current = () => page.$eval("#side nav a[aria-current]", (a) => a.hash.slice(1));
+    for (const view of [...views.slice(1), views[0]]) {
+      await page.keyboard.press("n");
+      await page.waitForTimeout(60);
+      assert.strictEqual(await current(), view);
+      assert.strictEqual(await page.evaluate(() => document.activeElement.tagName), "H2");
+    }
+    await page.keyboard.press("p");
+    await page.waitForTimeout(60);
+    assert.strictEqual(await current(), views[views.length - 1]);
+    await page.keyboard.press("t");
+    assert.strictEqual(await page.evaluate(() => document.documentElement.dataset.theme), "dark");
+    await page.keyboard.press("l");
+    assert.strictEqual(await page.evaluate(() => document.documentElement.lang), "pt");
+    await page.keyboard.press("?");
+    assert(await page.isVisible("#help"));
+    await page.keyboard.press("Escape");
+    assert(!(await page.isVisible("#help")));
+    // Everything that can be clicked is reached by Tab or, inside the tape and the matrix, by arrows.
+    await go(page, "errors");
+    await page.focus('.confusion [aria-pressed="true"]');
+    const before = await page.evaluate(() => document.activeElement.dataset.cell);
+    let after = before;
+    for (const key of ["ArrowDown", "ArrowRight", "ArrowUp", "ArrowLeft"]) {
+      await page.keyboard.press(key);
+      after = await page.evaluate(() => document.activeElement.dataset.cell);
+      if (after !== before) break;
+    }
+    assert.notStrictEqual(after, before);
+    await page.keyboard.press("Enter");
+    assert.strictEqual(await page.$eval('.confusion [aria-pressed="true"]', (b) => b.dataset.cell), after);
+    await go(page, "tape");
+    await page.keyboard.press("/");
+    await page.keyboard.type("cross");
+    await page.focus('.canvas .node[tabindex="0"]');
+    const chosen = () => page.$eval('.canvas .node[aria-pressed="true"]', (n) => n.dataset.key);
+    const loss = await chosen();
+    await page.keyboard.press("ArrowUp");
+    assert.notStrictEqual(await chosen(), loss);
+    assert((await chosen()).startsWith("n"));
+    await page.keyboard.press("Enter");
+    assert((await chosen()).startsWith("g"), "the layer is folded");
+    await page.keyboard.press("Enter");
+    assert((await chosen()).startsWith("n"), "and unfolded");
+    await go(page, "boundary");
+    await page.focus('input[type="range"]');
+    const step = await page.inputValue('input[type="range"]');
+    await page.keyboard.press("ArrowLeft");
+    assert.strictEqual(Number(await page.inputValue('input[type="range"]')), Number(step) - 1);
+    await page.done();
+  },
+
+  async "the tape is saved as SVG and as DOT"() {
+    const page = await open(url("hostile", "tape"));
+    for (const [button, name, check] of [["SVG", "tape.svg", (s) => /^<svg /.test(s) && !/<script|<img/.test(s)], ["DOT", "tape.dot", (s) => /^digraph tape \{/.test(s) && s.includes("->")]]) {
+      const [download] = await Promise.all([page.waitForEvent("download"), page.click(`button:has-text("${button}")`)]);
+      assert.strictEqual(download.suggestedFilename(), name);
+      assert(check(fs.readFileSync(await download.path(), "utf8")), name);
+    }
+    await page.done();
+  },
+
+  async "both languages have all words, and the page shows words"() {
+    const [en, pt] = ["en", "pt"].map((l) => JSON.parse(fs.readFileSync(path.join(__dirname, `../../glass/page/words.${l}.json`), "utf8")));
+    assert.deepStrictEqual(Object.keys(pt).sort(), Object.keys(en).sort());
+    for (const key of Object.keys(en)) assert.deepStrictEqual([...JSON.stringify(pt[key]).matchAll(/\{\w+\}/g)].map(String).sort(), [...JSON.stringify(en[key]).matchAll(/\{\w+\}/g)].map(String).sort(), key);
+    const page = await open(url("plain"));
+    await page.keyboard.press("l");
+    for (const view of await viewsOf(page)) {
+      await go(page, view);
+      const keys = (await page.innerText("body")).match(new RegExp(`\\b(${(await viewsOf(page)).join("|")}|fact|phase|metric|quantity|finding)\\.[a-z]+\\b`, "g"));
+      assert.deepStrictEqual(keys, null);
+    }
+    await page.done();
+  },
+
+  async "on paper: all views, in light"() {
+    const page = await open(url("plain"), {theme: "dark"});
+    await page.evaluate(() => dispatchEvent(new Event("beforeprint")));
+    assert.strictEqual(await page.$$eval("main > section[hidden]", (all) => all.length), 0);
+    assert.strictEqual(await page.evaluate(() => document.documentElement.dataset.theme), "light");
+    await page.evaluate(() => dispatchEvent(new Event("afterprint")));
+    assert.strictEqual(await page.evaluate(() => document.documentElement.dataset.theme), "dark");
+    const pdf = await page.pdf();
+    assert(pdf.length > 100000, `${pdf.length} bytes of PDF`);
+    await page.done();
+  },
+
+  async "10,000 recorded steps: painted within a second"() {
+    let best = Infinity;
+    for (let i = 0; i < 3; ++i) {
+      const page = await open(url("long"));
+      await page.waitForFunction(() => performance.getEntriesByName("first-contentful-paint").length > 0);
+      best = Math.min(best, await page.evaluate(() => performance.getEntriesByName("first-contentful-paint")[0].startTime));
+      await page.done();
+    }
+    console.log(`  first paint after ${best.toFixed(0)} ms`);
+    assert(best < 1000, `${best} ms`);
+  },
+};
+
+(async () => {
+  const html = template();
+  for (const [name, f] of Object.entries(kMade)) fs.writeFileSync(path.join(folder, `${name}.html`), fill(html, f()));
+  for (const file of extra) {
+    const name = path.basename(file, ".html");
+    fs.copyFileSync(file, path.join(folder, `${name}.html`));
+    tests[`every view opens, fits, and axe finds nothing: ${name}`] = () => everyViewOpens(name);
+  }
+  browser = await chromium.launch({executablePath, args: process.getuid() === 0 ? ["--no-sandbox"] : []});
+  let failed = 0;
+  for (const [name, test] of Object.entries(tests)) {
+    if (process.env.ONLY && !name.includes(process.env.ONLY)) continue;
+    try {
+      await test();
+      console.log(`ok: ${name}`);
+    } catch (e) {
+      ++failed;
+      console.log(`FAILED: ${name}\n  ${String(e.stack || e).split("\n").slice(0, 24).join("\n  ")}`);
+    }
+  }
+  await browser.close();
+  fs.rmSync(folder, {recursive: true});
+  process.exit(failed ? 1 : 0);
+})();
