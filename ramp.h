@@ -47,6 +47,7 @@
 #include "ramp/glass/plot.h"
 #include "ramp/glass/plot_history.h"
 #include "ramp/glass/recorder.h"
+#include "ramp/glass/report.h"
 #include "ramp/glass/sketch.h"
 #include "ramp/glass/tape.h"
 #include "ramp/io/half.h"
