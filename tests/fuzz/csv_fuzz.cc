@@ -1,0 +1,11 @@
+#include "as_file.h"
+#include "ramp/core/error.h"
+#include "ramp/data/csv.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* bytes, size_t n) {
+  try {
+    ramp::read_csv(AsFile(bytes, n).path()).summary();
+  } catch (const ramp::Error&) {
+  }
+  return 0;
+}
