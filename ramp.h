@@ -55,6 +55,7 @@
 #include "ramp/io/onnx.h"
 #include "ramp/io/pytorch.h"
 #include "ramp/io/safetensors.h"
+#include "ramp/io/tensorboard.h"
 #include "ramp/layers/activation.h"
 #include "ramp/layers/conv.h"
 #include "ramp/layers/dense.h"
@@ -88,4 +89,5 @@
 #include "ramp/train/metrics.h"
 #include "ramp/train/plateau.h"
 #include "ramp/train/progress.h"
+#include "ramp/train/tensorboard.h"
 #include "ramp/train/watch.h"

@@ -44,6 +44,8 @@ class Optimizer : private NoCopy {
 
   /// The learning rate before the schedule: step() goes by lr() schedule(steps()).
   double lr() const { return lr_; }
+  /// The one that the next step goes by: lr() schedule(steps()).
+  double next_lr() const { return lr_ * schedule_(static_cast<double>(steps())); }
   /// Errors: negative or not finite.
   void set_lr(double lr);
   int64_t steps() const { return steps_.data<int64_t>()[0]; }
