@@ -155,7 +155,7 @@ function linePlot({series, xlabel, ylabel, log, bands = [], height = 260, label,
     axes: [
       {label: xlabel, labelSize: 20, labelFont: font, size: 34, font, stroke: muted, grid: {show: false}, ticks: {stroke: line, size: 5}, incrs: kWhole, values: (u, v) => v.map(tick)},
       {label: ylabel, labelSize: 20, labelFont: font, size: plain ? 64 : 58, font, stroke: muted, grid: {stroke: line, width: 1}, ticks: {show: false},
-       splits: log ? (u, i, low, high) => powers(low, high) : undefined,
+       splits: log ? (u, i, low, high) => powers(low, high) : undefined, filter: log ? (u, all) => all : undefined,
        values: (u, v) => v.map((x) => (log ? (plain || powerOfTen)(Math.round(Math.log10(x))) : (plain || tick)(x)))},
     ],
     series: [{}, ...usable.map((s) => ({

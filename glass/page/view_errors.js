@@ -17,11 +17,12 @@ register({
     const shots = el("div", {"aria-live": "polite", class: "shown-cell"});
     const cell = (truth, said) => {
       const n = m.confusion[truth][said];
-      if (truth === said) return el("span", {class: "cell right"}, count(n));
+      const right = truth === said;
+      if (right && !((m.cells || {})[`${truth},${truth}`] || []).length) return el("span", {class: "cell right"}, count(n));
       if (!n) return el("span", {class: "cell muted", "aria-hidden": "true"}, "·");
       const c = colour(0.12 + 0.88 * (Math.log1p(n) / Math.log1p(most)));
-      const label = t("errors.cell", {truth: m.classes[truth], said: m.classes[said], n: count(n)});
-      const button = el("button", {type: "button", class: "cell", "aria-pressed": "false", "data-cell": `${truth},${said}`, "aria-label": label, title: label, style: `background:${rgb(c)};color:${inkOn(c)}`, onclick: () => {
+      const label = t(right ? "errors.rightcell" : "errors.cell", {truth: m.classes[truth], said: m.classes[said], n: count(n)});
+      const button = el("button", {type: "button", class: right ? "cell right" : "cell", "aria-pressed": "false", "data-cell": `${truth},${said}`, "aria-label": label, title: label, style: right ? null : `background:${rgb(c)};color:${inkOn(c)}`, onclick: () => {
         for (const b of matrix.querySelectorAll("button")) b.setAttribute("aria-pressed", String(b === button));
         open(truth, said);
       }}, count(n));
@@ -33,7 +34,7 @@ register({
     matrix.addEventListener("keydown", (event) => this.arrows(event, matrix));
     const open = (truth, said) => {
       const images = (m.cells || {})[`${truth},${said}`] || [];
-      shots.replaceChildren(el("h4", {style: "margin:8px 0 12px"}, t("errors.open", {truth: m.classes[truth], said: m.classes[said]}) + " ", el("span", {class: "muted", style: "font-weight:400"}, t("errors.shown", {n: images.length, of: count(m.confusion[truth][said])}))),
+      shots.replaceChildren(el("h4", {style: "margin:8px 0 12px"}, t(truth === said ? "errors.openright" : "errors.open", {truth: m.classes[truth], said: m.classes[said]}) + " ", el("span", {class: "muted", style: "font-weight:400"}, t("errors.shown", {n: images.length, of: count(m.confusion[truth][said])}))),
           el("ul", {class: "shots"}, images.map((image) => this.shot(m, image))));
     };
     container.append(figure({
@@ -52,11 +53,16 @@ register({
   },
   shot(m, image) {
     const name = (k) => m.classes[k] ?? String(k);
-    const canvas = picture(bytes(image.pixels), m.h, m.w, m.c || 1);
-    canvas.style.width = canvas.style.height = "";
-    canvas.setAttribute("role", "img");
-    canvas.setAttribute("aria-label", t("errors.image", {truth: name(image.label), said: name(image.top[0] ? image.top[0][0] : "?")}));
-    return el("li", {class: "shot", "data-label": image.label, "data-said": image.top[0] ? image.top[0][0] : ""}, canvas,
+    const said = name(image.top[0] ? image.top[0][0] : "?");
+    // What is no picture is shown by its numbers.
+    let shown = el("p", {class: "numbers"}, (image.x || []).slice(0, 6).map((v) => el("span", {}, num(v))), (image.x || []).length > 6 ? "…" : null);
+    if (image.pixels && m.h > 0) {
+      shown = picture(bytes(image.pixels), m.h, m.w, m.c || 1);
+      shown.style.width = shown.style.height = "";
+      shown.setAttribute("role", "img");
+      shown.setAttribute("aria-label", t("errors.image", {truth: name(image.label), said}));
+    }
+    return el("li", {class: "shot", "data-label": image.label, "data-said": image.top[0] ? image.top[0][0] : ""}, shown,
         el("div", {class: "top"}, image.top.slice(0, 3).map(([k, p], i) => [
           el("span", {class: "name", title: name(k), style: k === image.label ? "font-weight:600" : null}, name(k)),
           el("i", {}, el("b", {class: i === 0 && k !== image.label ? "wrong" : null, style: `width:${100 * (number(p) || 0)}%`})),

@@ -1,23 +1,20 @@
 // How large the gradients are, layer by layer: they vanish or explode on the way back.
 "use strict";
 
-// Below and above these, relative to the median of the layers, learning stalls or blows up.
-const kVanishing = 1e-4, kExploding = 1e4;
+// Below and above these norms learning stalls or blows up.
+const kVanishing = 1e-6, kExploding = 1e3;
 
 register({
   name: "flow", order: 5,
   has: (glass) => weights(glass.files[0]).length > 0 && glass.files[0].flow.step.length > 0,
   render(container, glass) {
-    const bands = (middle) => [
-      {from: 0, to: middle * kVanishing, color: css("--bad-soft"), label: t("flow.vanishing")},
-      {from: middle * kExploding, to: Infinity, color: css("--bad-soft"), label: t("flow.exploding")}];
+    const bands = [{from: 0, to: kVanishing, color: css("--bad-soft"), label: t("flow.vanishing")},
+                   {from: kExploding, to: Infinity, color: css("--bad-soft"), label: t("flow.exploding")}];
     glass.files.forEach((file, which) => {
       const all = weights(file), flow = file.flow;
       if (!all.length) return;
       const suffix = glass.files.length > 1 ? `: ${fileLabel(file, which)}` : "";
       const name = (p) => layerName(file, p.layer);
-      const positive = all.flatMap((p) => flow.parameters[p.name].g).filter((v) => isNumber(v) && v > 0).sort((a, b) => a - b);
-      const middle = positive.length ? positive[positive.length >> 1] : 1;
       const short = all.length <= 10;
       const key = (member) => short
           ? keyList(all.map((p, i) => ({label: name(p), color: shade(i, all.length)})))
@@ -32,7 +29,7 @@ register({
         title: t("flow.profile") + suffix, note: t("flow.profile.note"),
         formula: math(M.msub(M.mi("log"), M.mn("10")), mathNorm("∂L/∂W")),
         keys: keyList(moments.map((m, i) => ({label: `${t("step")} ${count(flow.step[m])}`, color: shade(i, moments.length)}))),
-        body: this.profile(file, all, moments, middle),
+        body: this.profile(file, all, moments),
         table: {head: [t("layer"), ...moments.map((m) => `${t("step")} ${count(flow.step[m])}`)], rows: () => all.map((p) => [name(p), ...moments.map((m) => flow.parameters[p.name].g[m] ?? null)])}}));
 
       const values = all.map((p) => flow.parameters[p.name].g.map((v) => (isNumber(v) && v > 0 ? Math.log10(v) : null)));
@@ -46,7 +43,7 @@ register({
         table: {head, rows: rows("g")}}));
       container.append(figure({
         title: t("flow.lines") + suffix, note: t("flow.lines.note"), keys: key(),
-        body: linePlot({series: lines("g"), xlabel: t("step"), ylabel: "‖∂L/∂W‖", log: true, bands: bands(middle), label: t("flow.lines"), height: 300}),
+        body: linePlot({series: lines("g"), xlabel: t("step"), ylabel: "‖∂L/∂W‖", log: true, bands, label: t("flow.lines"), height: 300}),
         table: {head, rows: rows("g")}}));
       container.append(figure({
         title: t("flow.ratio") + suffix, note: t("flow.ratio.note"), formula: math(M.mfrac(mathNorm("ΔW"), mathNorm("W"))), keys: key(),
@@ -54,7 +51,7 @@ register({
         table: {head, rows: rows("ratio")}}));
     });
   },
-  profile(file, all, moments, middle) {
+  profile(file, all, moments) {
     const flow = file.flow;
     const at = (p, m) => { const v = flow.parameters[p.name].g[m]; return isNumber(v) && v > 0 ? Math.log10(v) : null; };
     return responsive((width) => {
@@ -64,7 +61,7 @@ register({
       const x = (i) => left + ((i + 0.5) * w) / all.length, y = (v) => top + ((high - v) / (high - low)) * h;
       const parts = [];
       const limit = (v) => Math.max(low, Math.min(high, v));
-      for (const [from, to, label] of [[low, Math.log10(middle * kVanishing), "flow.vanishing"], [Math.log10(middle * kExploding), high, "flow.exploding"]]) {
+      for (const [from, to, label] of [[low, Math.log10(kVanishing), "flow.vanishing"], [Math.log10(kExploding), high, "flow.exploding"]]) {
         const y0 = y(limit(to)), y1 = y(limit(from));
         if (y1 - y0 > 1) parts.push(svg("rect", {x: left, y: y0, width: w, height: y1 - y0, fill: "var(--bad-soft)"}), y1 - y0 > 15 ? text(left + w - 6, y0 + 13, t(label), {"text-anchor": "end"}) : "");
       }

@@ -111,10 +111,10 @@ register({
         t("overview.confused.a", {n: count(pairs[0].n), of: count(pairs[0].of)}),
         pairs.length > 1 ? " " + t("overview.confused.then", {pairs: pairs.slice(1, 4).map((p) => `${t("overview.pair", {truth: names[p.truth], said: names[p.said]})} (${p.n})`).join(", ")}) : "", " ", link("errors", t("errors.title"))]]);
       if (pairs.length) {
-        const shots = Object.values(file.mistakes.cells || {}).flat();
+        const shots = Object.entries(file.mistakes.cells || {}).filter(([key]) => key.split(",")[0] !== key.split(",")[1]).flatMap(([, all]) => all);
         const near = shots.filter((s) => s.top.slice(1, 3).some((p) => p[0] === s.label)).length;
         const sure = shots.filter((s) => s.top[0] && s.top[0][1] > 0.9).length;
-        answers.push([t("overview.why"), [t("overview.why.a", {wrong: count(wrong), total: count(file.mistakes.n), shots: count(shots.length), near: count(near), sure: count(sure)}), " ", link("errors", t("overview.why.look")), file.images.length ? [", ", link("features", t("features.title"))] : ""]]);
+        answers.push([t("overview.why"), [t(names.length > 3 ? "overview.why.a" : "overview.why.few", {wrong: count(wrong), total: count(file.mistakes.n), shots: count(shots.length), near: count(near), sure: count(sure)}), " ", link("errors", t(file.mistakes.h ? "overview.why.look" : "overview.why.lookat")), file.images.length ? [", ", link("features", t("features.title"))] : ""]]);
       }
     }
     return answers;
