@@ -1,15 +1,15 @@
 // The report's page in a real browser: every view opens without an error or a request, the keyboard
 // does all, axe finds nothing, hostile names stay text.
-//   node page_test.js <chromium> [page.html ..]       (further pages, made by ramp-report, are opened too)
+//   node page_test.js <chromium> <ramp-report, or ""> [page.html ..]     (further pages are opened too)
 "use strict";
 const assert = require("assert");
 const fs = require("fs");
 const os = require("os");
 const path = require("path");
 const {chromium} = require("playwright-core");
-const {template, fill, kMade, kHostile} = require("./pages.js");
+const {template, pageOf, kMade, kHostile} = require("./pages.js");
 
-const [executablePath, ...extra] = process.argv.slice(2);
+const [executablePath, reporter, ...extra] = process.argv.slice(2);
 const axe = fs.readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), "ramp-browser-"));
 const url = (name, hash = "") => `file://${path.join(folder, name)}.html${hash ? "#" + hash : ""}`;
@@ -214,7 +214,8 @@ const tests = {
 
 (async () => {
   const html = template();
-  for (const [name, f] of Object.entries(kMade)) fs.writeFileSync(path.join(folder, `${name}.html`), fill(html, f()));
+  console.log(reporter ? `pages by ${path.basename(reporter)}` : "no ramp-report: pages without it");
+  for (const name of Object.keys(kMade)) fs.writeFileSync(path.join(folder, `${name}.html`), pageOf(html, name, reporter, folder));
   for (const file of extra) {
     const name = path.basename(file, ".html");
     fs.copyFileSync(file, path.join(folder, `${name}.html`));

@@ -30,6 +30,24 @@ function readGlass(file) {
           images: of("images"), mistakes: last("mistakes"), boundaries: of("boundary"), findings: of("finding"), lessons: of("lesson"), gradchecks: of("gradcheck"), end: last("end")};
 }
 
+// A run as the lines of a .glass file.
+function glassLines(run) {
+  const c = run.curve, whole = new Map(run.steps.map((s) => [s.step, s]));
+  const steps = c.step.map((step, i) => ({...(whole.get(step) || {kind: "step", layers: {}, parameters: {}, fire: {}}), step, epoch: c.epoch[i], loss: c.loss[i], lr: c.lr[i], seconds: c.seconds[i],
+    phases: {data: c.data[i], forward: c.forward[i], backward: c.backward[i], step: c.step_seconds[i]}}));
+  const lines = [run.run, run.model, ...steps, ...run.epochs, ...run.probes, ...run.images, run.mistakes, ...run.boundaries, ...run.findings, ...run.lessons, ...run.gradchecks, run.end];
+  return lines.filter(Boolean).map((line) => JSON.stringify(line) + "\n").join("");
+}
+// The page of made-up runs: by ramp-report where it is built, else as it would.
+function pageOf(html, name, reporter, folder) {
+  const runs = kMade[name](reporter ? 10000 : undefined);
+  if (!reporter) return fill(html, runs);
+  const files = runs.map((run, i) => path.join(folder, run.file.includes("/") ? `${name}${i}.glass` : run.file));
+  runs.forEach((run, i) => fs.writeFileSync(files[i], glassLines(run)));
+  execFileSync(reporter, [...files, "-o", path.join(folder, "made.html")]);
+  return fs.readFileSync(path.join(folder, "made.html"), "utf8");
+}
+
 // ---- made-up runs ----
 
 function random(seed) { return () => { seed = (seed * 1664525 + 1013904223) >>> 0; return seed / 4294967296; }; }
@@ -50,7 +68,7 @@ function sketch(next, std, mean = 0, zeros = 0, n = 2000) {
 const kHostile = "<img src=x onerror=alert(1)></script><script>window.hacked=1</script>&amp;\"'`{{ramp:data}}";
 
 // A chain of layers, with shortcuts if `residual`; `names(i)` is what they are called.
-function made({depth = 8, units = 32, recorded = 60, every = 100, residual = false, hostile = false, images = true, title = "made-up run", seed = 1, boundary = false}) {
+function made({depth = 8, units = 32, recorded = 60, every = 100, residual = false, hostile = false, images = true, title = "made-up run", seed = 1, boundary = false, rows = Math.min(recorded, 2000)}) {
   const next = random(seed);
   const evil = (s) => (hostile ? `${s} ${kHostile}` : s);
   const layers = [], parameters = [];
@@ -61,7 +79,7 @@ function made({depth = 8, units = 32, recorded = 60, every = 100, residual = fal
   }
   const steps = [], curve = {step: [], epoch: [], loss: [], lr: [], seconds: [], data: [], forward: [], backward: [], step_seconds: []};
   const flow = {step: [], layers: {}, parameters: Object.fromEntries(parameters.map((p) => [p.name, {w: [], g: [], ratio: []}]))};
-  const rows = Math.min(recorded, 2000), kept = Math.min(recorded, 60), columns = Math.min(recorded, 400);
+  const kept = Math.min(recorded, 60), columns = Math.min(recorded, 400);
   for (let i = 0; i < rows; ++i) {
     const step = Math.round(1 + ((recorded - 1) * i) / Math.max(1, rows - 1)) * every, share = i / rows;
     curve.step.push(step); curve.epoch.push(Math.floor(10 * share)); curve.loss.push(0.08 + 2.2 * Math.exp(-6 * share) * (1 + 0.15 * normal(next)) + 0.02 * next());
@@ -123,12 +141,12 @@ function made({depth = 8, units = 32, recorded = 60, every = 100, residual = fal
 
 const kMade = {
   hostile: () => [made({hostile: true, title: "hostile"})],
-  long: () => [made({recorded: 10000, every: 1, title: "10,000 recorded steps"})],
+  long: (rows) => [made({recorded: 10000, every: 1, rows, title: "10,000 recorded steps"})],
   deep: () => [made({depth: 20, residual: true, images: false, title: "ResNet-20"})],
   plain: () => [made({boundary: true})],
   beside: () => [made({title: "ReLU"}), {...made({seed: 2, title: "Leaky ReLU"}), file: "leaky.glass"}],
 };
-module.exports = {template, fill, readGlass, made, kMade, kHostile};
+module.exports = {template, fill, pageOf, readGlass, made, kMade, kHostile};
 
 if (require.main === module) {
   const [html, out, ...files] = process.argv.slice(2);
