@@ -71,6 +71,12 @@ std::string Column::text(int64_t row) const {
   return categorical ? levels[static_cast<size_t>(codes[i])] : fmt::format("{}", numbers[i]);
 }
 
+std::vector<std::string> Column::texts() const {
+  std::vector<std::string> all;
+  for (int64_t i = 0; i < size(); ++i) all.push_back(text(i));
+  return all;
+}
+
 Tensor Column::tensor() const {
   if (!categorical) return Tensor::of(numbers);
   return Tensor::of(codes);

@@ -36,6 +36,8 @@ struct Column {
   int64_t count_missing() const;
   /// What stands in a row, as write_csv writes it; "" where it is missing.
   std::string text(int64_t row) const;
+  /// That of all rows: `tokenize(table["review"].texts())`.
+  std::vector<std::string> texts() const;
   /// Numbers as f64 [n], codes as i64 [n].
   Tensor tensor() const;
 };

@@ -200,6 +200,13 @@ Tokens tokenize(std::string_view text, const TokenizeOptions& options) {
   return tokens;
 }
 
+std::vector<Tokens> tokenize(const std::vector<std::string>& texts,
+                             const TokenizeOptions& options) {
+  std::vector<Tokens> all;
+  for (const std::string& text : texts) all.push_back(tokenize(text, options));
+  return all;
+}
+
 Tokens character_ngrams(std::string_view text, int64_t n) {
   if (n < 1) fail("character_ngrams: expected n of at least 1; got {}.", n);
   Tokens runs;
@@ -216,6 +223,12 @@ Tokens character_ngrams(std::string_view text, int64_t n) {
     }
   }
   return runs;
+}
+
+std::vector<Tokens> character_ngrams(const std::vector<std::string>& texts, int64_t n) {
+  std::vector<Tokens> all;
+  for (const std::string& text : texts) all.push_back(character_ngrams(text, n));
+  return all;
 }
 
 Vocabulary::Vocabulary(const std::vector<Tokens>& texts, const VocabularyOptions& options)

@@ -26,11 +26,16 @@ struct TokenizeOptions {
 /// Chinese, Japanese and Thai, are not parted: take character_ngrams().
 /// Errors: bytes that are not UTF-8.
 Tokens tokenize(std::string_view text, const TokenizeOptions& options = {});
+/// The same of each text.
+std::vector<Tokens> tokenize(const std::vector<std::string>& texts,
+                             const TokenizeOptions& options = {});
 
 /// All runs of n characters in the words of tokenize(), with a blank before and behind each word:
 /// n = 3: "The sea" -> " th", "the", "he ", " se", "sea", "ea ". A word with its blanks that is
 /// shorter than n is one run. Errors: n < 1; bytes that are not UTF-8.
 Tokens character_ngrams(std::string_view text, int64_t n);
+/// The same of each text.
+std::vector<Tokens> character_ngrams(const std::vector<std::string>& texts, int64_t n);
 
 struct VocabularyOptions {
   int64_t min_count = 1;  // words that are rarer are unknown
@@ -43,7 +48,7 @@ struct BagOptions {
 
 /// The words of some texts, and an id for each.
 /// ```
-/// std::vector<Tokens> texts; .. texts.push_back(tokenize(line)); ..
+/// const std::vector<Tokens> texts = tokenize(table["review"].texts());
 /// const Vocabulary words(texts, {.min_count = 2});
 /// Dataset data{words.sequences(texts), labels};
 /// ```

@@ -29,6 +29,8 @@ TEST_CASE("Table: columns by name") {
   CHECK(t["size"].tensor().dtype() == f64);
   CHECK(t["size"].text(0) == "50");
   CHECK(t["size"].text(2) == "");
+  CHECK(t["size"].texts()[0] == "50");
+  CHECK(std::ssize(t["size"].texts()) == t.size());
   CHECK(t.select({"district", "size"}).names() == Texts{"district", "size"});
   t.set(Column("year", {1, 2, 3, 4})).set(Column("size", {1, 1, 1, 1}));
   CHECK(t.names() == Texts{"size", "district", "year"});

@@ -87,6 +87,14 @@ TEST_CASE("character_ngrams") {
   CHECK_THROWS_AS(character_ngrams("a", 0), Error);
 }
 
+TEST_CASE("tokens of many texts") {
+  const std::vector<std::string> texts = {"The sea", "", "It's 3.14!"};
+  CHECK(tokenize(texts) == std::vector<Tokens>{{"the", "sea"}, {}, {"it's", "3.14"}});
+  CHECK(tokenize(texts, {.lower = false})[0] == Tokens{"The", "sea"});
+  CHECK(character_ngrams(texts, 4) ==
+        std::vector<Tokens>{character_ngrams(texts[0], 4), {}, character_ngrams(texts[2], 4)});
+}
+
 TEST_CASE("Vocabulary: ids by count") {
   const std::vector<Tokens> texts = {{"b", "a", "c"}, {"b", "d", "b"}, {}, {"a"}};
   const Vocabulary all(texts);

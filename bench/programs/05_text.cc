@@ -5,20 +5,13 @@
 
 using namespace ramp;
 
-std::vector<Tokens> trigrams(const Table& table) {
-  std::vector<Tokens> texts;
-  for (int64_t i = 0; i < table.size(); ++i) {
-    texts.push_back(character_ngrams(table["text"].text(i), 3));
-  }
-  return texts;
-}
-
 int main() {
   seed_layers(1);
   const auto [train, test] = read_csv("languages.csv").split(0.8);
-  const Vocabulary vocabulary(trigrams(train));
+  const Vocabulary vocabulary(character_ngrams(train["text"].texts(), 3));
   const auto encode = [&](const Table& table) {
-    return Dataset{vocabulary.sequences(trigrams(table)), table["language"].tensor()};
+    const std::vector<Tokens> runs = character_ngrams(table["text"].texts(), 3);
+    return Dataset{vocabulary.sequences(runs), table["language"].tensor()};
   };
   Sequential net{EmbeddingBag(vocabulary.size(), 32, {.padding = 0}), Dense(32, 6)};
   Adam adam(net, {.lr = 1e-2});

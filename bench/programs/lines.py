@@ -22,7 +22,7 @@ WHAT = {
     "02": "MNIST, convolutions, augmentation, one-cycle rate, checkpoint and resume",
     "03": "a CSV file with gaps and categories: regression, early stopping, RMSE and R2",
     "04": "a folder of photos, a subfolder for each class; what one photo shows",
-    "05": "text: words, a vocabulary, a bag of embeddings",
+    "05": "the language of a text: runs of characters, a vocabulary, a bag of embeddings",
     "06": "a recommender: embeddings and biases of users and films",
     "07": "an auto-encoder and a picture of what it makes",
     "08": "transfer: weights from a file, frozen, a new last layer",
