@@ -212,6 +212,21 @@ const std::vector<Fault>& faults() {
          net.get<Dense>(2).bias = Tensor::full({32}, -10);
          return by_adam(net, 1e-3);
        }},
+      {"dead_units", "the same, with relu() in a forward() of one's own",
+       [] {
+         struct Own final : Module {
+           Dense a{784, 64}, b{64, 32}, c{32, 10};
+           Tensor forward(const Tensor& x) override {
+             return c(relu(b(relu(a(reshape(x, {-1, 784}))))));
+           }
+           void fields(Fields& f) override { f.child("a", a).child("b", b).child("c", c); }
+         } net;
+         Tensor bias = net.b.bias.detach().clone();
+         for (int64_t i = 0; i < 28; ++i) bias.mutable_data<float>()[i] = -10;
+         net.b.bias = bias;
+         Adam adam(net, {.lr = 1e-3});
+         return diagnosis(net, adam, digits());
+       }},
       {"no_gradient", "Dropout(1)",
        [] {
          return by_adam(Sequential{Flatten{}, Dense(784, 64, ReLU{}), Dropout(1), Dense(64, 10)},
@@ -399,6 +414,17 @@ TEST_CASE("doctor: silence on healthy runs") {
     net.add(Dense(32, 10));
     SGD sgd(net, {.lr = 0.02, .momentum = 0.9, .weight_decay = 1e-4});
     return diagnosis(net, sgd, digits());
+  });
+  is_silent("activations as ops", [] {
+    struct Own final : Module {
+      Dense a{784, 64}, b{64, 32}, c{32, 10};
+      Tensor forward(const Tensor& x) override {
+        return c(relu(b(relu(a(reshape(x, {-1, 784}))))));
+      }
+      void fields(Fields& f) override { f.child("a", a).child("b", b).child("c", c); }
+    } net;
+    Adam adam(net, {.lr = 1e-3});
+    return diagnosis(net, adam, digits(), {.epochs = 6});
   });
   is_silent("words", [] {
     Sequential net{EmbeddingBag(2000, 16), Dense(16, 8)};

@@ -226,6 +226,22 @@ Outputs outputs_of(const Activation& f, const Tensor& y) {
   return o;
 }
 
+// The same by the gradient of a layer's outputs, where its activation is an op of the model's own:
+// a unit fires that some example gives a gradient to. Nothing where there is no gradient at all.
+Outputs outputs_by_gradient(const Tensor& dy) {
+  Outputs o;
+  if (dy.rank() < 1 || dy.numel() == 0) return o;
+  o.fires.assign(static_cast<size_t>(dy.dim(-1)), false);
+  visit_float("doctor", dy.dtype(), [&]<typename T>(T) {
+    const auto rows = [&](int64_t i, int64_t end) {
+      for (const T *d = dy.data<T>() + i, *stop = dy.data<T>() + end; d < stop; ++o.rows)
+        for (char& fires : o.fires) fires |= *d++ != 0;
+    };
+    for_each_block(dy.numel(), dy.dim(-1), kLook, rows);
+  });
+  return std::ranges::count(o.fires, true) > 0 ? o : Outputs();
+}
+
 double entropy(double p) { return p > 0 ? -p * std::log(p) : 0; }
 
 // How often each class, or the sum and squares of each column, was seen.
@@ -388,6 +404,7 @@ struct Result {
   Outputs outputs;
   double gradient = -1;  // its norm; -1: none came
   const void* address;
+  bool by_gradient;  // what its outputs say
 };
 // A call of the model: from the first result of a layer to that of the model itself.
 struct Call {
@@ -410,9 +427,10 @@ struct Pass {
   double stale = 0;  // the norm of the gradients that were there before
 
   void note(size_t call, size_t result, const Tensor& dy) {
-    double& g = calls[call].results[result].gradient;
+    Result& r = calls[call].results[result];
     const double now = norm(dy);
-    g = g < 0 ? now : std::hypot(g, now);
+    r.gradient = r.gradient < 0 ? now : std::hypot(r.gradient, now);
+    if (r.by_gradient) r.outputs = outputs_by_gradient(dy);
     if (std::exchange(went_back, true)) return;
     double squares = 0;
     for (const NamedTensor& p : parameters)
@@ -519,14 +537,15 @@ struct Doctor::State {
       call.model_trains = net.training();
       // A flat end is what a probability is for.
       for (Result& r : call.results)
-        if (r.address == out.address()) r.outputs.flat = -1;
+        if (r.address == out.address()) r.outputs.flat = -1, r.by_gradient = false;
     }
     // After an epoch the validation is asked for its mode and no more.
     if (!grad_enabled() && call.whole && steps > 0) watch.off();
     if (!out.requires_grad() || calls.size() > 8) return;
     const Activation* f = activation_of(module);
     if (!f && !layer.has_weights && !call.whole) return;
-    call.results.push_back({&layer, f ? outputs_of(*f, out) : Outputs(), -1, out.address()});
+    call.results.push_back({&layer, f ? outputs_of(*f, out) : Outputs(), -1, out.address(),
+                            !f && !call.whole && layer.has_weights});
     if (node_of(out)->is_leaf) return;
     Tensor(out).hook(
         [pass = pass, c = calls.size() - 1, r = call.results.size() - 1](const Tensor& dy) {
@@ -738,8 +757,8 @@ struct Doctor::State {
         found.insert_or_assign(
             kDeadUnits,
             Finding{kNames[kDeadUnits], layer.name,
-                    fmt::format("{} of {} units ({}) were 0 for the last {} examples and more, and "
-                                "so was their gradient",
+                    fmt::format("{} of {} units ({}) let no gradient through for the last {} "
+                                "examples and more",
                                 dead, units, percent(worst), kSilentRows),
                     "LeakyReLU, PReLU or ELU instead; a lower lr; biases that start at 0, He's "
                     "weights"});
