@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <cmath>
+
 #include "ramp/data/new_file.h"
 
 namespace ramp {
@@ -24,6 +26,19 @@ Plot plot(const History& history, std::vector<std::string> columns) {
     plot.series.push_back(std::move(series));
   }
   return plot;
+}
+
+Plot plot(const LrCurve& curve) {
+  if (curve.lr.empty()) fail("plot: the curve has no steps.");
+  PlotSeries loss{.y = curve.loss}, dot{.dots = true, .line = false};
+  for (size_t i = 0; i < curve.lr.size(); ++i) {
+    loss.x.push_back(std::log10(curve.lr[i]));
+    if (dot.x.empty() && curve.lr[i] >= curve.suggestion) {
+      dot.x.push_back(loss.x[i]);
+      dot.y.push_back(curve.loss[i]);
+    }
+  }
+  return {.title = curve.str(), .x_label = "log10(lr)", .y_label = "loss", .series = {loss, dot}};
 }
 
 void save_svg(const std::string& path, const Plot& plot) {

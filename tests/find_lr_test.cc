@@ -47,6 +47,9 @@ TEST_CASE("find_lr: an lr that trains well, for several optimizers; all is put b
     CHECK(curve.least > curve.suggestion);
     REQUIRE(curve.lr.size() == curve.loss.size());
     CHECK(curve.lr.size() > 50);
+    const Plot chart = plot(curve);
+    CHECK(svg(chart).find(curve.str()) != std::string::npos);
+    CHECK(std::abs(chart.series[1].x[0] - std::log10(curve.suggestion)) < 1e-9);
     optimizer.set_lr(curve.suggestion);
     fit(net, optimizer, digits(), {.epochs = 2, .out = nullptr});
     CHECK(evaluate(net, digits()) > 0.85);
@@ -76,6 +79,7 @@ TEST_CASE("find_lr: a user's mistakes") {
   CHECK(message([&] { find_lr(net, adam, digits(), nan); }) ==
         "find_lr: the loss is nan before any step. Hint: autopsy(), Anomaly.");
   CHECK(!net.parameters()[0].grad().defined());
+  CHECK(message([&] { plot(LrCurve{}); }) == "plot: the curve has no steps.");
   struct Pair final : ModuleOf<Pair> {
     Dense a{1, 1};
     std::pair<Tensor, Tensor> forward(const Tensor& x) { return {a(x), x}; }
