@@ -13,9 +13,15 @@
 // that are shifted, rotated, scaled and bent in each epoch anew, while a thread of its own prepares
 // them; it asks for 91 % rather than all of the right digit (label smoothing), and it reads with
 // the moving average of its weights, which is steadier than the last ones.
+//
+// A Recorder looks over fit's shoulder at every hundredth step, and at the end there is a page
+// about the run, mnist_cnn.html: which layer learns slowest, whether units are dead, which digits
+// are confused, what the convolutions see.
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <filesystem>
+#include <optional>
 #include <string>
 
 #include "mnist_show.h"
@@ -24,7 +30,7 @@
 using namespace ramp;
 
 struct Options {
-  std::string data = "mnist", save = "mnist_cnn.safetensors", model;
+  std::string data = "mnist", save = "mnist_cnn.safetensors", model, record = "mnist_cnn.glass";
   int64_t epochs = 0, batch = 64, images = 0, show = 10;
   uint64_t seed = 1;
   double lr = 3e-3;
@@ -75,34 +81,49 @@ Sequential make_best_network() {
 }
 
 void train(Sequential& net, const TrainTest& data, const Options& o) {
-  const Batches batches(data.train, {.size = o.batch, .seed = o.seed, .drop_last = true});
   // A pixel of shift and a few degrees are enough for a short training; bending needs a long one.
   const AugmentOptions slight{
       .shift = 1, .rotate = 8, .scale = 0.08, .shear = 0.05, .elastic_alpha = 0, .seed = o.seed};
-  const Augment augment(o.best ? AugmentOptions{.elastic_alpha = 20, .seed = o.seed} : slight);
-  Progress progress(o.epochs, batches.count() * o.batch);
   // Up to the full lr in a fifth of the steps, then down to 0, along straight lines.
-  const int64_t steps = o.epochs * batches.count();
-  Adam adam(net,
-            {.lr = o.lr, .schedule = one_cycle(steps, {.warmup_fraction = 0.2, .linear = true})});
-  EMA average(net, {.decay = 0.998, .warmup = true});
-  const CrossEntropyOptions target{.label_smoothing = o.best ? 0.1 : 0};
-  double test_accuracy = 0;
-  for (int64_t epoch = 0; epoch < o.epochs; ++epoch) {
-    for (const auto& [x, y] : Prefetch(batches.epoch(epoch, augment))) {
-      const Tensor loss = cross_entropy(net(x), y, target);
-      loss.backward();
-      adam.step();
-      adam.zero_grad();
-      if (o.best) average.update();
-      progress.batch(x.dim(0), loss.item());
-    }
-    if (o.best) average.swap();
-    progress.epoch(test_accuracy = evaluate(net, data.test));
-    if (o.best && epoch + 1 < o.epochs) average.swap();  // at the end it stays
+  const Schedule schedule =
+      one_cycle(o.epochs * (data.train.size() / o.batch), {.warmup_fraction = 0.2, .linear = true});
+  Adam adam(net, {.lr = o.lr, .schedule = schedule});
+  const Loss loss([&](const Tensor& y, const Tensor& target) {
+    return cross_entropy(y, target, {.label_smoothing = o.best ? 0.1 : 0});
+  });
+  FitOptions options{
+      .epochs = o.epochs,
+      .batch = o.batch,
+      .seed = o.seed,
+      .drop_last = true,
+      .transform = Augment(o.best ? AugmentOptions{.elastic_alpha = 20, .seed = o.seed} : slight),
+      .loss = loss,
+      .metrics = {"accuracy"},
+      .valid = data.test};
+  if (o.best) options.ema = EmaOptions{.decay = 0.998, .warmup = true};
+  std::optional<Recorder> recorder;
+  if (!o.record.empty()) {
+    recorder.emplace(net, o.record,
+                     RecorderOptions{.loss = loss,
+                                     .valid = data.test,
+                                     .title = o.best ? "MNIST, the best network" : "MNIST",
+                                     .seed = o.seed,
+                                     .data = {{"training images", data.train.x},
+                                              {"training labels", data.train.y},
+                                              {"test images", data.test.x},
+                                              {"test labels", data.test.y}},
+                                     .schedule = schedule});
+    options.callbacks.push_back(*recorder);
   }
-  fmt::print("trained in {:.1f} s; accuracy on the {} test images: {:.2f} %\n", progress.seconds(),
-             data.test.size(), 100 * test_accuracy);
+  const History history = fit(net, adam, data.train, options);
+  fmt::print("trained in {:.1f} s; accuracy on the {} test images: {:.2f} %\n",
+             history.last().seconds, data.test.size(), 100 * history["valid_accuracy"].back());
+  if (recorder) recorder->finish();
+}
+
+// Where a browser finds what the recorder wrote.
+std::string report_name(const Options& o) {
+  return std::filesystem::path(o.record).replace_extension(".html").string();
 }
 
 int main(int argc, char** argv) {
@@ -118,6 +139,7 @@ int main(int argc, char** argv) {
   app.add_option("--threads", o.threads, "0: all cores");
   app.add_option("--save", o.save, "where the weights go; \"\" for nowhere");
   app.add_option("--model", o.model, "read weights from this file instead of training");
+  app.add_option("--record", o.record, "the run, as a file and as a page beside it; \"\" for none");
   app.add_option("--show", o.show, "test images to show at the end (10)");
   CLI11_PARSE(app, argc, argv);
   if (o.epochs == 0) o.epochs = o.best ? 36 : 5;
@@ -143,6 +165,10 @@ int main(int argc, char** argv) {
                  100 * evaluate(net, data.test));
     }
     show_predictions(net, data.test, o.show);
+    if (o.model.empty() && !o.record.empty()) {
+      save_report(report_name(o), {o.record});
+      fmt::print("what happened in the network: open {} in a browser\n", report_name(o));
+    }
   } catch (const Error& error) {
     fmt::print(stderr, "{}\n", error.what());
     return 1;
