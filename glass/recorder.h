@@ -61,6 +61,9 @@ class Recorder {
   /// written; every < 1; count_every < 0; a probe of more than 64 examples; a model that is no
   /// Module, without a loss of the batch.
   Recorder(ModuleBase& net, const std::string& path, RecorderOptions options = {});
+  /// The file is run.glass.
+  explicit Recorder(ModuleBase& net, RecorderOptions options = {})
+      : Recorder(net, "run.glass", std::move(options)) {}
   /// finish(), but for its errors.
   ~Recorder();
   Recorder(const Recorder&) = delete;

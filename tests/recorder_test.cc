@@ -332,6 +332,46 @@ TEST_CASE("Recorder: after a crash, and when training goes on from a checkpoint"
   CHECK(r["epoch"].size() == 2);
 }
 
+// What docs/glass.md shows.
+TEST_CASE("Recorder and report: by fit, and in a loop of one's own") {
+  const Scratch scratch;
+  const std::string glass = scratch.path("run.glass"), page = scratch.path("run.html");
+  const auto [train, test] = digits().split(0.8);
+  for (const bool by_fit : {true, false}) {
+    seed_layers(1);
+    Sequential net{Flatten{}, Dense(784, 32, ReLU{}), Dense(32, 10)};
+    Adam adam(net);
+    if (by_fit) {
+      Recorder recorder(net, glass, {.every = 100, .valid = test});
+      fit(net, adam, train, {.epochs = 2, .valid = test, .out = nullptr, .callbacks = {recorder}});
+      recorder.finish();
+      save_report(page, {glass});
+    } else {
+      const Batches batches(train);
+      Recorder recorder(net, glass, {.every = 100, .valid = test});
+      for (int64_t epoch = 0; epoch < 2; ++epoch) {
+        for (const auto& [x, y] : batches.epoch(epoch)) {
+          const Tensor loss = cross_entropy(net(x), y);
+          loss.backward();
+          adam.step();
+          recorder.after_step({x, y}, loss, adam.lr());  // the gradients are still there
+          adam.zero_grad();
+        }
+        recorder.epoch_end({{"valid_accuracy", {evaluate(net, test)}}});
+      }
+      recorder.finish();
+    }
+    auto r = read(glass);
+    CHECK(r["epoch"].size() == 2);
+    CHECK(r["step"].size() == 5);
+    CHECK(r["step"][0]["phases"].is_null() != by_fit);
+    CHECK(r["end"].size() == 1);
+  }
+  const auto size = std::filesystem::file_size(page);
+  CHECK(size > 100'000);
+  CHECK(size < 3'000'000);
+}
+
 TEST_CASE("Recorder: models of several inputs; errors") {
   const Scratch scratch;
   const std::string path = scratch.path("run.glass");
