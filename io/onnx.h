@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <map>
+#include <memory>
 #include <set>
 #include <string>
 #include <vector>
@@ -94,5 +95,56 @@ void save_onnx(const std::string& path, ModuleBase& net, const Tensor& input,
                const OnnxExportOptions& options = {});
 void save_onnx(const std::string& path, ModuleBase& net, const Shape& input,
                const OnnxExportOptions& options = {});
+
+namespace onnx {
+struct Program;
+}
+
+struct OnnxOptions {
+  /// What comes in and goes out lies as in the file: images [n, c, h, w].
+  bool channels_first = false;
+};
+
+/// The graph of an ONNX file as a module, which may be a part of others, be trained, saved and
+/// copied: `OnnxModel net("resnet.onnx"); Tensor y = net(x);`. Its parameters have the names that
+/// the file gives them; those of Conv, ConvTranspose and Gemm lie as ramp's layers have them.
+/// Images are [n, h, w, c] here, as everywhere, where the file means [n, c, h, w]: an input that
+/// reaches a convolution, pool or norm, and a result of one. BatchNormalization and Dropout do in
+/// training what they do in ramp, whatever training_mode says; a file that was exported in
+/// evaluation may have none left.
+///
+/// Ops: see the table in io/onnx_ops.cc (ONNX opsets 6 to 28, f32 and f64). Nothing is guessed: an
+/// op, attribute, form or type that is not supported is an error that names it, when the file is
+/// read or, where it depends on the input, when it runs.
+/// Errors: those; a file that is no ONNX model, is damaged, or has its weights in other files; a
+/// node that reads what no node before it makes.
+class OnnxModel final : public Module {
+ public:
+  explicit OnnxModel(const std::string& path, const OnnxOptions& options = {});
+  /// The same from bytes in memory; `name` is for messages.
+  static OnnxModel from_bytes(std::string_view bytes, const std::string& name = "model",
+                              const OnnxOptions& options = {});
+
+  /// For a file of one input: its first result.
+  Tensor forward(const Tensor& x) override;
+  /// All results for all inputs, in the file's order.
+  std::vector<Tensor> run_all(const std::vector<Tensor>& x);
+
+  /// Their names in the file.
+  std::vector<std::string> inputs() const;
+  std::vector<std::string> outputs() const;
+
+  void fields(Fields& f) override;
+  std::string describe() const override;
+
+ private:
+  OnnxModel() = default;
+  void load(std::string_view bytes, const std::string& name, const OnnxOptions& options);
+
+  std::shared_ptr<const onnx::Program> program_;
+  std::vector<Parameter> parameters_;
+  std::vector<Buffer> buffers_;
+  Generator rng_;
+};
 
 }  // namespace ramp

@@ -119,6 +119,24 @@ std::string encode(const File& file) {
 
 namespace {
 
+// What a field holds. Errors: it is of another kind than onnx.proto says; the library itself does
+// not look.
+void expect_kind(const pbf_reader& from, protozero::pbf_wire_type kind) {
+  if (from.wire_type() != kind) throw protozero::unknown_pbf_wire_type_exception();
+}
+data_view view(pbf_reader& from) {
+  expect_kind(from, protozero::pbf_wire_type::length_delimited);
+  return from.get_view();
+}
+int64_t integer(pbf_reader& from) {
+  expect_kind(from, protozero::pbf_wire_type::varint);
+  return from.get_int64();
+}
+float real(pbf_reader& from) {
+  expect_kind(from, protozero::pbf_wire_type::fixed32);
+  return from.get_float();
+}
+
 std::string text_of(data_view view) { return {view.data(), view.size()}; }
 
 // A repeated field of numbers, of which there may be many in one or one in each.
@@ -129,6 +147,7 @@ void read_packed(pbf_reader& from, protozero::pbf_wire_type one, T (pbf_reader::
     to.push_back((from.*read_one)());
     return;
   }
+  expect_kind(from, protozero::pbf_wire_type::length_delimited);
   for (const T x : (from.*read_all)()) to.push_back(x);
 }
 void read_int64s(pbf_reader& from, std::vector<int64_t>& to) {
@@ -231,7 +250,7 @@ Constant read_tensor(pbf_reader from) {
         read_int64s(from, dims);
         break;
       case 2:
-        c.type = from.get_int32();
+        c.type = integer(from);
         break;
       case 4:
         read_floats(from, floats);
@@ -241,10 +260,10 @@ Constant read_tensor(pbf_reader from) {
         read_int64s(from, wide);
         break;
       case 8:
-        c.name = text_of(from.get_view());
+        c.name = text_of(view(from));
         break;
       case 9:
-        raw = from.get_view();
+        raw = view(from);
         break;
       case 10:
         read_packed(from, protozero::pbf_wire_type::fixed64, &pbf_reader::get_double,
@@ -253,7 +272,7 @@ Constant read_tensor(pbf_reader from) {
       case 3:
       case 13:
       case 14:
-        elsewhere = elsewhere || from.tag() != 14 || from.get_enum() != 0;
+        elsewhere = elsewhere || from.tag() != 14 || integer(from) != 0;
         if (from.tag() != 14) from.skip();
         break;
       default:
@@ -301,20 +320,20 @@ Attribute read_attribute(pbf_reader from) {
   while (from.next()) {
     switch (from.tag()) {
       case 1:
-        a.name = text_of(from.get_view());
+        a.name = text_of(view(from));
         break;
       case 2:
-        a.real = from.get_float();
+        a.real = real(from);
         reals = true;
         break;
       case 3:
-        a.integer = from.get_int64();
+        a.integer = integer(from);
         break;
       case 4:
-        a.text = text_of(from.get_view());
+        a.text = text_of(view(from));
         break;
       case 5:
-        tensor = read_tensor(pbf_reader(from.get_view()));
+        tensor = read_tensor(pbf_reader(view(from)));
         break;
       case 7:
         read_floats(from, a.reals);
@@ -323,10 +342,10 @@ Attribute read_attribute(pbf_reader from) {
         read_int64s(from, a.integers);
         break;
       case 9:
-        a.texts.push_back(text_of(from.get_view()));
+        a.texts.push_back(text_of(view(from)));
         break;
       case 20:
-        a.kind = from.get_enum();
+        a.kind = integer(from);
         break;
       default:
         from.skip();  // a graph, which its kind tells
@@ -346,22 +365,22 @@ Node read_node(pbf_reader from) {
   while (from.next()) {
     switch (from.tag()) {
       case 1:
-        node.inputs.push_back(text_of(from.get_view()));
+        node.inputs.push_back(text_of(view(from)));
         break;
       case 2:
-        node.outputs.push_back(text_of(from.get_view()));
+        node.outputs.push_back(text_of(view(from)));
         break;
       case 3:
-        node.name = text_of(from.get_view());
+        node.name = text_of(view(from));
         break;
       case 4:
-        node.op = text_of(from.get_view());
+        node.op = text_of(view(from));
         break;
       case 5:
-        node.attributes.push_back(read_attribute(pbf_reader(from.get_view())));
+        node.attributes.push_back(read_attribute(pbf_reader(view(from))));
         break;
       case 7:
-        node.domain = text_of(from.get_view());
+        node.domain = text_of(view(from));
         break;
       default:
         from.skip();
@@ -373,14 +392,14 @@ Node read_node(pbf_reader from) {
 void read_dims(pbf_reader from, Value& value) {
   value.has_shape = true;
   while (from.next(1)) {
-    pbf_reader dim(from.get_view());
+    pbf_reader dim(view(from));
     value.dims.push_back(-1);
     value.dim_names.emplace_back();
     while (dim.next()) {
       if (dim.tag() == 1) {
-        value.dims.back() = dim.get_int64();
+        value.dims.back() = integer(dim);
       } else if (dim.tag() == 2) {
-        value.dim_names.back() = text_of(dim.get_view());
+        value.dim_names.back() = text_of(view(dim));
       } else {
         dim.skip();
       }
@@ -392,18 +411,18 @@ Value read_value(pbf_reader from) {
   Value value;
   while (from.next()) {
     if (from.tag() == 1) {
-      value.name = text_of(from.get_view());
+      value.name = text_of(view(from));
     } else if (from.tag() == 2) {
-      for (pbf_reader type(from.get_view()); type.next();) {
+      for (pbf_reader type(view(from)); type.next();) {
         if (type.tag() != 1) {  // a sequence, a map: type stays 0
           type.skip();
           continue;
         }
-        for (pbf_reader tensor(type.get_view()); tensor.next();) {
+        for (pbf_reader tensor(view(type)); tensor.next();) {
           if (tensor.tag() == 1) {
-            value.type = tensor.get_int32();
+            value.type = integer(tensor);
           } else if (tensor.tag() == 2) {
-            read_dims(pbf_reader(tensor.get_view()), value);
+            read_dims(pbf_reader(view(tensor)), value);
           } else {
             tensor.skip();
           }
@@ -420,19 +439,19 @@ void read_graph(pbf_reader from, File& file) {
   while (from.next()) {
     switch (from.tag()) {
       case 1:
-        file.nodes.push_back(read_node(pbf_reader(from.get_view())));
+        file.nodes.push_back(read_node(pbf_reader(view(from))));
         break;
       case 2:
-        file.graph_name = text_of(from.get_view());
+        file.graph_name = text_of(view(from));
         break;
       case 5:
-        file.constants.push_back(read_tensor(pbf_reader(from.get_view())));
+        file.constants.push_back(read_tensor(pbf_reader(view(from))));
         break;
       case 11:
-        file.inputs.push_back(read_value(pbf_reader(from.get_view())));
+        file.inputs.push_back(read_value(pbf_reader(view(from))));
         break;
       case 12:
-        file.outputs.push_back(read_value(pbf_reader(from.get_view())));
+        file.outputs.push_back(read_value(pbf_reader(view(from))));
         break;
       case 15:
         fail("it has sparse weights, which ramp does not read.");
@@ -450,26 +469,26 @@ File read_model(std::string_view bytes) {
   while (model.next()) {
     switch (model.tag()) {
       case 1:
-        file.ir_version = model.get_int64();
+        file.ir_version = integer(model);
         break;
       case 2:
-        file.producer = text_of(model.get_view());
+        file.producer = text_of(view(model));
         break;
       case 3:
-        file.version = text_of(model.get_view());
+        file.version = text_of(view(model));
         break;
       case 7:
-        read_graph(pbf_reader(model.get_view()), file);
+        read_graph(pbf_reader(view(model)), file);
         ++graphs;
         break;
       case 8: {
         std::string domain;
         int64_t version = 0;
-        for (pbf_reader opset(model.get_view()); opset.next();) {
+        for (pbf_reader opset(view(model)); opset.next();) {
           if (opset.tag() == 1) {
-            domain = text_of(opset.get_view());
+            domain = text_of(view(opset));
           } else if (opset.tag() == 2) {
-            version = opset.get_int64();
+            version = integer(opset);
           } else {
             opset.skip();
           }

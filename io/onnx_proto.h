@@ -38,7 +38,16 @@ struct Constant {
 };
 
 struct Attribute {
-  enum Kind : int64_t { kNone = 0, kReal = 1, kInt = 2, kText = 3, kTensor = 4, kReals = 6, kInts = 7, kTexts = 8 };
+  enum Kind : int64_t {
+    kNone = 0,
+    kReal = 1,
+    kInt = 2,
+    kText = 3,
+    kTensor = 4,
+    kReals = 6,
+    kInts = 7,
+    kTexts = 8
+  };
   std::string name;
   int64_t kind = kNone;
   float real = 0;
@@ -53,7 +62,8 @@ struct Attribute {
   Attribute() = default;
   Attribute(std::string n, int64_t i) : name(std::move(n)), kind(kInt), integer(i) {}
   Attribute(std::string n, int i) : Attribute(std::move(n), int64_t{i}) {}
-  Attribute(std::string n, double x) : name(std::move(n)), kind(kReal), real(static_cast<float>(x)) {}
+  Attribute(std::string n, double x)
+      : name(std::move(n)), kind(kReal), real(static_cast<float>(x)) {}
   Attribute(std::string n, const char* s) : name(std::move(n)), kind(kText), text(s) {}
   Attribute(std::string n, std::vector<int64_t> i)
       : name(std::move(n)), kind(kInts), integers(std::move(i)) {}

@@ -2,8 +2,15 @@
 //   onnx_run export FOLDER   writes models NAME.onnx with NAME.safetensors, an input x and what
 //   ramp
 //                            makes of it, y, as they lie in the ONNX file
+//   onnx_run run LIST        runs models: LIST has lines MODEL INPUTS OUTPUTS, the two being
+//                            safetensors of "0", "1", ..; a line for each: "ok" or why not
+//   onnx_run train LIST      of the same list: a backward pass, in training mode; a line for each
+//   with
+//                            the numbers of parameters and of those with a gradient, and the names
+//                            of those without
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <fstream>
@@ -53,8 +60,14 @@ struct Export {
       batch[0] = 3;
       const Tensor x = rng.normal(batch);
       const NoGrad no_grad;
-      save_safetensors(path + ".safetensors",
-                       {{"x", in_file(x, last)}, {"y", in_file(net(x), last)}});
+      const Tensor y = net(x);
+      save_safetensors(path + ".safetensors", {{"x", in_file(x, last)}, {"y", in_file(y, last)}});
+      OnnxModel again(path + ".onnx", {.channels_first = true});
+      again.eval();
+      const Tensor z = again(in_file(x, last));
+      const double error = max(abs(z - in_file(y, last))).item();
+      fail_if(!(error <= 1e-5 * std::max(1.0, max(abs(y)).item())), "{}: read again, off by {}.",
+              path, error);
       ++written;
     }
   }
@@ -183,6 +196,44 @@ void export_models(const std::string& folder) {
   fmt::print("{} files\n", save.written);
 }
 
+std::string run_model(const std::string& model, const std::string& in, const std::string& out) {
+  try {
+    OnnxModel net(model, {.channels_first = true});
+    net.eval();
+    const NoGrad no_grad;
+    const TensorFile file = load_safetensors(in, {.any_format = true});
+    std::vector<Tensor> x;
+    for (size_t i = 0; i < file.size(); ++i) x.push_back(file[std::to_string(i)]);
+    std::vector<NamedTensor> y;
+    for (const Tensor& t : net.run_all(x)) y.push_back({std::to_string(y.size()), t});
+    save_safetensors(out, y);
+    return "ok";
+  } catch (const Error& e) {
+    return std::string("refused ") + e.what();
+  }
+}
+
+std::string train_model(const std::string& model, const std::string& in) {
+  try {
+    OnnxModel net(model, {.channels_first = true});
+    const TensorFile file = load_safetensors(in, {.any_format = true});
+    Rng rng(3);
+    const Tensor y = net.run_all({file["0"]})[0];
+    sum(y * rng.normal(y.shape())).backward();
+    int with = 0;
+    std::string without;
+    const std::vector<NamedTensor> parameters = net.named_parameters();
+    for (const NamedTensor& p : parameters) {
+      const bool has = p.tensor.grad().defined() && max(abs(p.tensor.grad())).item() > 0;
+      with += has;
+      if (!has) without += " " + p.name;
+    }
+    return fmt::format("{} {}{}", parameters.size(), with, without);
+  } catch (const Error& e) {
+    return std::string("refused ") + e.what();
+  }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -190,8 +241,15 @@ int main(int argc, char** argv) {
     const std::string what = argc > 1 ? argv[1] : "";
     if (what == "export" && argc == 3) {
       export_models(argv[2]);
+    } else if ((what == "run" || what == "train") && argc == 3) {
+      std::ifstream list(argv[2]);
+      for (std::string model, in, out; list >> model >> in >> out;) {
+        std::string text = what == "run" ? run_model(model, in, out) : train_model(model, in);
+        std::ranges::replace(text, '\n', ' ');
+        std::cout << text << std::endl;
+      }
     } else {
-      fail("usage: onnx_run export FOLDER");
+      fail("usage: onnx_run export FOLDER | run LIST | train LIST");
     }
   } catch (const std::exception& e) {
     fmt::print(stderr, "{}\n", e.what());

@@ -6,9 +6,13 @@
 
 #include "message.h"
 #include "ramp/autograd/ops_elementwise.h"
+#include "ramp/autograd/ops_reduce.h"
 #include "ramp/data/read_file.h"
 #include "ramp/layers/conv.h"
 #include "ramp/layers/dense.h"
+#include "ramp/layers/dropout.h"
+#include "ramp/layers/norm.h"
+#include "ramp/layers/pool.h"
 #include "ramp/layers/reshape.h"
 #include "ramp/layers/sequential.h"
 #include "scratch.h"
@@ -109,4 +113,231 @@ TEST_CASE("what cannot be written") {
           save_onnx(folder.path("no/a.onnx"), net, {1, 2});
         }).starts_with("save_onnx"));
   CHECK(message([&] { save_onnx(folder.path("a.onnx"), net, {1, 3}); }).starts_with("linear"));
+}
+
+// ---- reading ----
+
+namespace {
+
+Sequential small_net() {
+  seed_layers(3);
+  return Sequential{Conv2d(2, 4, 3, {.padding = kSame, .bias = false}),
+                    BatchNorm2d(4, ReLU{}),
+                    MaxPool2d(2),
+                    Flatten{},
+                    Dense(2 * 3 * 4, 5, Tanh{}),
+                    Dropout(0.5),
+                    Dense(5, 3)};
+}
+double largest(const Tensor& x) { return max(abs(x.detach())).item(); }
+
+// A graph of nodes over x [n, 4], whose result is y.
+std::string graph(std::vector<onnx::Node> nodes, std::vector<onnx::Constant> constants = {},
+                  int64_t opset = 20) {
+  onnx::File file;
+  file.opset = opset;
+  file.nodes = std::move(nodes);
+  file.constants = std::move(constants);
+  file.inputs = {{"x", onnx::kFloat, true, {-1, 4}, {"n", ""}}};
+  file.outputs = {{"y", onnx::kFloat, true, {-1, -1}, {"n", "m"}}};
+  return onnx::encode(file);
+}
+onnx::Node node(const std::string& op, std::vector<std::string> in, std::vector<std::string> out,
+                std::vector<onnx::Attribute> attributes = {}) {
+  return {"it", op, "", std::move(in), std::move(out), std::move(attributes)};
+}
+std::string error_of(const std::string& bytes) {
+  return message([&] { OnnxModel::from_bytes(bytes, "a.onnx"); });
+}
+
+}  // namespace
+
+TEST_CASE("a file that ramp wrote is a module that computes the same, in f32 and f64") {
+  const Scratch folder;
+  const std::string path = folder.path("a.onnx");
+  Sequential net = small_net();
+  Rng rng(1);
+  const Tensor x = rng.normal({6, 4, 6, 2});
+  for (int i = 0; i < 5; ++i) net(x);  // running statistics
+  save_onnx(path, net, {1, 4, 6, 2});
+  net.eval();
+  OnnxModel model(path);
+  model.eval();
+  CHECK(largest(model(x) - net(x)) < 1e-6);
+  CHECK(model.inputs() == std::vector<std::string>{"x"});
+  CHECK(model.outputs() == std::vector<std::string>{"y"});
+  CHECK(message([&] {
+          model(rng.normal({6, 4, 5, 2}));
+        }) ==
+        "OnnxModel: input \"x\" is [n, 2, 4, 6] in the file, so [n, 4, 6, 2] here (channels last); "
+        "got [6, 4, 5, 2].");
+
+  const auto parameters = model.named_parameters();
+  REQUIRE(parameters.size() == 7);
+  CHECK(parameters[0].name == "0.weight");
+  CHECK(parameters[0].tensor.shape() == Shape{3, 3, 2, 4});
+  CHECK(!parameters[1].decays);
+  CHECK(model.named_buffers().size() == 2);
+
+  model.to(f64);
+  net.to(f64);
+  CHECK(largest(model(x.to(f64)) - net(x.to(f64))) < 1e-12);
+  save_onnx(path, net, {1, 4, 6, 2});
+  OnnxModel wide(path);
+  wide.eval();
+  CHECK(largest(wide(x.to(f64)) - net(x.to(f64))) < 1e-12);
+}
+
+TEST_CASE("a module as all others: it trains, is frozen, copied, saved and loaded") {
+  const Scratch folder;
+  const std::string path = folder.path("a.onnx");
+  Sequential net = small_net();
+  save_onnx(path, net, {1, 4, 6, 2});
+  OnnxModel model(path);
+  const OnnxModel before = model;
+  Rng rng(1);
+  const Tensor x = rng.normal({16, 4, 6, 2}), target = rng.normal({16, 3});
+  const Tensor y = model(x);
+  sum(y * target).backward();
+  for (const NamedTensor& p : model.named_parameters()) {
+    CAPTURE(p.name);
+    REQUIRE(p.tensor.grad().defined());
+    CHECK(largest(p.tensor.grad()) > 0);
+  }
+  CHECK(largest(model.named_buffers()[0].tensor) > 0);  // batch norm moved them
+  CHECK(largest(OnnxModel(before).named_buffers()[0].tensor) == 0);
+  {
+    const NoGrad no_grad;
+    for (Tensor& p : model.parameters()) p.add_(p.grad(), -0.1);
+  }
+  OnnxModel copy = before;
+  model.eval();
+  copy.eval();
+  CHECK(largest(model(x) - copy(x)) > 1e-3);
+  copy.load_state(model.state());
+  CHECK(largest(model(x) - copy(x)) == 0);
+  model.freeze();
+  CHECK(!model(x).requires_grad());
+
+  // As a part of another model.
+  Sequential whole{OnnxModel(path), Dense(3, 2)};
+  CHECK(whole.named_parameters()[0].name == "0.0.weight");
+  CHECK(whole(x).shape() == Shape{16, 2});
+}
+
+TEST_CASE("running statistics are each layer's own, where a file has one tensor for several") {
+  onnx::File file;
+  const std::vector<std::string> names{"w", "b", "m", "v"};
+  std::vector<std::string> first{"x", "w", "m", "m", "w"}, second{"h", "w", "m", "m", "w"};
+  file.nodes = {{"bn1", "BatchNormalization", "", first, {"h"}, {}},
+                {"bn2", "BatchNormalization", "", second, {"y"}, {}}};
+  file.constants = {{"w", Tensor::ones({4})}, {"m", Tensor::zeros({4})}};
+  file.inputs = {{"x", onnx::kFloat, true, {-1, 4}, {"n", ""}}};
+  file.outputs = {{"y", onnx::kFloat, true, {-1, 4}, {"n", ""}}};
+  OnnxModel model = OnnxModel::from_bytes(onnx::encode(file));
+  CHECK(model.parameters().size() == 2);
+  REQUIRE(model.named_buffers().size() == 4);
+  CHECK(model.named_buffers()[3].name == "bn2.running_var");
+  Rng rng(1);
+  model(rng.normal({32, 4}) + 3.0);
+  CHECK(largest(model.named_buffers()[0].tensor) > 0.2);
+  CHECK(largest(model.named_buffers()[2].tensor) < 1e-6);
+  CHECK(largest(model.named_parameters()[1].tensor) == 0);
+}
+
+TEST_CASE("what is not supported is refused by name") {
+  CHECK(error_of(graph({node("Einsum", {"x"}, {"y"})})) ==
+        "load_onnx: a.onnx: node \"it\" (Einsum, opset 20): this op is not supported.");
+  CHECK(error_of(graph({node("Relu", {"x"}, {"y"}, {{"slope", 0.5}})})) ==
+        "load_onnx: a.onnx: node \"it\" (Relu, opset 20): attribute slope is not supported.");
+  CHECK(
+      error_of(graph({node("Gelu", {"x"}, {"y"}, {{"approximate", "fast"}})})) ==
+      "load_onnx: a.onnx: node \"it\" (Gelu, opset 20): approximate = \"fast\" is not supported.");
+  CHECK(error_of(graph({node("Gelu", {"x"}, {"y"}, {{"approximate", 1}})})) ==
+        "load_onnx: a.onnx: node \"it\" (Gelu, opset 20): attribute approximate of kind 2 is not "
+        "supported.");
+  CHECK(error_of(graph({node("Gelu", {"x"}, {"y"})}, {}, 19)) ==
+        "load_onnx: a.onnx: node \"it\" (Gelu, opset 19): this op in this opset is not supported.");
+  CHECK(error_of(graph({node("Relu", {"x", "x"}, {"y"})})) ==
+        "load_onnx: a.onnx: node \"it\" (Relu, opset 20): a number of 2 inputs is not supported.");
+  CHECK(
+      error_of(graph({node("Dropout", {"x"}, {"m", "y"})})) ==
+      "load_onnx: a.onnx: node \"it\" (Dropout, opset 20): its output 1 (\"y\") is not supported.");
+  CHECK(error_of(graph({node("Relu", {"x"}, {"y"})}, {}, 99)) ==
+        "load_onnx: a.onnx: opset 99 is not supported (6 to 28 are).");
+  // And when it runs.
+  OnnxModel ints = OnnxModel::from_bytes(
+      graph({node("Cast", {"x"}, {"i"}, {{"to", onnx::kInt32}}), node("Add", {"i", "i"}, {"y"})}));
+  CHECK(message([&] {
+          ints(Tensor::zeros({1, 4}));
+        }) == "it (Add): arithmetic of int32 is not supported.");
+}
+
+TEST_CASE("graphs that are none") {
+  CHECK(error_of(graph({node("Relu", {"z"}, {"y"})})) ==
+        "load_onnx: a.onnx: node \"it\" (Relu) reads \"z\", which no node before it makes.");
+  CHECK(error_of(graph({node("Add", {"x", "b"}, {"a"}), node("Relu", {"a"}, {"b"}),
+                        node("Relu", {"b"}, {"y"})})) ==
+        "load_onnx: a.onnx: node \"it\" (Add) reads \"b\", which no node before it makes.");
+  CHECK(error_of(graph({node("Relu", {"x"}, {"h"})})) ==
+        "load_onnx: a.onnx: its result \"y\" is made by no node.");
+  CHECK(error_of(graph({node("Relu", {"x"}, {"y"}), node("Tanh", {"x"}, {"y"})})) ==
+        "load_onnx: a.onnx: \"y\" is made twice.");
+  CHECK(error_of(
+            graph({node("Conv", {"x", "w"}, {"y"}, {{"pads", std::vector<int64_t>{1, -1, 0, 0}}})},
+                  {{"w", Tensor::zeros({1, 4, 1, 1})}})) ==
+        "load_onnx: a.onnx: node \"it\" (Conv, opset 20): pads = [1, -1, 0, 0] is not supported.");
+}
+
+TEST_CASE("damaged files: an error or a model, whatever is cut off or changed") {
+  const Scratch folder;
+  const std::string path = folder.path("a.onnx");
+  Sequential net{Conv2d(1, 2, 2), ReLU{}, Flatten{}, Dense(8, 2)};
+  save_onnx(path, net, {1, 3, 3, 1});
+  const std::string bytes = read_file(path);
+  int refused = 0, all = 0;
+  const auto try_it = [&](const std::string& damaged) {
+    ++all;
+    try {
+      OnnxModel::from_bytes(damaged);
+    } catch (const Error& error) {
+      CHECK(std::string(error.what()).starts_with("load_onnx: model: "));
+      ++refused;
+    }
+  };
+  for (size_t n = 0; n < bytes.size(); ++n) try_it(bytes.substr(0, n));
+  CHECK(refused > all * 9 / 10);
+  for (size_t i = 0; i < bytes.size(); ++i) {
+    for (const int change : {0x01, 0x04, 0x80, 0xff}) {
+      std::string damaged = bytes;
+      damaged[i] = static_cast<char>(damaged[i] ^ change);
+      try_it(damaged);
+    }
+  }
+  CHECK(message([&] { OnnxModel("no.onnx"); }).starts_with("load_onnx"));
+}
+
+TEST_CASE("tensors: types, lengths, data elsewhere") {
+  const auto tensor = [](const std::string& fields) {
+    // ModelProto { ir_version: 9, opset_import { version: 20 }, graph { initializer { fields } } }
+    const auto part = [](char tag, const std::string& body) {
+      return std::string(1, tag) + static_cast<char>(body.size()) + body;
+    };
+    return error_of("\x08\x09" + part(0x42, "\x10\x14") + part(0x3a, part(0x2a, fields)));
+  };
+  const std::string w = "\x42\x01w", floats = "\x10\x01", two = "\x08\x02";
+  CHECK(tensor(two + floats + w + std::string("\x4a\x04\0\0\0\0", 6)) ==
+        "load_onnx: a.onnx: tensor \"w\" of shape [2] has data of 1 values.");
+  CHECK(tensor(two + "\x10\x08" + w) ==
+        "load_onnx: a.onnx: tensor \"w\" is of string, which ramp does not read.");
+  CHECK(tensor(two + floats + w + "\x70\x01")
+            .starts_with("load_onnx: a.onnx: tensor \"w\" has its data in another file"));
+  // 2^62 values by 2^62, and -1
+  const std::string huge = "\x08\x80\x80\x80\x80\x80\x80\x80\x80\x40";
+  CHECK(tensor(huge + huge + floats + w).starts_with("load_onnx: a.onnx: "));
+  CHECK(tensor(huge + floats + w).starts_with("load_onnx: a.onnx: "));
+  CHECK(tensor("\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01" + floats + w)
+            .starts_with("load_onnx: a.onnx: "));
+  CHECK(error_of("") == "load_onnx: a.onnx: it is not an ONNX model.");
+  CHECK(error_of("hello, world").starts_with("load_onnx: a.onnx: "));
 }
