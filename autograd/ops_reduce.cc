@@ -164,17 +164,86 @@ Tensor stddev(const Tensor& x, Axes axes, VarOptions options) {
   return sqrt(v + flat) - flat;  // at 0 the derivative of sqrt is not used
 }
 
+namespace {
+
+// f(at, r, first, total) for all values x[at] along the axis, in order or from the last one on: r
+// is the row's number, `total` its own, to be set where it is the first one. Eight rows go side by
+// side, or 64 columns.
+template <typename Total, typename F>
+void scan(const AxisSplit& s, bool backward, F f) {
+  const bool rows = s.inner == 1;
+  const int64_t width = rows ? 8 : 64, across = ceil_div(s.inner, width),
+                blocks = rows ? ceil_div(s.outer, width) : s.outer * across;
+  parallel_for(blocks, kStreamGrain / (s.n * width + 1) + 1, [&](int64_t block, int64_t end) {
+    for (; block < end; ++block) {
+      const int64_t o = rows ? block * width : block / across,
+                    j = rows ? 0 : block % across * width;
+      Total total[64];
+      const auto run = [&](auto count, auto step) {
+        for (int64_t i = 0; i < s.n; ++i) {
+          const int64_t at = (o * s.n + (backward ? s.n - 1 - i : i)) * s.inner + j;
+          for (int64_t c = 0; c < count; ++c)
+            f(at + c * step, o * s.inner + j + c, i == 0, total[c]);
+        }
+      };
+      const int64_t count = std::min(width, rows ? s.outer - o : s.inner - j);
+      if (rows && count == 8) {
+        run(std::integral_constant<int64_t, 8>(), s.n);
+      } else {
+        rows ? run(count, s.n) : run(count, std::integral_constant<int64_t, 1>());
+      }
+    }
+  });
+}
+
+}  // namespace
+
 Tensor prod(const Tensor& x, Axes axes, ReduceOptions options) {
   const Plan p("prod", x, axes, options.keepdims);
   if (p.n == 0) return sum(x, axes, options) + 1;
-  Tensor y = p.x.view({p.outer, p.n, p.inner}).to(f64);
-  // Half of the factors times the other half: no division, so that a 0 among them does no harm.
-  for (int64_t n = p.n; n > 1; n = y.dim(1)) {
-    const Tensor all = y;
-    y = slice(all, 1, 0, n / 2) * slice(all, 1, n / 2, n / 2 * 2);
-    if (n % 2 == 1) y = concat({y, slice(all, 1, n - 1, n)}, 1);
-  }
-  return y.to(x.dtype()).view(p.y);
+  Tensor y = Tensor::empty(p.y, p.x.dtype());
+  visit_float("prod", y.dtype(), [&]<typename T>(T) {
+    const auto multiply = [x = p.x.data<T>(), to = y.mutable_data<T>()](int64_t at, int64_t r,
+                                                                        bool first, double& all) {
+      all = first ? x[at] : all * x[at];
+      to[r] = static_cast<T>(all);
+    };
+    scan<double>(p, false, multiply);
+  });
+  // For the second derivative: half of the factors times the other half.
+  const auto halves = [s = AxisSplit(p), kept = p.y](const Tensor& x) {
+    Tensor y = x.view({s.outer, s.n, s.inner}).to(f64);
+    for (int64_t n = s.n; n > 1; n = y.dim(1)) {
+      const Tensor all = y;
+      y = slice(all, 1, 0, n / 2) * slice(all, 1, n / 2, n / 2 * 2);
+      if (n % 2 == 1) y = concat({y, slice(all, 1, n - 1, n)}, 1);
+    }
+    return y.to(x.dtype()).view(kept);
+  };
+  return record(
+      "prod", y, {p.x}, [=, s = AxisSplit(p), x = Saved(p.x, "x")](const Tensor& dy, Wants) {
+        if (grad_enabled()) return recorded_vjp(dy, halves, x.get())[0];
+        // The product of those before times that of those behind: no division, so a 0
+        // among them does no harm.
+        Tensor dx = Tensor::empty(x.get().shape(), dy.dtype()),
+               scratch = Tensor::empty(dx.shape(), f64);
+        visit_float("prod", dy.dtype(), [&]<typename T>(T) {
+          const T *v = x.get().data<T>(), *g = dy.data<T>();
+          double* before = scratch.mutable_data<double>();
+          scan<double>(s, false, [=](int64_t at, int64_t, bool first, double& all) {
+            before[at] = first ? 1 : all;
+            all = before[at] * v[at];
+          });
+          scan<double>(
+              s, true,
+              [=, to = dx.mutable_data<T>()](int64_t at, int64_t r, bool first, double& behind) {
+                if (first) behind = g[r];
+                to[at] = static_cast<T>(before[at] * behind);
+                behind *= v[at];
+              });
+        });
+        return dx;
+      });
 }
 
 Tensor logsumexp(const Tensor& x, Axes axes, ReduceOptions options) {
@@ -200,13 +269,11 @@ Tensor running_sum(const Tensor& x, int axis, bool backward) {
   visit_dtype(x.dtype(), [&]<typename T>(T) {
     using Sum = std::conditional_t<std::is_same_v<T, int64_t>, uint64_t, double>;
     const T* from = x.data<T>();
-    s.for_each_row([&, to = y.mutable_data<T>()](int64_t, int64_t first) {
-      const int64_t step = backward ? -s.inner : s.inner;
-      int64_t at = backward ? first + (s.n - 1) * s.inner : first;
-      Sum total = 0;
-      for (int64_t i = 0; i < s.n; ++i, at += step)
-        to[at] = static_cast<T>(total += static_cast<Sum>(from[at]));
-    });
+    scan<Sum>(s, backward,
+              [from, to = y.mutable_data<T>()](int64_t at, int64_t, bool first, Sum& total) {
+                total = (first ? 0 : total) + static_cast<Sum>(from[at]);
+                to[at] = static_cast<T>(total);
+              });
   });
   return record("cumsum", y, {x}, [axis, backward](const Tensor& dy, Wants) {
     return running_sum(dy, axis, !backward);

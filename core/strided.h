@@ -45,13 +45,6 @@ struct AxisSplit {
     for (int i = 0; i < x.rank(); ++i)
       if (i != axis) (i < axis ? outer : inner) *= x[i];
   }
-  /// f(r, first) for each row r, on all threads: its values lie at first, first + inner, ..
-  template <typename F>
-  void for_each_row(F f) const {
-    parallel_for(outer * inner, kStreamGrain / (n + 1) + 1, [&](int64_t begin, int64_t end) {
-      for (int64_t r = begin; r < end; ++r) f(r, r / inner * n * inner + r % inner);
-    });
-  }
 };
 
 /// The stride of x along each axis of y, which x broadcasts to: 0 where x is stretched.
