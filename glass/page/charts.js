@@ -184,14 +184,18 @@ function linePlot({series, xlabel, ylabel, log, bands = [], height = 260, label,
         ctx.save();
         usable.forEach((s, k) => {
           if (!errors[k]) return;
+          // Many bars close together are drawn faintly, without ends.
+          const crowded = u.bbox.width / s.x.length < 14 * devicePixelRatio;
           ctx.strokeStyle = s.color;
+          ctx.globalAlpha = crowded ? 0.35 : 1;
           ctx.lineWidth = 1.5 * devicePixelRatio;
+          ctx.setLineDash([]);
           ctx.beginPath();
           data[k + 1].forEach((v, i) => {
             const e = errors[k][i];
             if (v === null || !e) return;
             const x = u.valToPos(xs[i], "x", true), cap = 4 * devicePixelRatio;
-            for (const end of [v - e, v + e]) {
+            for (const end of crowded ? [] : [v - e, v + e]) {
               const y = u.valToPos(end, "y", true);
               ctx.moveTo(x - cap, y);
               ctx.lineTo(x + cap, y);

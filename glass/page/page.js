@@ -345,7 +345,7 @@ function drawAll() {
   document.getElementById("skip").textContent = t("skip");
   const dark = page.theme === "dark";
   document.getElementById("side").replaceChildren(
-      el("div", {}, el("div", {class: "brand"}, t("brand")), el("h1", {}, title())),
+      el("div", {}, el("div", {class: "brand"}, t("brand")), el("h1", {}, title()), page.glass.files.length > 1 ? el("div", {class: "brand"}, page.glass.files.map(fileLabel).join(" · ")) : null),
       el("nav", {"aria-label": t("views"), tabindex: -1}, el("ol", {}, shown().map((view) => el("li", {}, el("a", {href: "#" + view.name}, t(view.name + ".title")))))),
       el("div", {class: "switches"},
           el("button", {type: "button", id: "theme", "aria-label": t(dark ? "light" : "dark"), title: t(dark ? "light" : "dark") + " (t)", onclick: toggleTheme}, dark ? "☀" : "☾"),

@@ -6,6 +6,8 @@ register({
   has: (glass) => glass.files.some((f) => f.boundary.length > 0),
   render(container, glass) {
     clearInterval(this.timer);
+    this.timer = null;
+    this.films = [];
     const files = glass.files.filter((f) => f.boundary.length > 0);
     container.append(el("div", {class: files.length > 1 ? "grid2" : ""}, files.map((file) => this.film(file, files.length > 1 ? fileLabel(file, glass.files.indexOf(file)) : ""))));
   },
@@ -18,7 +20,7 @@ register({
     let now = frames.length - 1;
     const image = svg("image", {preserveAspectRatio: "none"});
     const label = el("span", {class: "small", style: "min-width:96px", "aria-live": "off"});
-    const slider = el("input", {type: "range", min: 0, max: frames.length - 1, value: now, "aria-label": t("boundary.scrub"), oninput: () => go(Number(slider.value))});
+    const slider = el("input", {type: "range", min: 0, max: frames.length - 1, value: now, "aria-label": t("boundary.scrub"), oninput: () => together(Number(slider.value))});
     const go = (i) => {
       now = i;
       const f = frames[i];
@@ -31,11 +33,14 @@ register({
       slider.setAttribute("aria-valuetext", `${t("step")} ${count(f.step)}`);
       label.textContent = `${t("step")} ${count(f.step)}`;
     };
+    // Films beside each other run together.
+    const together = (i) => { for (const film of this.films) film.go(Math.round((i / Math.max(1, frames.length - 1)) * (film.n - 1))); };
+    this.films.push({go, n: frames.length});
     const play = el("button", {type: "button", onclick: () => {
       if (this.timer) { stop(); return; }
       play.textContent = t("boundary.pause");
-      if (now === frames.length - 1) go(0);
-      this.timer = setInterval(() => { if (now + 1 < frames.length && play.isConnected) go(now + 1); else stop(); }, Math.max(60, Math.min(400, 6000 / frames.length)));
+      if (now === frames.length - 1) together(0);
+      this.timer = setInterval(() => { if (now + 1 < frames.length && play.isConnected) together(now + 1); else stop(); }, Math.max(60, Math.min(400, 6000 / frames.length)));
     }}, t("boundary.play"));
     const stop = () => { clearInterval(this.timer); this.timer = null; play.textContent = t("boundary.play"); };
     const body = responsive((width) => {

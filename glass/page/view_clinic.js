@@ -25,7 +25,7 @@ register({
         const c = file.clinic[path];
         if (!c || !c.dead.length) return;
         container.append(el("section", {class: "part", style: "max-width:640px"}, el("h4", {style: "margin-bottom:8px"}, t("clinic.deadlist", {n: c.dead.length}) + ", " + layerName(file, path) + (files.length > 1 ? ", " + fileLabel(file, i) : "")),
-            table([t("unit"), t("clinic.what"), t("step"), t("rate")], c.dead.map((d) => [d.unit, t(d.born ? "clinic.born" : "clinic.died"), d.born ? null : d.step, d.born ? null : isNumber(d.lr) ? num(d.lr) : null]), {label: `${t("clinic.deadlist", {n: c.dead.length})}, ${layerName(file, path)}, ${fileLabel(file, i)}`})));
+            table([t("unit"), t("clinic.what"), t("step"), t("rate")], c.dead.map((d) => [d.unit, t(d.born ? "clinic.born" : "clinic.died"), d.born ? null : d.step, d.born ? null : isNumber(d.lr) ? format(d.lr, {maximumSignificantDigits: 3}) : null]), {label: `${t("clinic.deadlist", {n: c.dead.length})}, ${layerName(file, path)}, ${fileLabel(file, i)}`})));
       });
     }
   },

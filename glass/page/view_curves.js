@@ -6,7 +6,7 @@ register({
   has: (glass) => glass.files.some((f) => f.steps.loss.length > 0 || f.epoch.length > 0),
   render(container, glass) {
     const files = glass.files;
-    const dash = (i) => (i ? [6, 4] : undefined);
+    const dash = (i, valid) => (i ? (valid ? [2, 3] : [7, 4]) : undefined);
     const accent = css("--accent"), muted = css("--muted"), ink = css("--ink"), pale = rgb(colours("--ramp")(0.33));
     const suffix = (i) => (files.length > 1 ? `, ${fileLabel(files[i], i)}` : "");
     const series = [];
@@ -16,11 +16,11 @@ register({
         const lines = f.epoch.filter((e) => e.values && isNumber(e.values[name]));
         if (!lines.length) continue;
         const valid = name === "valid_loss";
-        series.push({label: metricName(name) + suffix(i), x: lines.map((e) => e.step), y: lines.map((e) => e.values[name]), color: valid ? (i ? muted : ink) : (i ? muted : accent), dash: dash(i), dots: lines.length < 60, hollow: valid,
+        series.push({label: metricName(name) + suffix(i), x: lines.map((e) => e.step), y: lines.map((e) => e.values[name]), color: valid ? (i ? muted : ink) : (i ? muted : accent), dash: dash(i, valid), dots: lines.length < 60, hollow: valid,
                      error: lines.map((e) => (e.errors && e.errors[name]) || null)});
       }
     });
-    const keys = (all) => keyList(all.map((s) => ({label: s.label, color: s.color, dash: s.dash ? "6 4" : null})));
+    const keys = (all) => keyList(all.map((s) => ({label: s.label, color: s.color, dash: s.dash ? s.dash.join(" ") : null})));
     const rows = (all) => () => {
       const xs = [...new Set(all.flatMap((s) => s.x))].sort((a, b) => a - b);
       const maps = all.map((s) => new Map(s.x.map((x, i) => [x, s.y[i]])));
@@ -46,7 +46,7 @@ register({
           const es = f.epoch.filter((e) => e.values && isNumber(e.values[name]));
           if (!es.length) continue;
           const valid = name.startsWith("valid_");
-          lines.push({label: metricName(name) + suffix(i), x: es.map((e) => e.epoch), y: es.map((e) => e.values[name]), color: valid ? (i ? muted : ink) : (i ? muted : accent), dash: dash(i), dots: es.length < 60, hollow: valid, error: es.map((e) => (e.errors && e.errors[name]) || null)});
+          lines.push({label: metricName(name) + suffix(i), x: es.map((e) => e.epoch), y: es.map((e) => e.values[name]), color: valid ? (i ? muted : ink) : (i ? muted : accent), dash: dash(i, valid), dots: es.length < 40, hollow: valid, error: es.map((e) => (e.errors && e.errors[name]) || null)});
         }
       });
       if (!lines.length) continue;

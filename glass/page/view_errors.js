@@ -14,6 +14,7 @@ register({
     const right = m.confusion.reduce((n, row, i) => n + row[i], 0), total = sums.reduce((a, b) => a + b, 0);
     const most = Math.max(1, ...m.confusion.flatMap((row, i) => row.filter((_, j) => i !== j)));
     const colour = colours("--ramp");
+    const long = m.classes.some((c) => c.length > 4) ? " long" : "";
     const shots = el("div", {"aria-live": "polite", class: "shown-cell"});
     const cell = (truth, said) => {
       const n = m.confusion[truth][said];
@@ -28,14 +29,14 @@ register({
       }}, count(n));
       return button;
     };
-    const matrix = el("table", {class: m.classes.some((c) => c.length > 4) ? "confusion long" : "confusion"},
+    const matrix = el("table", {class: "confusion" + long},
         el("thead", {}, el("tr", {}, el("td"), m.classes.map((c) => el("th", {scope: "col", title: c}, el("span", {}, c))), el("th", {scope: "col"}, t("errors.recall")))),
         el("tbody", {}, m.classes.map((c, i) => el("tr", {}, el("th", {scope: "row", title: c}, c), m.classes.map((_, j) => el("td", {}, cell(i, j))), el("td", {class: "recall"}, percent(sums[i] ? m.confusion[i][i] / sums[i] : null))))));
     matrix.addEventListener("keydown", (event) => this.arrows(event, matrix));
     const open = (truth, said) => {
       const images = (m.cells || {})[`${truth},${said}`] || [];
       shots.replaceChildren(el("h4", {style: "margin:8px 0 12px"}, t(truth === said ? "errors.openright" : "errors.open", {truth: m.classes[truth], said: m.classes[said]}) + " ", el("span", {class: "muted", style: "font-weight:400"}, t("errors.shown", {n: images.length, of: count(m.confusion[truth][said])}))),
-          el("ul", {class: "shots"}, images.map((image) => this.shot(m, image))));
+          el("ul", {class: "shots" + long}, images.map((image) => this.shot(m, image))));
     };
     container.append(figure({
       title: t("errors.matrix") + (name ? `: ${name}` : ""), note: t("errors.matrix.note", {right: count(right), total: count(total), share: percent(total ? right / total : null, 2)}),
@@ -47,7 +48,7 @@ register({
       open(first.truth, first.said);
     }
     if ((m.worst || []).length) {
-      container.append(figure({title: t("errors.worst") + (name ? `: ${name}` : ""), note: t("errors.worst.note"), formula: math(M.msub(M.mi("p"), M.mi("k")), M.mo("="), M.mfrac(M.msup(M.mi("e"), M.msub(M.mi("z"), M.mi("k"))), M.mrow(M.munder(M.mo("∑"), M.mi("j")), M.msup(M.mi("e"), M.msub(M.mi("z"), M.mi("j")))))), body: el("ul", {class: "shots"}, m.worst.map((image) => this.shot(m, image))),
+      container.append(figure({title: t("errors.worst") + (name ? `: ${name}` : ""), note: t("errors.worst.note"), formula: math(M.msub(M.mi("p"), M.mi("k")), M.mo("="), M.mfrac(M.msup(M.mi("e"), M.msub(M.mi("z"), M.mi("k"))), M.mrow(M.munder(M.mo("∑"), M.mi("j")), M.msup(M.mi("e"), M.msub(M.mi("z"), M.mi("j")))))), body: el("ul", {class: "shots" + long}, m.worst.map((image) => this.shot(m, image))),
         table: {head: [t("errors.truth"), t("errors.said"), t("errors.p")], rows: () => m.worst.map((s) => [m.classes[s.label], m.classes[s.top[0][0]], percent(s.top[0][1], 2)])}}));
     }
   },

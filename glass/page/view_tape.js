@@ -157,7 +157,7 @@ register({
     const value = number(d.node.value);
     const box = svg("g", {class: "node", transform: `translate(${at.x - w / 2} ${at.y - h / 2})`, tabindex: -1, role: "button", "aria-pressed": "false", "data-key": item.key,
         onclick: () => this.choose(item.key, true), ondblclick: () => this.fold(item), onkeydown: (e) => this.nodeKey(e, item)},
-        item.group !== null ? svg("rect", {x: 4, y: -4, width: w - 8, height: 10, rx: 5, fill: "var(--panel)", stroke: "var(--line)"}) : null,
+        item.group !== null ? svg("rect", {x: 5, y: h - 7, width: w - 10, height: 11, rx: 5, fill: "var(--panel)", stroke: "var(--line)"}) : null,
         svg("rect", {class: "box", width: w, height: h, rx: 7}), strip,
         item.beside ? [text(13, 18, cut(d.title, w - 64), {class: "ink"}), norm(18)] : [
           text(14, 19, cut(d.title, (w - 30 - rightWidth) * 0.8), {class: "strong", style: "font-size:13px"}),
