@@ -353,7 +353,10 @@ TEST_CASE("bad calls are errors") {
   CHECK(message([] { Metric("acuracy"); }).find("metric: expected accuracy, top5,") == 0);
   CHECK(with({.valid = {kValid.x, kTrain.y}}).find("fit (valid): expected x [n, ..]") == 0);
   CHECK(message([&] { fit(net, adam, Dataset{}); }).find("fit: x is undefined") == 0);
-  net.eval();
+  net.freeze();
+  CHECK(with({}) ==
+        "fit: the model has no parameter that is trained. Hint: freeze(false) for some.");
+  net.freeze(false).eval();
   CHECK(with({}) == "fit: the model is in eval mode. Hint: net.train().");
 }
 

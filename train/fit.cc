@@ -158,6 +158,10 @@ class Run {
     at_least("checkpoint_seconds", o_.checkpoint_seconds, 0);
     at_least("checkpoint_steps", static_cast<double>(o_.checkpoint_steps), 0);
     if (!net_.training()) fail("fit: the model is in eval mode. Hint: net.train().");
+    const auto trains = [](const NamedTensor& p) { return p.tensor.requires_grad(); };
+    if (std::none_of(parameters_.begin(), parameters_.end(), trains)) {
+      fail("fit: the model has no parameter that is trained. Hint: freeze(false) for some.");
+    }
     if (has_valid()) {
       o_.valid.check("fit (valid)");
       fail_if(o_.valid.size() == 0, "fit: the validation set is empty.");
@@ -372,7 +376,7 @@ class Run {
     for (const Metric& m : metrics_) {
       const Estimate e = m.of(y, o_.valid.y);
       add("valid_" + m.name, e);
-      shown += fmt::format("  {} {}", m.name, m.str(e));
+      shown += fmt::format("  valid {} {}", m.name, m.str(e));
     }
     return shown;
   }
