@@ -534,6 +534,36 @@ TEST_CASE("doctor: a callback of fit") {
   CHECK(doctor.findings()[0].code == "lr_too_high");
 }
 
+TEST_CASE("doctor: fit with all that it has keeps its bits, and is healthy") {
+  std::vector<std::vector<double>> weights;
+  for (const bool with : {false, true}) {
+    seed_layers(1);
+    Sequential net{Conv2d(1, 8, 3, {.padding = 1, .bias = false}),
+                   MaxPool2d(2),
+                   BatchNorm2d(8, ReLU{}),
+                   Flatten{},
+                   Dropout(0.1),
+                   Dense(1568, 10)};
+    AdamW adam(net, {.lr = 3e-3});
+    Doctor doctor(net);
+    FitOptions options{.epochs = 2,
+                       .batch = 16,
+                       .transform = Augment({.shift = 1}),
+                       .valid = digits().rows(900, 1000),
+                       .keep_best = true,
+                       .accumulate = 3,
+                       .clip_norm = 1,
+                       .ema = EmaOptions{.decay = 0.9},
+                       .out = nullptr};
+    if (with) options.callbacks = {doctor};
+    fit(net, adam, digits().rows(0, 900), options);
+    for (const NamedTensor& t : net.state()) weights.push_back(t.tensor.values());
+    CHECK(str(doctor.findings()) == "");
+  }
+  const size_t n = weights.size() / 2;
+  for (size_t i = 0; i < n; ++i) CHECK(weights[i] == weights[n + i]);
+}
+
 TEST_CASE("doctor: a user's mistakes, and the text of a finding") {
   Sequential net{Dense(2, 2)};
   CHECK(message([&] { Doctor(net, {.every = 0}); }) == "Doctor: expected every >= 1; got 0.");
