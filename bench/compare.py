@@ -3,6 +3,7 @@
 
 Each round runs ramp, PyTorch eager and PyTorch best one after the other, so that a slow minute of the machine hits
 all three; a ratio is the median over the rounds of the ratio within a round. Above 1 means ramp is faster.
+W11, an embedding: eager has dense gradients of the table and best sparse ones.
 Without PyTorch (--python names an interpreter that has it) ramp's figures stand alone.
 """
 import argparse
@@ -13,7 +14,7 @@ import subprocess
 import sys
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-WORKS = "W1:64,W1:512,W2:128,W2w:256,W3:64,W4:64,W5:128,W8:128,W9:64,W10:64,W6:W1,W6:W3,W7"
+WORKS = "W1:64,W1:512,W2:128,W2w:256,W3:64,W4:64,W5:128,W8:128,W9:64,W10:64,W11:256,W6:W1,W6:W3,W7"
 SIDES = ["ramp", "eager", "best"]
 
 

@@ -204,14 +204,20 @@ Sequential model_of(const std::string& work) {
     net.add(Dense(576, 10));
     return net;
   }
-  fail("ramp-bench: unknown work {}. Hint: W1 .. W10, W2w, conv, gemm, growth, ops or peak.", work);
+  if (work == "W11")
+    return Sequential{EmbeddingBag(100000, 64), Dense(64, 128, ReLU{}), Dense(128, 2)};
+  fail("ramp-bench: unknown work {}. Hint: W1 .. W11, W2w, conv, gemm, growth, ops or peak.", work);
 }
 
-// Images for a model that starts with a convolution, else rows.
+// Images for a model that starts with a convolution, else rows; or bags of words.
 Dataset data_for(const std::string& model, const Arguments& a, Split split) {
   if (model == "W8") {
     Rng rng(1);
     return {rng.uniform({2048, 32, 32, 3}), rng.randint({2048}, 0, 10)};
+  }
+  if (model == "W11") {
+    Rng rng(1);
+    return {rng.randint({16384, 32}, 0, 100000), rng.randint({16384}, 0, 2)};
   }
   const Dataset data = load_mnist(a.data, split);
   return model == "W1" || model == "W2" || model == "W2w" ? data.flat() : data;

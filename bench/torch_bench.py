@@ -3,7 +3,8 @@
 
 --mode eager  what a tutorial writes: x[idx], Adam with its defaults, NCHW.
 --mode best   the same model with every switch that helps on a CPU: fused optimizer, index_select,
-              channels_last, denormals flushed, inference_mode.
+              channels_last, denormals flushed, inference_mode. W11, the embedding: sparse gradients of the table
+              and SparseAdam for it, where eager has dense ones.
 
 The images are in memory as float tensors and a batch is an index into them. No DataLoader: it would copy
 sample by sample and make PyTorch look slower than it is.
@@ -72,7 +73,7 @@ def resnet20():
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10))
 
 
-def model_of(work):
+def model_of(work, best=False):
     if work == "W1":
         return mlp(784, 128, 10)
     if work == "W2":
@@ -103,6 +104,9 @@ def model_of(work):
             layers += [nn.Conv2d(c, k, 3, padding=1, bias=False), nn.MaxPool2d(2), nn.BatchNorm2d(k), nn.ReLU()]
             c = k
         return nn.Sequential(*layers, nn.Flatten(), nn.Linear(576, 10))
+    if work == "W11":
+        return nn.Sequential(nn.EmbeddingBag(100000, 64, mode="mean", sparse=best), nn.Linear(64, 128), nn.ReLU(),
+                             nn.Linear(128, 2))
     sys.exit(f"torch_bench: unknown work {work}")
 
 
@@ -115,16 +119,33 @@ def he(model):
     return model
 
 
+class Both:
+    """Two optimizers as one."""
+
+    def __init__(self, *optimizers):
+        self.optimizers = optimizers
+
+    def zero_grad(self):
+        for o in self.optimizers:
+            o.zero_grad()
+
+    def step(self):
+        for o in self.optimizers:
+            o.step()
+
+
 class Training:
     """Steps over endless, reshuffled epochs. run() does n steps."""
 
     def __init__(self, work, batch, best, folder):
         if work == "W8":
             self.x, self.y = torch.rand(2048, 3, 32, 32), torch.randint(0, 10, (2048,))
+        elif work == "W11":
+            self.x, self.y = torch.randint(0, 100000, (16384, 32)), torch.randint(0, 2, (16384,))
         else:
             self.x, self.y = load(folder, "train-images", "train-labels")
         self.batch, self.best = batch, best
-        self.model = he(model_of(work))
+        self.model = he(model_of(work, best))
         self.convs = work in ("W3", "W4", "W5", "W8", "W9", "W10")
         if best and self.convs:
             self.model = self.model.to(memory_format=torch.channels_last)
@@ -133,6 +154,9 @@ class Training:
             self.optimizer = torch.optim.SGD(self.model.parameters(), lr=0.05, momentum=0.9, fused=fused)
         elif work == "W8":
             self.optimizer = torch.optim.SGD(self.model.parameters(), lr=0.1, momentum=0.9, fused=fused)
+        elif work == "W11" and best:
+            self.optimizer = Both(torch.optim.SparseAdam(self.model[0].parameters(), lr=1e-3),
+                                  torch.optim.Adam(self.model[1:].parameters(), lr=1e-3, fused=fused))
         else:
             self.optimizer = torch.optim.Adam(self.model.parameters(), lr=1e-3, fused=fused)
         self.criterion = nn.CrossEntropyLoss() if work != "W9" else nn.MSELoss()
@@ -222,7 +246,7 @@ def cpu():
 def main():
     here = os.path.dirname(os.path.abspath(__file__))
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--work", default="W1", help="W1 .. W10, W2w")
+    p.add_argument("--work", default="W1", help="W1 .. W11, W2w")
     p.add_argument("--model", default="W1", help="for W6: the model that is called, W1 or W3")
     p.add_argument("--batch", type=int, default=64)
     p.add_argument("--threads", type=int, default=1)

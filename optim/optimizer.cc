@@ -11,6 +11,18 @@
 
 namespace ramp {
 
+namespace {
+
+// Rows lie anywhere: a later one is on its way from memory while others are updated.
+constexpr int64_t kAhead = 8;
+template <typename T>
+void fetch(const T* row, int64_t length) {
+  for (int64_t i = 0; i < std::min<int64_t>(length, 512); i += 64 / int64_t{sizeof(T)})
+    __builtin_prefetch(row + i, 1);
+}
+
+}  // namespace
+
 void Optimizer::start(double lr, double weight_decay, const std::vector<ParameterGroup>& groups) {
   parameters_.check_leaves(name_);
   steps_ = Tensor::zeros({1 + static_cast<int64_t>(parameters_.size())}, i64);
@@ -110,6 +122,11 @@ void Optimizer::step() {
         const int64_t at = row[j / length] * length + j % length;
         n = std::min(end - j, length - j % length);
         for (size_t k = 0; k < states.size(); ++k) s[k] = first[k] + at;
+        if (rows) {
+          const int64_t later = row[std::min(j / length + kAhead, rows->ids.numel() - 1)] * length;
+          fetch(to + later, length);
+          for (size_t k = 0; k < states.size(); ++k) fetch(first[k] + later, length);
+        }
         kernels<T>().update[updates[i].index()](std::visit(address, updates[i]), n, g + j, to + at,
                                                 s);
       }
