@@ -13,10 +13,12 @@ function picture(data, h, w, c, scale = 1) {
   canvas.style.height = h * scale + "px";
   return canvas;
 }
-// One plane of a map whose channels are last, in the colours of a scale; lo and hi as the bytes 0 and 255.
+// One plane of a map whose channels are last, in the colours of a scale; lo and hi as the bytes 0
+// and 255.
 function plane(data, h, w, stride, offset, colour, scale) {
   const canvas = canvasOf(w, h, (pixels) => {
-    for (let i = 0; i < h * w; ++i) pixels.set([...colour[data[offset + i * stride] ?? 0], 255], 4 * i);
+    for (let i = 0; i < h * w; ++i)
+      pixels.set([...colour[data[offset + i * stride] ?? 0], 255], 4 * i);
   });
   canvas.style.width = w * scale + "px";
   canvas.style.height = h * scale + "px";

@@ -2,25 +2,43 @@
 "use strict";
 
 register({
-  name: "curves", order: 7,
+  name: "curves",
+  order: 7,
   has: (glass) => glass.files.some((f) => f.steps.loss.length > 0 || f.epoch.length > 0),
   render(container, glass) {
     const files = glass.files;
     const dash = (i, valid) => (i ? (valid ? [2, 3] : [7, 4]) : undefined);
-    const accent = css("--accent"), muted = css("--muted"), ink = css("--ink"), pale = rgb(colours("--ramp")(0.33));
+    const accent = css("--accent"), muted = css("--muted"), ink = css("--ink"),
+          pale = rgb(colours("--ramp")(0.33));
     const suffix = (i) => (files.length > 1 ? `, ${fileLabel(files[i], i)}` : "");
     const series = [];
     files.forEach((f, i) => {
-      if (f.steps.loss.length) series.push({label: t("curves.steploss") + suffix(i), x: f.steps.step, y: f.steps.loss, color: i ? css("--line") : pale, width: 1.25});
+      if (f.steps.loss.length)
+        series.push({
+          label: t("curves.steploss") + suffix(i),
+          x: f.steps.step,
+          y: f.steps.loss,
+          color: i ? css("--line") : pale,
+          width: 1.25
+        });
       for (const name of ["loss", "train_loss", "valid_loss"]) {
         const lines = f.epoch.filter((e) => e.values && isNumber(e.values[name]));
         if (!lines.length) continue;
         const valid = name === "valid_loss";
-        series.push({label: metricName(name) + suffix(i), x: lines.map((e) => e.step), y: lines.map((e) => e.values[name]), color: valid ? (i ? muted : ink) : (i ? muted : accent), dash: dash(i, valid), dots: lines.length < 60, hollow: valid,
-                     error: lines.map((e) => (e.errors && e.errors[name]) || null)});
+        series.push({
+          label: metricName(name) + suffix(i),
+          x: lines.map((e) => e.step),
+          y: lines.map((e) => e.values[name]),
+          color: valid ? (i ? muted : ink) : (i ? muted : accent),
+          dash: dash(i, valid),
+          dots: lines.length < 60,
+          hollow: valid,
+          error: lines.map((e) => (e.errors && e.errors[name]) || null)
+        });
       }
     });
-    const keys = (all) => keyList(all.map((s) => ({label: s.label, color: s.color, dash: s.dash ? s.dash.join(" ") : null})));
+    const keys = (all) => keyList(
+        all.map((s) => ({label: s.label, color: s.color, dash: s.dash ? s.dash.join(" ") : null})));
     const rows = (all) => () => {
       const xs = [...new Set(all.flatMap((s) => s.x))].sort((a, b) => a - b);
       const maps = all.map((s) => new Map(s.x.map((x, i) => [x, s.y[i]])));
@@ -29,15 +47,37 @@ register({
     const head = (all) => [t("step"), ...all.map((s) => s.label)];
     let logLoss = false;
     const body = el("div");
-    const drawLoss = () => body.replaceChildren(linePlot({series, xlabel: t("step"), ylabel: t("loss"), log: logLoss, label: t("curves.loss"), height: 320}));
+    const drawLoss = () => body.replaceChildren(linePlot({
+      series,
+      xlabel: t("step"),
+      ylabel: t("loss"),
+      log: logLoss,
+      label: t("curves.loss"),
+      height: 320
+    }));
     if (series.length) {
-      container.append(figure({title: t("curves.loss"), note: t("curves.loss.note"), keys: [
-        el("div", {class: "bar"}, choice(t("scale"), [["linear", t("linear")], ["log", t("log")]], "linear", (v) => { logLoss = v === "log"; drawLoss(); })), keys(series)],
-        body, table: {head: head(series), rows: rows(series)}}));
+      container.append(figure({
+        title: t("curves.loss"),
+        note: t("curves.loss.note"),
+        keys: [
+          el("div", {class: "bar"},
+             choice(
+                 t("scale"), [["linear", t("linear")], ["log", t("log")]], "linear",
+                 (v) => {
+                   logLoss = v === "log";
+                   drawLoss();
+                 })),
+          keys(series)
+        ],
+        body,
+        table: {head: head(series), rows: rows(series)}
+      }));
       drawLoss();
     }
     // The other metrics; training and validation of one in one chart.
-    const names = new Set(files.flatMap((f) => f.epoch.flatMap((e) => Object.keys(e.values || {}))).filter((n) => !/^(train_|valid_)?loss$/.test(n)).map((n) => n.replace(/^(train|valid)_/, "")));
+    const names = new Set(files.flatMap((f) => f.epoch.flatMap((e) => Object.keys(e.values || {})))
+                              .filter((n) => !/^(train_|valid_)?loss$/.test(n))
+                              .map((n) => n.replace(/^(train|valid)_/, "")));
     const grid = el("div", {class: "grid2"});
     for (const base of names) {
       const lines = [];
@@ -46,26 +86,63 @@ register({
           const es = f.epoch.filter((e) => e.values && isNumber(e.values[name]));
           if (!es.length) continue;
           const valid = name.startsWith("valid_");
-          lines.push({label: metricName(name) + suffix(i), x: es.map((e) => e.epoch), y: es.map((e) => e.values[name]), color: valid ? (i ? muted : ink) : (i ? muted : accent), dash: dash(i, valid), dots: es.length < 40, hollow: valid, error: es.map((e) => (e.errors && e.errors[name]) || null)});
+          lines.push({
+            label: metricName(name) + suffix(i),
+            x: es.map((e) => e.epoch),
+            y: es.map((e) => e.values[name]),
+            color: valid ? (i ? muted : ink) : (i ? muted : accent),
+            dash: dash(i, valid),
+            dots: es.length < 40,
+            hollow: valid,
+            error: es.map((e) => (e.errors && e.errors[name]) || null)
+          });
         }
       });
       if (!lines.length) continue;
       const errors = lines.map((l) => l.error.some((e) => e));
-      grid.append(figure({title: capital(base === "accuracy" ? t("metric.accuracy.title") : metricName(base)), note: errors.some(Boolean) ? t("curves.metric.note") : null, keys: keys(lines),
-        body: linePlot({series: lines, xlabel: t("epoch"), ylabel: base === "accuracy" ? t("metric.accuracy.title") : metricName(base), plain: isShare(base) ? (v) => percent(v, 1) : null, label: metricName(base)}),
-        table: {head: [t("epoch"), ...lines.map((l) => l.label)], rows: rows(lines)}}));
+      grid.append(figure({
+        title: capital(base === "accuracy" ? t("metric.accuracy.title") : metricName(base)),
+        note: errors.some(Boolean) ? t("curves.metric.note") : null,
+        keys: keys(lines),
+        body: linePlot({
+          series: lines,
+          xlabel: t("epoch"),
+          ylabel: base === "accuracy" ? t("metric.accuracy.title") : metricName(base),
+          plain: isShare(base) ? (v) => percent(v, 1) : null,
+          label: metricName(base)
+        }),
+        table: {head: [t("epoch"), ...lines.map((l) => l.label)], rows: rows(lines)}
+      }));
     }
-    const rates = files.map((f, i) => ({label: t("rate") + suffix(i), x: f.steps.step, y: f.steps.lr, color: i ? muted : accent, dash: dash(i)})).filter((s) => s.y.some(isNumber));
+    const rates = files
+                      .map((f, i) => ({
+                             label: t("rate") + suffix(i),
+                             x: f.steps.step,
+                             y: f.steps.lr,
+                             color: i ? muted : accent,
+                             dash: dash(i)
+                           }))
+                      .filter((s) => s.y.some(isNumber));
     if (rates.length) {
-      grid.append(figure({title: t("curves.rate"), keys: rates.length > 1 ? keys(rates) : null, body: linePlot({series: rates, xlabel: t("step"), ylabel: t("rate"), low: 0, label: t("curves.rate")}), table: {head: head(rates), rows: rows(rates)}}));
+      grid.append(figure({
+        title: t("curves.rate"),
+        keys: rates.length > 1 ? keys(rates) : null,
+        body: linePlot(
+            {series: rates, xlabel: t("step"), ylabel: t("rate"), low: 0, label: t("curves.rate")}),
+        table: {head: head(rates), rows: rows(rates)}
+      }));
     }
     container.append(grid);
-    files.forEach((f, i) => { const drawn = this.phases(f, suffix(i)); if (drawn) container.append(drawn); });
+    files.forEach((f, i) => {
+      const drawn = this.phases(f, suffix(i));
+      if (drawn) container.append(drawn);
+    });
   },
   // Where a second goes: one bar for the run, and its parts over time.
   phases(file, suffix) {
     const names = ["data", "forward", "backward", "step"];
-    const sums = names.map((n) => (file.steps.phases[n] || []).filter(isNumber).reduce((a, b) => a + b, 0));
+    const sums =
+        names.map((n) => (file.steps.phases[n] || []).filter(isNumber).reduce((a, b) => a + b, 0));
     const total = sums.reduce((a, b) => a + b, 0);
     if (!(total > 0)) return null;
     const colour = (k) => shade(k, names.length);
@@ -74,17 +151,41 @@ register({
       let x = 0;
       sums.forEach((s, k) => {
         const w = (s / total) * width;
-        parts.push(svg("rect", {x, y: 0, width: Math.max(0, w - 2), height: 34, rx: 3, fill: colour(k)}));
+        parts.push(
+            svg("rect", {x, y: 0, width: Math.max(0, w - 2), height: 34, rx: 3, fill: colour(k)}));
         const shown = colour(k).match(/\d+/g).map(Number);
-        if (w > 44) parts.push(svg("text", {x: x + w / 2 - 1, y: 22, "text-anchor": "middle", style: `fill:${inkOn(shown)};font-weight:600`}, percent(s / total, 0)));
+        if (w > 44)
+          parts.push(
+              svg("text", {
+                x: x + w / 2 - 1,
+                y: 22,
+                "text-anchor": "middle",
+                style: `fill:${inkOn(shown)};font-weight:600`
+              },
+                  percent(s / total, 0)));
         x += w;
       });
-      for (let p = 0; p <= 100; p += 25) parts.push(text((width * p) / 100, 52, `${p} %`, {"text-anchor": p === 0 ? "start" : p === 100 ? "end" : "middle"}));
+      for (let p = 0; p <= 100; p += 25)
+        parts.push(text(
+            (width * p) / 100, 52, `${p} %`,
+            {"text-anchor": p === 0 ? "start" :
+                 p === 100          ? "end" :
+                                      "middle"}));
       parts.push(text(width / 2, 72, t("curves.phases.axis"), {"text-anchor": "middle"}));
       return chart(width, 78, parts);
     }, t("curves.phases"));
-    return figure({title: t("curves.phases") + suffix, note: t("curves.phases.note", {time: seconds(total)}),
-      keys: keyList(names.map((n, k) => ({label: `${t("phase." + n)} ${seconds(sums[k])}`, color: colour(k), dot: true}))), body,
-      table: {head: [t("step"), ...names.map((n) => `${t("phase." + n)} (s)`)], rows: () => file.steps.step.map((s, i) => [s, ...names.map((n) => (file.steps.phases[n] || [])[i] ?? null)])}});
+    return figure({
+      title: t("curves.phases") + suffix,
+      note: t("curves.phases.note", {time: seconds(total)}),
+      keys: keyList(names.map(
+          (n, k) =>
+              ({label: `${t("phase." + n)} ${seconds(sums[k])}`, color: colour(k), dot: true}))),
+      body,
+      table: {
+        head: [t("step"), ...names.map((n) => `${t("phase." + n)} (s)`)],
+        rows: () => file.steps.step.map(
+            (s, i) => [s, ...names.map((n) => (file.steps.phases[n] || [])[i] ?? null)])
+      }
+    });
   },
 });

@@ -9,8 +9,10 @@ const {execFileSync} = require("child_process");
 const root = path.resolve(__dirname, "../..");
 
 function template() {
-  const file = path.join(fs.mkdtempSync(path.join(require("os").tmpdir(), "ramp-page-")), "page.html");
-  execFileSync("cmake", [`-DPAGE=${root}/glass/page`, `-DHTML=${file}`, "-P", `${root}/cmake/embed.cmake`]);
+  const file =
+      path.join(fs.mkdtempSync(path.join(require("os").tmpdir(), "ramp-page-")), "page.html");
+  execFileSync(
+      "cmake", [`-DPAGE=${root}/glass/page`, `-DHTML=${file}`, "-P", `${root}/cmake/embed.cmake`]);
   const html = fs.readFileSync(file, "utf8");
   fs.rmSync(path.dirname(file), {recursive: true});
   return html;
@@ -23,26 +25,58 @@ function fill(html, runs, lang = "") {
 
 // A .glass file as one run.
 function readGlass(file) {
-  const lines = fs.readFileSync(file, "utf8").split("\n").filter(Boolean).map((line) => JSON.parse(line));
+  const lines =
+      fs.readFileSync(file, "utf8").split("\n").filter(Boolean).map((line) => JSON.parse(line));
   const of = (kind) => lines.filter((l) => l.kind === kind);
   const last = (kind) => of(kind).pop() || null;
-  return {file: path.basename(file), cut: false, run: last("run"), model: last("model"), steps: of("step"), epochs: of("epoch"), probes: of("probe"),
-          images: of("images"), mistakes: last("mistakes"), boundaries: of("boundary"), findings: of("finding"), lessons: of("lesson"), gradchecks: of("gradcheck"), end: last("end")};
+  return {
+    file: path.basename(file),
+    cut: false,
+    run: last("run"),
+    model: last("model"),
+    steps: of("step"),
+    epochs: of("epoch"),
+    probes: of("probe"),
+    images: of("images"),
+    mistakes: last("mistakes"),
+    boundaries: of("boundary"),
+    findings: of("finding"),
+    lessons: of("lesson"),
+    gradchecks: of("gradcheck"),
+    end: last("end")
+  };
 }
 
 // A run as the lines of a .glass file.
 function glassLines(run) {
   const c = run.curve, whole = new Map(run.steps.map((s) => [s.step, s]));
-  const steps = c.step.map((step, i) => ({...(whole.get(step) || {kind: "step", layers: {}, parameters: {}, fire: {}}), step, epoch: c.epoch[i], loss: c.loss[i], lr: c.lr[i], seconds: c.seconds[i],
-    phases: {data: c.data[i], forward: c.forward[i], backward: c.backward[i], step: c.step_seconds[i]}}));
-  const lines = [run.run, run.model, ...steps, ...run.epochs, ...run.probes, ...run.images, run.mistakes, ...run.boundaries, ...run.findings, ...run.lessons, ...run.gradchecks, run.end];
+  const steps =
+      c.step.map((step, i) => ({
+                   ...(whole.get(step) || {kind: "step", layers: {}, parameters: {}, fire: {}}),
+                   step,
+                   epoch: c.epoch[i],
+                   loss: c.loss[i],
+                   lr: c.lr[i],
+                   seconds: c.seconds[i],
+                   phases: {
+                     data: c.data[i],
+                     forward: c.forward[i],
+                     backward: c.backward[i],
+                     step: c.step_seconds[i]
+                   }
+                 }));
+  const lines = [
+    run.run, run.model, ...steps, ...run.epochs, ...run.probes, ...run.images, run.mistakes,
+    ...run.boundaries, ...run.findings, ...run.lessons, ...run.gradchecks, run.end
+  ];
   return lines.filter(Boolean).map((line) => JSON.stringify(line) + "\n").join("");
 }
 // The page of made-up runs: by ramp-report where it is built, else as it would.
 function pageOf(html, name, reporter, folder) {
   const runs = kMade[name](reporter ? 10000 : undefined);
   if (!reporter) return fill(html, runs);
-  const files = runs.map((run, i) => path.join(folder, run.file.includes("/") ? `${name}${i}.glass` : run.file));
+  const files = runs.map(
+      (run, i) => path.join(folder, run.file.includes("/") ? `${name}${i}.glass` : run.file));
   runs.forEach((run, i) => fs.writeFileSync(files[i], glassLines(run)));
   execFileSync(reporter, [...files, "-o", path.join(folder, "made.html")]);
   return fs.readFileSync(path.join(folder, "made.html"), "utf8");
@@ -50,8 +84,15 @@ function pageOf(html, name, reporter, folder) {
 
 // ---- made-up runs ----
 
-function random(seed) { return () => { seed = (seed * 1664525 + 1013904223) >>> 0; return seed / 4294967296; }; }
-function normal(next) { return Math.sqrt(-2 * Math.log(next() + 1e-12)) * Math.cos(6.2831853 * next()); }
+function random(seed) {
+  return () => {
+    seed = (seed * 1664525 + 1013904223) >>> 0;
+    return seed / 4294967296;
+  };
+}
+function normal(next) {
+  return Math.sqrt(-2 * Math.log(next() + 1e-12)) * Math.cos(6.2831853 * next());
+}
 
 // The sketch of n normal numbers, of which a share is zero.
 function sketch(next, std, mean = 0, zeros = 0, n = 2000) {
@@ -61,70 +102,227 @@ function sketch(next, std, mean = 0, zeros = 0, n = 2000) {
     const v = next() < zeros ? 0 : mean + std * normal(next);
     const k = v === 0 ? 0 : Math.max(0, Math.min(30, Math.floor(Math.log2(Math.abs(v))) + 24));
     ++hist[v === 0 ? 31 : v > 0 ? 32 + k : 30 - k];
-    sum += v; squares += v * v; min = Math.min(min, v); max = Math.max(max, v);
+    sum += v;
+    squares += v * v;
+    min = Math.min(min, v);
+    max = Math.max(max, v);
   }
-  return {n, mean: sum / n, std: Math.sqrt(Math.max(0, squares / n - (sum / n) ** 2)), min, max, zeros, bad: 0, hist};
+  return {
+    n,
+    mean: sum / n,
+    std: Math.sqrt(Math.max(0, squares / n - (sum / n) ** 2)),
+    min,
+    max,
+    zeros,
+    bad: 0,
+    hist
+  };
 }
-const kHostile = "<img src=x onerror=alert(1)></script><script>window.hacked=1</script>&amp;\"'`{{ramp:data}}";
+const kHostile =
+    "<img src=x onerror=alert(1)></script><script>window.hacked=1</script>&amp;\"'`{{ramp:data}}";
 
 // A chain of layers, with shortcuts if `residual`; `names(i)` is what they are called.
-function made({depth = 8, units = 32, recorded = 60, every = 100, residual = false, hostile = false, images = true, title = "made-up run", seed = 1, boundary = false, rows = Math.min(recorded, 2000)}) {
+function made({
+  depth = 8,
+  units = 32,
+  recorded = 60,
+  every = 100,
+  residual = false,
+  hostile = false,
+  images = true,
+  title = "made-up run",
+  seed = 1,
+  boundary = false,
+  rows = Math.min(recorded, 2000)
+}) {
   const next = random(seed);
   const evil = (s) => (hostile ? `${s} ${kHostile}` : s);
   const layers = [], parameters = [];
   for (let i = 0; i < depth; ++i) {
-    const at = residual && i > 0 && i < depth - 1 ? `${1 + Math.floor((i - 1) / 2)}.conv${1 + ((i - 1) % 2)}` : String(i);
-    layers.push({path: at, parent: at.includes(".") ? at.split(".")[0] : "", text: evil(i === depth - 1 ? "Dense(512, 10)" : "Conv2d(16, 32, 3)"), type: i === depth - 1 ? "Dense" : "Conv2d", activation: i === depth - 1 ? "" : "relu", leaf: true, shape: [64, 14, 14, units], units, parameters: [`${at}.weight`, `${at}.bias`], flops: 300000 + 90000 * i, bytes: 20000 + 800 * i});
-    parameters.push({name: evil(`${at}.weight`), layer: at, shape: [3, 3, 16, units], count: 144 * units, trained: true}, {name: evil(`${at}.bias`), layer: at, shape: [units], count: units, trained: true});
+    const at = residual && i > 0 && i < depth - 1 ?
+        `${1 + Math.floor((i - 1) / 2)}.conv${1 + ((i - 1) % 2)}` :
+        String(i);
+    layers.push({
+      path: at,
+      parent: at.includes(".") ? at.split(".")[0] : "",
+      text: evil(i === depth - 1 ? "Dense(512, 10)" : "Conv2d(16, 32, 3)"),
+      type: i === depth - 1 ? "Dense" : "Conv2d",
+      activation: i === depth - 1 ? "" : "relu",
+      leaf: true,
+      shape: [64, 14, 14, units],
+      units,
+      parameters: [`${at}.weight`, `${at}.bias`],
+      flops: 300000 + 90000 * i,
+      bytes: 20000 + 800 * i
+    });
+    parameters.push(
+        {
+          name: evil(`${at}.weight`),
+          layer: at,
+          shape: [3, 3, 16, units],
+          count: 144 * units,
+          trained: true
+        },
+        {name: evil(`${at}.bias`), layer: at, shape: [units], count: units, trained: true});
   }
-  const steps = [], curve = {step: [], epoch: [], loss: [], lr: [], seconds: [], data: [], forward: [], backward: [], step_seconds: []};
-  const flow = {step: [], layers: {}, parameters: Object.fromEntries(parameters.map((p) => [p.name, {w: [], g: [], ratio: []}]))};
+  const steps = [], curve = {
+    step: [],
+    epoch: [],
+    loss: [],
+    lr: [],
+    seconds: [],
+    data: [],
+    forward: [],
+    backward: [],
+    step_seconds: []
+  };
+  const flow = {
+    step: [],
+    layers: {},
+    parameters: Object.fromEntries(parameters.map((p) => [p.name, {w: [], g: [], ratio: []}]))
+  };
   const kept = Math.min(recorded, 60), columns = Math.min(recorded, 400);
   for (let i = 0; i < rows; ++i) {
-    const step = Math.round(1 + ((recorded - 1) * i) / Math.max(1, rows - 1)) * every, share = i / rows;
-    curve.step.push(step); curve.epoch.push(Math.floor(10 * share)); curve.loss.push(0.08 + 2.2 * Math.exp(-6 * share) * (1 + 0.15 * normal(next)) + 0.02 * next());
-    curve.lr.push(0.01 * 0.5 * (1 + Math.cos(3.1416 * share))); curve.seconds.push(step * 0.004);
-    curve.data.push(0.02); curve.forward.push(0.12 + 0.01 * next()); curve.backward.push(0.22 + 0.02 * next()); curve.step_seconds.push(0.04);
+    const step = Math.round(1 + ((recorded - 1) * i) / Math.max(1, rows - 1)) * every,
+          share = i / rows;
+    curve.step.push(step);
+    curve.epoch.push(Math.floor(10 * share));
+    curve.loss.push(0.08 + 2.2 * Math.exp(-6 * share) * (1 + 0.15 * normal(next)) + 0.02 * next());
+    curve.lr.push(0.01 * 0.5 * (1 + Math.cos(3.1416 * share)));
+    curve.seconds.push(step * 0.004);
+    curve.data.push(0.02);
+    curve.forward.push(0.12 + 0.01 * next());
+    curve.backward.push(0.22 + 0.02 * next());
+    curve.step_seconds.push(0.04);
   }
   for (let i = 0; i < columns; ++i) {
     flow.step.push(curve.step[Math.floor((i * rows) / columns)]);
     parameters.forEach((p, k) => {
       const f = flow.parameters[p.name];
-      f.w.push(3 + 0.01 * i); f.g.push(0.5 * 10 ** (-2 * (1 - k / parameters.length)) * Math.exp(-2 * i / columns) * Math.exp(0.2 * normal(next))); f.ratio.push(1e-3 * 4 ** (k / parameters.length - 0.7) * Math.exp(0.2 * normal(next)));
+      f.w.push(3 + 0.01 * i);
+      f.g.push(
+          0.5 * 10 ** (-2 * (1 - k / parameters.length)) * Math.exp(-2 * i / columns) *
+          Math.exp(0.2 * normal(next)));
+      f.ratio.push(1e-3 * 4 ** (k / parameters.length - 0.7) * Math.exp(0.2 * normal(next)));
     });
   }
-  const lifetimes = layers.map(() => Array.from({length: units}, () => (next() < 0.05 ? 0 : next() < 0.08 ? 0.2 + 0.5 * next() : 2)));
+  const lifetimes = layers.map(
+      () => Array.from(
+          {length: units},
+          () =>
+              (next() < 0.05     ? 0 :
+                   next() < 0.08 ? 0.2 + 0.5 * next() :
+                                   2)));
   const rates = layers.map(() => Array.from({length: units}, () => 0.1 + 0.6 * next()));
-  const fireAt = (l, share) => rates[l].map((r, u) => (share >= lifetimes[l][u] ? 0 : Math.max(0, Math.min(1000, Math.round(1000 * (r + 0.04 * normal(next)))))));
+  const fireAt = (l, share) => rates[l].map(
+      (r, u) =>
+          (share >= lifetimes[l][u] ?
+               0 :
+               Math.max(0, Math.min(1000, Math.round(1000 * (r + 0.04 * normal(next)))))));
   for (let i = 0; i < kept; ++i) {
     const share = i / kept, step = curve.step[Math.floor((i * rows) / kept)];
-    steps.push({kind: "step", step, epoch: Math.floor(10 * share), loss: curve.loss[Math.floor(share * rows)], lr: curve.lr[Math.floor(share * rows)], seconds: step * 0.004, phases: null,
-      layers: Object.fromEntries(layers.map((l, k) => [l.path, {y: sketch(next, 0.5 + share, 0.3, 0.5, 300), pre: sketch(next, 0.7 + share, -0.1, 0, 300), dy: sketch(next, 1e-3 * (k + 1), 0, 0.5, 300)}])),
-      parameters: Object.fromEntries(parameters.map((p) => [p.name, {w: sketch(next, 0.1 + 0.05 * share, 0, 0, 300), g: sketch(next, 1e-3, 0, 0, 300), ratio: 1e-3, gnorm: 0.1}])),
-      fire: Object.fromEntries(layers.slice(0, -1).map((l, k) => [l.path, fireAt(k, share)]))});
+    steps.push({
+      kind: "step",
+      step,
+      epoch: Math.floor(10 * share),
+      loss: curve.loss[Math.floor(share * rows)],
+      lr: curve.lr[Math.floor(share * rows)],
+      seconds: step * 0.004,
+      phases: null,
+      layers: Object.fromEntries(layers.map((l, k) => [l.path, {
+                                              y: sketch(next, 0.5 + share, 0.3, 0.5, 300),
+                                              pre: sketch(next, 0.7 + share, -0.1, 0, 300),
+                                              dy: sketch(next, 1e-3 * (k + 1), 0, 0.5, 300)
+                                            }])),
+      parameters:
+          Object.fromEntries(parameters.map((p) => [p.name, {
+                                              w: sketch(next, 0.1 + 0.05 * share, 0, 0, 300),
+                                              g: sketch(next, 1e-3, 0, 0, 300),
+                                              ratio: 1e-3,
+                                              gnorm: 0.1
+                                            }])),
+      fire: Object.fromEntries(layers.slice(0, -1).map((l, k) => [l.path, fireAt(k, share)]))
+    });
   }
-  const epochs = Array.from({length: 10}, (_, e) => ({kind: "epoch", epoch: e + 1, step: Math.round((recorded * every * (e + 1)) / 10),
-    values: {loss: 0.1 + 0.9 * Math.exp(-e / 2), valid_loss: 0.13 + 0.8 * Math.exp(-e / 2), valid_accuracy: 0.985 - 0.1 * Math.exp(-e / 2)}, errors: {valid_loss: 0.01, valid_accuracy: 0.0012},
-    fired: Object.fromEntries(layers.slice(0, -1).map((l, k) => [l.path, fireAt(k, (e + 1) / 10).map((v) => v * 60)])), seen: Object.fromEntries(layers.slice(0, -1).map((l) => [l.path, 60000]))}));
+  const epochs = Array.from(
+      {length: 10}, (_, e) => ({
+                      kind: "epoch",
+                      epoch: e + 1,
+                      step: Math.round((recorded * every * (e + 1)) / 10),
+                      values: {
+                        loss: 0.1 + 0.9 * Math.exp(-e / 2),
+                        valid_loss: 0.13 + 0.8 * Math.exp(-e / 2),
+                        valid_accuracy: 0.985 - 0.1 * Math.exp(-e / 2)
+                      },
+                      errors: {valid_loss: 0.01, valid_accuracy: 0.0012},
+                      fired: Object.fromEntries(layers.slice(0, -1).map(
+                          (l, k) => [l.path, fireAt(k, (e + 1) / 10).map((v) => v * 60)])),
+                      seen: Object.fromEntries(layers.slice(0, -1).map((l) => [l.path, 60000]))
+                    }));
   const nodes = [];
-  const push = (op, layer, inputs, more = {}) => { nodes.push({id: nodes.length, op, activation: null, layer, shape: [64, 14, 14, units], inputs, value: null, y: sketch(next, 1, 0.2, 0.3, 200), dy: sketch(next, 1e-3, 0, 0, 200), gnorm: 10 ** (-3 + 2 * next()), name: null, leaf: false, ...more}); return nodes.length - 1; };
+  const push = (op, layer, inputs, more = {}) => {
+    nodes.push({
+      id: nodes.length,
+      op,
+      activation: null,
+      layer,
+      shape: [64, 14, 14, units],
+      inputs,
+      value: null,
+      y: sketch(next, 1, 0.2, 0.3, 200),
+      dy: sketch(next, 1e-3, 0, 0, 200),
+      gnorm: 10 ** (-3 + 2 * next()),
+      name: null,
+      leaf: false,
+      ...more
+    });
+    return nodes.length - 1;
+  };
   let x = push("input", "", [], {leaf: true, dy: null, gnorm: null, name: null}), shortcut = x;
   layers.forEach((l, i) => {
-    const w = push("leaf", l.path, [], {leaf: true, name: evil(`${l.path}.weight`), shape: [3, 3, 16, units]}), b = push("leaf", l.path, [], {leaf: true, name: evil(`${l.path}.bias`), shape: [units]});
-    x = push(i === depth - 1 ? "linear" : "conv2d", l.path, [x, w, b], residual || i === depth - 1 ? {} : {activation: "relu"});
+    const w = push(
+              "leaf", l.path, [],
+              {leaf: true, name: evil(`${l.path}.weight`), shape: [3, 3, 16, units]}),
+          b = push("leaf", l.path, [], {leaf: true, name: evil(`${l.path}.bias`), shape: [units]});
+    x = push(
+        i === depth - 1 ? "linear" : "conv2d", l.path, [x, w, b],
+        residual || i === depth - 1 ? {} : {activation: "relu"});
     if (residual && i < depth - 1) x = push("batch_norm", l.path, [x]);
-    if (residual && i > 0 && i % 2 === 0 && i < depth - 1) { x = push("add", l.path.split(".")[0], [x, shortcut]); x = push("relu", l.path.split(".")[0], [x]); shortcut = x; }
-    else if (residual && i < depth - 1) { x = push("relu", l.path, [x]); if (i === 0) shortcut = x; }
+    if (residual && i > 0 && i % 2 === 0 && i < depth - 1) {
+      x = push("add", l.path.split(".")[0], [x, shortcut]);
+      x = push("relu", l.path.split(".")[0], [x]);
+      shortcut = x;
+    } else if (residual && i < depth - 1) {
+      x = push("relu", l.path, [x]);
+      if (i === 0) shortcut = x;
+    }
   });
   x = push("cross_entropy", "", [x], {shape: [], value: 0.1873, gnorm: 1});
-  const b64 = (n, f) => Buffer.from(Uint8Array.from({length: n}, (_, i) => f(i))).toString("base64");
+  const b64 = (n, f) =>
+      Buffer.from(Uint8Array.from({length: n}, (_, i) => f(i))).toString("base64");
   // The k-th made-up digit: a disc whose place tells the class.
-  const disc = (k) => b64(784, (i) => { const r = Math.floor(i / 28), c = i % 28; return Math.hypot(r - 6 - 1.8 * (k % 10), c - 14 - 4 * Math.sin(k)) < 5 ? 235 : 10; });
+  const disc = (k) => b64(784, (i) => {
+    const r = Math.floor(i / 28), c = i % 28;
+    return Math.hypot(r - 6 - 1.8 * (k % 10), c - 14 - 4 * Math.sin(k)) < 5 ? 235 : 10;
+  });
   const classes = Array.from({length: 10}, (_, k) => (hostile && k === 3 ? kHostile : String(k)));
-  const confusion = classes.map((_, i) => classes.map((_, j) => (i === j ? 960 + i : (i * 7 + j * 3) % 5 === 0 ? 1 + ((i * j) % 9) : 0)));
-  const shot = (i, j, p) => ({pixels: disc(i), label: i, top: [[j, p], [i, 0.9 * (1 - p)], [(i + j + 1) % 10, 0.1 * (1 - p)]]});
+  const confusion = classes.map(
+      (_, i) => classes.map(
+          (_, j) =>
+              (i === j                       ? 960 + i :
+                   (i * 7 + j * 3) % 5 === 0 ? 1 + ((i * j) % 9) :
+                                               0)));
+  const shot = (i, j, p) => ({
+    pixels: disc(i),
+    label: i,
+    top: [[j, p], [i, 0.9 * (1 - p)], [(i + j + 1) % 10, 0.1 * (1 - p)]]
+  });
   const cells = {};
-  confusion.forEach((row, i) => row.forEach((n, j) => { if (n && i !== j) cells[`${i},${j}`] = Array.from({length: Math.min(12, n)}, (_, k) => shot(i, j, 0.95 - 0.05 * k)); }));
+  confusion.forEach((row, i) => row.forEach((n, j) => {
+    if (n && i !== j)
+      cells[`${i},${j}`] =
+          Array.from({length: Math.min(12, n)}, (_, k) => shot(i, j, 0.95 - 0.05 * k));
+  }));
   return {
     file: hostile ? `${kHostile}.glass` : "run.glass", cut: false,
     run: {kind: "run", version: 1, ramp: "0.1.0", time: "2026-11-27T18:00:00Z", command: evil("./06_mnist_cnn --seed 1"), title: evil(title), seed: 1, environment: evil("ramp 0.1.0"), compiler: "g++ 12.2", isa: "v4", blas: "OpenBLAS 0.3.21", threads: 2, cpu: "AMD EPYC", data: [{name: evil("x"), shape: [60000, 28, 28, 1], checksum: "5ad9be41"}], every},
@@ -144,13 +342,25 @@ const kMade = {
   long: (rows) => [made({recorded: 10000, every: 1, rows, title: "10,000 recorded steps"})],
   deep: () => [made({depth: 20, residual: true, images: false, title: "ResNet-20"})],
   plain: () => [made({boundary: true})],
-  beside: () => [made({title: "ReLU"}), {...made({seed: 2, title: "Leaky ReLU"}), file: "leaky.glass"}],
+  beside:
+      () => [made({title: "ReLU"}), {...made({seed: 2, title: "Leaky ReLU"}), file: "leaky.glass"}],
 };
-module.exports = {template, fill, pageOf, readGlass, made, kMade, kHostile};
+module.exports = {
+  template,
+  fill,
+  pageOf,
+  readGlass,
+  made,
+  kMade,
+  kHostile
+};
 
 if (require.main === module) {
   const [html, out, ...files] = process.argv.slice(2);
   const text = fs.readFileSync(html, "utf8");
-  for (const [name, f] of Object.entries(kMade)) fs.writeFileSync(path.join(out, `${name}.html`), fill(text, f()));
-  for (const file of files) fs.writeFileSync(path.join(out, path.basename(file, ".glass") + ".html"), fill(text, [readGlass(file)]));
+  for (const [name, f] of Object.entries(kMade))
+    fs.writeFileSync(path.join(out, `${name}.html`), fill(text, f()));
+  for (const file of files)
+    fs.writeFileSync(
+        path.join(out, path.basename(file, ".glass") + ".html"), fill(text, [readGlass(file)]));
 }
