@@ -13,7 +13,7 @@ foreach(folder core autograd layers optim data train io glass)
   if(IS_DIRECTORY ${PROJECT_SOURCE_DIR}/${folder})
     install(DIRECTORY ${PROJECT_SOURCE_DIR}/${folder} DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/ramp
             FILES_MATCHING PATTERN "*.h" PATTERN kernels EXCLUDE PATTERN mnist EXCLUDE
-            PATTERN languages EXCLUDE)
+            PATTERN languages EXCLUDE PATTERN pytorch EXCLUDE)
   endif()
 endforeach()
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/data/mnist DESTINATION ${CMAKE_INSTALL_DATADIR}/ramp)
