@@ -213,17 +213,13 @@ register({
     }
     const layer = this.file.byPath.get(item.group);
     const out = item.nodes.filter((n) => !n.leaf).pop() || last;
-    // As one vector: the gradients of its parameters.
-    const parameters = item.nodes.filter((n) => isParameter(n) && isNumber(number(n.gnorm)));
-    const gnorm =
-        parameters.length ? Math.hypot(...parameters.map((n) => n.gnorm)) : number(out.gnorm);
     return {
       title: layer ? layer.type || layer.text : item.group,
       right: times(out.shape),
       under: `${item.group}${layer ? " " + layer.text : ""} · ${
           t("tape.ops", {n: item.nodes.filter((n) => !n.leaf).length})}`,
       node: out,
-      gnorm,
+      gnorm: number(out.gnorm),
       group: item.group
     };
   },
@@ -507,16 +503,21 @@ register({
     event.preventDefault();
     if (next) this.choose(next, true);
   },
+  // What a node is found by. (An input stands in no layer.)
+  words(node) {
+    const layer = node.leaf && !node.parameter ? null : node.layer;
+    return [
+      opName(node), node.name, layer && layerName(this.file, layer), shape(node.shape),
+      `%${node.id}`
+    ].filter(Boolean)
+        .join("\n");
+  },
   match(step) {
     const query = this.state.query.trim().toLowerCase();
     const hits = [];
     for (const key of this.order) {
       const item = this.items.get(key);
-      const hit = query &&
-          item.nodes.some(
-              (n) => [opName(n), n.name, n.layer, n.layer && layerName(this.file, n.layer),
-                      shape(n.shape), `%${n.id}`]
-                         .some((w) => w && w.toLowerCase().includes(query)));
+      const hit = query && item.nodes.some((n) => this.words(n).toLowerCase().includes(query));
       this.boxes.get(key).classList.toggle("dim", Boolean(query) && !hit);
       if (hit) hits.push(key);
     }
