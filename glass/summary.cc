@@ -10,6 +10,7 @@
 
 #include "ramp/autograd/record.h"
 #include "ramp/core/memory.h"
+#include "ramp/layers/embedding.h"
 #include "ramp/layers/module.h"
 
 namespace ramp {
@@ -186,9 +187,15 @@ std::string ModuleBase::summary_of(const std::function<void()>& f) {
 }
 
 std::string Module::summary(const Shape& input) {
-  const Fields all(*this);
-  const auto first = std::ranges::find(all, true, &Field::trained);
-  const DType dtype = first == all.end() ? f32 : first->tensor->dtype();
+  ModuleBase* first = this;  // that holds a parameter: where it is an embedding, x holds ids
+  DType dtype = f32;
+  for (const Field& f : Fields(*this)) {
+    if (f.module) first = f.module;
+    if (!f.trained) continue;
+    dtype = f.tensor->dtype();
+    break;
+  }
+  if (dynamic_cast<Embedding*>(first) || dynamic_cast<EmbeddingBag*>(first)) dtype = i64;
   return summary_of([&] { (*this)(Tensor::zeros(input, dtype)); });
 }
 

@@ -130,6 +130,7 @@ TEST_CASE("the layers: first weights, padding, text, in a Sequential") {
     net.zero_grad();
   }
   CHECK(last < 0.1 * first);
+  CHECK(net.summary({32, 5}).find("32, 8") != std::string::npos);  // its x are ids
   net.to(f64);
   CHECK(net(x).dtype() == f64);
 }
