@@ -534,6 +534,17 @@ TEST_CASE("doctor: a callback of fit") {
   CHECK(doctor.findings()[0].code == "lr_too_high");
 }
 
+TEST_CASE("doctor: when fit ends in an error it has what it saw until then") {
+  seed_layers(1);
+  Sequential net = mlp();
+  SGD sgd(net, {.lr = 1e9});
+  Doctor doctor(net);
+  CHECK_THROWS_AS(fit(net, sgd, digits(), {.out = nullptr, .callbacks = {doctor}}), Error);
+  INFO(doctor.str());
+  REQUIRE(!doctor.findings().empty());
+  CHECK(doctor.findings()[0].code == "lr_too_high");
+}
+
 TEST_CASE("doctor: fit with all that it has keeps its bits, and is healthy") {
   std::vector<std::vector<double>> weights;
   for (const bool with : {false, true}) {

@@ -741,6 +741,15 @@ struct Doctor::State {
               stale, looks, stale_norm, new_norm),
           "zero_grad() after each step");
     }
+    // Training may have ended here, by an exception; else examine_epoch() thinks again.
+    if (largest_ratio > kReplacingRatio && last_loss > 2 * first_loss && lowest >= 0) {
+      add(kLrTooHigh, "",
+          fmt::format(
+              "the loss rose from {:.3g} to {:.3g} in {} steps; a step moved the weights by up "
+              "to {} of their size",
+              first_loss, last_loss, steps, percent(largest_ratio)),
+          kLowerRate);
+    }
     examine_units();
     examine_gradients();
     examine_ratios();
