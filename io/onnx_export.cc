@@ -2,13 +2,20 @@
 // https://onnx.ai/onnx/operators, opset 20.
 #include <algorithm>
 #include <cmath>
+#include <deque>
+#include <unordered_map>
 
+#include "ramp/autograd/ops_elementwise.h"
+#include "ramp/autograd/ops_linear.h"
+#include "ramp/autograd/ops_reduce.h"
 #include "ramp/autograd/ops_shape.h"
+#include "ramp/autograd/record.h"
 #include "ramp/data/new_file.h"
 #include "ramp/io/onnx.h"
 #include "ramp/layers/conv.h"
 #include "ramp/layers/dense.h"
 #include "ramp/layers/dropout.h"
+#include "ramp/layers/embedding.h"
 #include "ramp/layers/norm.h"
 #include "ramp/layers/pool.h"
 #include "ramp/layers/reshape.h"
@@ -570,6 +577,45 @@ struct OnnxLayers {
   Value emit(Dropout&, const Value& x, Next) { return x; }
   Value emit(Dropout2d&, const Value& x, Next) { return x; }
 
+  // The table, with a row of zeros for the padding: at its end for an id that is none of its rows.
+  Value table(const Tensor& weight, std::optional<int64_t> padding) {
+    if (!padding) return g.constant("weight", weight);
+    const int64_t n = weight.dim(0);
+    Tensor w = weight.detach();
+    if (*padding >= 0 && *padding < n) {
+      w = w.clone();
+      w[*padding].fill_(0);
+    } else {
+      fail_if(*padding != -1 && *padding != n,
+              "save_onnx: layer \"{}\": a padding of {} has no row in the file. Hint: -1.", g.path_,
+              *padding);
+      w = concat({w, Tensor::zeros({1, w.dim(1)}, w.dtype())});
+    }
+    return g.constant("weight", w);
+  }
+  Value emit(Embedding& m, const Value& ids, Next) {
+    return g.node("Gather", {table(m.weight, m.options.padding), ids}, run(m, ids));
+  }
+  Value emit(EmbeddingBag& m, const Value& ids, Next) {
+    const Tensor y = run(m, ids);
+    const Value rows = g.node("Gather", {table(m.weight, m.options.padding), ids},
+                              embedding(m.weight, ids.example, {m.options.padding}));
+    const auto along = [&](int64_t axis) {
+      return g.constant("axis", Tensor::of<int64_t>({axis}));
+    };
+    if (!m.options.padding || !m.options.mean)
+      return g.node(m.options.mean ? "ReduceMean" : "ReduceSum", {rows, along(-2)}, y,
+                    {{"keepdims", 0}});
+    const Value none =
+        g.node("Equal", {ids, g.constant("padding", Tensor::of<int64_t>({*m.options.padding}))},
+               ids.example);
+    const Value some = g.node("Cast", {g.node("Not", {none}, ids.example)}, ids.example,
+                              {{"to", onnx::type_of(y.dtype())}});
+    const Value count = g.node("ReduceSum", {some, along(-1)}, ids.example, {{"keepdims", 1}});
+    const Value sum = g.node("ReduceSum", {rows, along(-2)}, y, {{"keepdims", 0}});
+    return g.node("Div", {sum, g.node("Max", {count, one(y, 1)}, ids.example)}, y);
+  }
+
   template <typename... L>
   bool emit_if(ModuleBase& m, const Value& x, Next next, Value& y) {
     const auto take = [&](auto* layer) {
@@ -578,6 +624,25 @@ struct OnnxLayers {
     };
     return (take(dynamic_cast<L*>(&m)) || ...);
   }
+
+  // A type of this list.
+  template <typename... L>
+  struct List {
+    static bool holds(ModuleBase& m) { return ((dynamic_cast<L*>(&m) != nullptr) || ...); }
+    static bool emit(OnnxLayers& layers, ModuleBase& m, const Value& x, Next next, Value& y) {
+      return layers.emit_if<L...>(m, x, next, y);
+    }
+  };
+  using Layers = List<Sequential, Residual, Dense, Conv2d, Conv1d, ConvTranspose2d, ConvTranspose1d,
+                      BatchNorm, LayerNorm, GroupNorm, MaxPool2d, AvgPool2d, MaxPool1d, AvgPool1d,
+                      AdaptiveAvgPool2d, AdaptiveMaxPool2d, GlobalAvgPool, GlobalMaxPool, Flatten,
+                      Reshape, Upsample, Resize, Activate, RReLU, PReLU, CReLU, GLU, Softmax,
+                      LogSoftmax, Dropout, Dropout2d, Embedding, EmbeddingBag>;
+  static bool is_known(ModuleBase& m) { return Layers::holds(m); }
+  bool emit_known(ModuleBase& m, const Value& x, Next next, Value& y) {
+    return Layers::emit(*this, m, x, next, y);
+  }
+  Value trace(Module& m, const Value& x);
 
   Value child(const std::string& name, ModuleBase& m, const Value& x, Next next) {
     const std::string outer = g.path_;
@@ -590,20 +655,232 @@ struct OnnxLayers {
     Value y;
     for (const auto& hook : g.options_.layers)
       if (hook(g, m, x, y)) return y;
-    const bool known =
-        emit_if<Sequential, Residual, Dense, Conv2d, Conv1d, ConvTranspose2d, ConvTranspose1d,
-                BatchNorm, LayerNorm, GroupNorm, MaxPool2d, AvgPool2d, MaxPool1d, AvgPool1d,
-                AdaptiveAvgPool2d, AdaptiveMaxPool2d, GlobalAvgPool, GlobalMaxPool, Flatten,
-                Reshape, Upsample, Resize, Activate, RReLU, PReLU, CReLU, GLU, Softmax, LogSoftmax,
-                Dropout, Dropout2d>(m, x, next, y);
-    fail_if(!known,
-            "save_onnx: layer \"{}\", {}, is not one of ramp's. Hint: say what it is in the file: "
-            "options.layer<Its type>([](OnnxGraph& graph, auto& layer, const OnnxValue& x) {{ "
-            "return graph.child(\"name\", layer.name, x); }}).",
-            g.path_, m.describe());
+    if (auto* own = is_known(m) ? nullptr : dynamic_cast<Module*>(&m)) return trace(*own, x);
+    const bool known = emit_known(m, x, next, y);
+    fail_if(
+        !known,
+        "save_onnx: layer \"{}\", {}, takes or gives more than one tensor. Hint: say what it is in "
+        "the file: options.layer<Its type>([](OnnxGraph& graph, auto& layer, const OnnxValue& x) "
+        "{{ .. }}).",
+        g.path_, m.describe());
     return y;
   }
 };
+
+// ---- models that are plain C++ ----
+
+namespace {
+
+bool equal_bits(const Tensor& a, const Tensor& b) {
+  if (a.shape() != b.shape() || a.dtype() != b.dtype()) return false;
+  return visit_dtype(a.dtype(), [&]<typename T>(T) {
+    return std::equal(a.data<T>(), a.data<T>() + a.numel(), b.data<T>(),
+                      [](T p, T q) { return p == q || (p != p && q != q); });
+  });
+}
+
+// What one run of a module left on the tape, and which modules gave what.
+struct Trace {
+  struct Op {
+    const char* name;
+    Tensor y;
+    std::vector<Tensor> x;
+    std::vector<ModuleBase*> modules;  // whose result y is, the innermost first
+  };
+  std::unordered_map<const Node*, Op> ops;  // by the node of y
+  Tensor start, y;
+
+  Trace(Module& m, const Tensor& x) : start(x.detach().view(x.shape())) {
+    const std::function<void(const Node&, const Tensor&, const Inputs&)> on_op =
+        [&](const Node& node, const Tensor& result, const Inputs& inputs) {
+          Op op{node.op, result, {}, {}};
+          for (size_t i = 0; i < inputs.size; ++i) op.x.push_back(inputs[i]);
+          ops.emplace(&node, std::move(op));
+        };
+    const std::function<void(ModuleBase&, const std::vector<Tensor>&)> on_module =
+        [&](ModuleBase& module, const std::vector<Tensor>& results) {
+          if (results.size() != 1) return;
+          const auto found = ops.find(node_of(results[0]));
+          if (found != ops.end()) found->second.modules.push_back(&module);
+        };
+    const auto op_before = std::exchange(detail::op_watch, &on_op);
+    const auto module_before = std::exchange(detail::watch, &on_module);
+    const auto restore = [&] {
+      detail::op_watch = op_before;
+      detail::watch = module_before;
+    };
+    try {
+      const Recording on(true);
+      if (is_float(start.dtype())) start.requires_grad_();
+      y = m.forward(start);
+    } catch (...) {
+      restore();
+      throw;
+    }
+    restore();
+  }
+
+  // What `module` made y of: the nearest value before it that it makes y of again.
+  Tensor input_of(Module& module, const Op& made) const {
+    std::deque<const Op*> next{&made};
+    std::set<const void*> seen;
+    while (!next.empty()) {
+      const Op* op = next.front();
+      next.pop_front();
+      for (const Tensor& x : op->x) {
+        const Node* node = node_of(x);
+        if (!x.defined() || (node && node->parameter) ||
+            !seen.insert(node ? static_cast<const void*>(node) : x.address()).second)
+          continue;
+        try {
+          if (equal_bits(module.forward(x.detach()), made.y.detach())) return x;
+        } catch (const Error&) {  // it does not take such an x
+        }
+        if (const auto before = ops.find(node); before != ops.end())
+          next.push_back(&before->second);
+      }
+    }
+    return {};
+  }
+};
+
+}  // namespace
+
+// Modules that ramp knows, or a hook does, are written as such; between them stand ops, whose
+// options the tape does not have: they are what gives the same bits, or the op is refused.
+OnnxValue OnnxLayers::trace(Module& m, const Value& input) {
+  const Trace t(m, input.example);
+  const Fields fields(m);
+  std::unordered_map<const Node*, Value> values;
+  if (node_of(t.start)) values[node_of(t.start)] = input;
+  const std::string path = g.path_;
+
+  std::function<Value(const Tensor&)> value_of;
+  const auto op_value = [&](const Trace::Op& op) -> Value {
+    const std::string name = op.name;
+    const Tensor y = op.y.detach();
+    std::vector<Tensor> x;
+    std::vector<Value> v;
+    for (const Tensor& input : op.x) {
+      if (!input.defined()) continue;
+      x.push_back(input.detach());
+      v.push_back(value_of(input));
+    }
+    const auto is = [&](const Tensor& z) { return equal_bits(z, y); };
+    const auto all_last = [&] {
+      for (Value& one : v) one = g.features_last(one);
+    };
+    const std::map<std::string, const char*> binary{
+        {"add", "Add"}, {"sub", "Sub"}, {"mul", "Mul"}, {"div", "Div"}};
+    if (const auto found = binary.find(name); found != binary.end()) {
+      if (x[0].shape() != x[1].shape() || v[0].channels_first != v[1].channels_first ||
+          !(v[0].turned == v[1].turned)) {
+        const bool one_number = x[1].numel() == 1 && x[0].rank() >= x[1].rank();
+        if (!one_number) all_last();
+      }
+      return g.node(found->second, v, y);
+    }
+    if (name == "neg") return g.node("Neg", v, y);
+    for (const Activation& f :
+         {Activation(ReLU{}),       Activation(Sigmoid{}),     Activation(Tanh{}),
+          Activation(GELU{}),       Activation(GELUTanh{}),    Activation(SiLU{}),
+          Activation(Mish{}),       Activation(SELU{}),        Activation(ReLU6{}),
+          Activation(HardSwish{}),  Activation(HardSigmoid{}), Activation(Softsign{}),
+          Activation(LogSigmoid{}), Activation(SquaredReLU{}), Activation(Exp{}),
+          Activation(Log{}),        Activation(Sqrt{}),        Activation(Erf{}),
+          Activation(Abs{}),        Activation(Sin{}),         Activation(Cos{})})
+      if (name == f.name() && is(ramp::activate(x[0], f))) return g.activate(f, v[0]);
+    if (name == "reshape" && y.rank() > 0 && x[0].rank() > 0 && y.dim(0) == x[0].dim(0)) {
+      Flatten flat;
+      if (y.rank() == 2 && x[0].rank() > 2) return emit(flat, v[0], {});
+      Reshape shape({y.shape().begin() + 1, y.shape().end()});
+      return emit(shape, v[0], {});
+    }
+    if (name == "concat") {
+      const bool first = std::ranges::all_of(v, &Value::channels_first);
+      if (!first) all_last();
+      for (int axis = 1; axis < y.rank(); ++axis) {
+        try {
+          if (!is(concat(x, axis))) continue;
+        } catch (const Error&) {  // other shapes
+          continue;
+        }
+        const int at = !first ? axis : axis + 1 == y.rank() ? 1 : axis + 1;
+        return g.node("Concat", v, y, {{"axis", at}});
+      }
+    }
+    if (name == "linear" && is(linear(x[0], x[1], x.size() > 2 ? x[2] : Tensor()))) {
+      all_last();
+      const Value product = g.node("MatMul", {v[0], v[1]}, y);
+      return x.size() > 2 ? g.node("Add", {product, v[2]}, y) : product;
+    }
+    if (name == "matmul" && is(matmul(x[0], x[1]))) {
+      all_last();
+      return g.node("MatMul", v, y);
+    }
+    if (name == "prelu") {
+      PReLU layer(x[1].numel());
+      layer.slope = x[1];
+      return emit(layer, v[0], {});
+    }
+    Softmax soft;
+    LogSoftmax log_soft;
+    GlobalAvgPool mean_pool;
+    MaxPool2d max_pool(2);
+    AvgPool2d avg_pool(2);
+    try {
+      if (name == "softmax" && is(soft.forward(x[0]))) return emit(soft, v[0], {});
+      if (name == "log_softmax" && is(log_soft.forward(x[0]))) return emit(log_soft, v[0], {});
+      if (name == "max_pool2d" && is(max_pool.forward(x[0]))) return emit(max_pool, v[0], {});
+      if (name == "avg_pool2d" && is(avg_pool.forward(x[0]))) return emit(avg_pool, v[0], {});
+      if (name == "mean" && is(mean_pool.forward(x[0]))) return emit(mean_pool, v[0], {});
+    } catch (const Error&) {  // other shapes
+    }
+    fail(
+        "save_onnx: layer \"{}\", {}: the op {} of its forward(), or its options, are not known in "
+        "ONNX. Hint: make it a layer that fields() names, or say what {} is: options.layer<Its "
+        "type>([](OnnxGraph& graph, auto& layer, const OnnxValue& x) {{ .. }}).",
+        path, m.describe(), name, m.describe());
+  };
+  const auto module_value = [&](const Trace::Op& op, ModuleBase& module, Value& y) {
+    auto* layer = dynamic_cast<Module*>(&module);
+    const auto field = std::ranges::find(fields, &module, &Field::module);
+    const Tensor x = layer && field != fields.end() ? t.input_of(*layer, op) : Tensor();
+    if (!x.defined()) return false;
+    const Value before = value_of(x);
+    if (is_known(module)) {
+      y = child(field->path, module, before, {});
+      return true;
+    }
+    g.path_ = path.empty() ? field->path : path + "." + field->path;
+    const bool hooked = std::ranges::any_of(
+        g.options_.layers, [&](const auto& hook) { return hook(g, module, before, y); });
+    g.path_ = path;
+    return hooked;
+  };
+  value_of = [&](const Tensor& tensor) -> Value {
+    const Node* node = node_of(tensor);
+    if (const auto found = values.find(node); node && found != values.end()) return found->second;
+    const auto op = t.ops.find(node);
+    if (op == t.ops.end()) {
+      if (tensor.same_memory(t.start) && tensor.shape() == t.start.shape()) return input;
+      const auto field = std::ranges::find_if(fields, [&](const Field& f) {
+        return f.tensor && f.tensor->defined() && f.tensor->same_memory(tensor);
+      });
+      return g.constant(field == fields.end() ? "constant" : field->path, tensor);
+    }
+    Value y;
+    bool done = false;
+    // The outermost one that is known; a module without a hook is what it is made of.
+    const auto& modules = op->second.modules;
+    for (auto module = modules.rbegin(); module != modules.rend() && !done; ++module)
+      if (is_known(**module) || !g.options_.layers.empty())
+        done = module_value(op->second, **module, y);
+    if (!done) y = op_value(op->second);
+    return values[node] = y;
+  };
+  return value_of(t.y);
+}
 
 OnnxValue OnnxGraph::child(const std::string& name, ModuleBase& module, const OnnxValue& x) {
   return OnnxLayers{*this}.child(name, module, x, {});
@@ -661,7 +938,9 @@ void save_onnx(const std::string& path, ModuleBase& net, const Shape& input,
                const OnnxExportOptions& options) {
   const auto parameters = net.parameters();
   const DType dtype = parameters.empty() ? f32 : parameters[0].dtype();
-  save_onnx(path, net, Rng(1).normal(input).to(dtype), options);
+  Shape two = input;  // a batch is not taken for an axis of size 1
+  if (two.rank() > 0 && two[0] == 1) two[0] = 2;
+  save_onnx(path, net, Rng(1).normal(two).to(dtype), options);
 }
 
 }  // namespace ramp

@@ -1143,6 +1143,14 @@ Run pow_op(NodeReader& node) {
   };
 }
 
+Run not_op(NodeReader& node) {
+  node.expect(1, 1);
+  return [](const Values& x, const Context&) -> Values {
+    fail_if(x[0].type != kBool, "Not: {} is not supported.", type_name(x[0].type));
+    return {{logical_not(x[0].t), x[0].last, kBool}};
+  };
+}
+
 // Of integers: with the sign of the divisor.
 Run mod_op(NodeReader& node) {
   if (node.integer("fmod", 0) != 0) node.refuse("fmod = 1");
@@ -1220,6 +1228,7 @@ const std::map<std::string, Op>& ops() {
       {"Mod", {10, mod_op, kElementwise}},
       {"Mul", {6, binary_op<mul>, kElementwise}},
       {"Neg", {6, unary_op<neg>, kElementwise}},
+      {"Not", {6, not_op, kElementwise}},
       {"PRelu", {6, prelu_op, kElementwise}},
       {"Pad", {6, pad_op}},
       {"Pow", {6, pow_op, kElementwise}},

@@ -73,6 +73,23 @@ struct Export {
   }
 };
 
+// For ids.
+void export_ids(Export& save, const std::string& name, Sequential net,
+                const std::vector<int64_t>& ids, const Shape& shape) {
+  net.eval();
+  const Tensor x = Tensor::of(ids, shape);
+  const std::string path = save.folder + "/" + name;
+  save_onnx(path + ".onnx", net, x);
+  const NoGrad no_grad;
+  const Tensor y = net(x);
+  save_safetensors(path + ".safetensors", {{"x", x}, {"y", y}});
+  OnnxModel again(path + ".onnx");
+  again.eval();
+  const double error = max(abs(again(x) - y)).item();
+  fail_if(!(error <= 1e-5), "{}: read again, off by {}.", path, error);
+  ++save.written;
+}
+
 Sequential basic_block(int64_t c) {
   return Sequential{Residual{Conv2d(c, c, 3, {.padding = 1, .bias = false}), BatchNorm2d(c, ReLU{}),
                              Conv2d(c, c, 3, {.padding = 1, .bias = false}), BatchNorm2d(c)},
@@ -89,6 +106,47 @@ Sequential resnet20() {
   net.add(GlobalAvgPool{}).add(Dense(64, 10));
   return net;
 }
+
+// Models that are plain C++.
+struct Block final : Module {
+  Conv2d conv1, conv2;
+  BatchNorm2d norm1, norm2;
+
+  explicit Block(int64_t c)
+      : conv1(c, c, 3, {.padding = 1, .bias = false}),
+        conv2(c, c, 3, {.padding = 1, .bias = false}),
+        norm1(c, ReLU{}),
+        norm2(c) {}
+  Tensor forward(const Tensor& x) override { return relu(x + norm2(conv2(norm1(conv1(x))))); }
+  void fields(Fields& f) override {
+    f.child("conv1", conv1).child("norm1", norm1).child("conv2", conv2).child("norm2", norm2);
+  }
+};
+struct Plain final : Module {
+  Conv2d stem{2, 6, 3, {.padding = 1}}, wide{8, 6, 1};
+  Block block{6};
+  Dropout drop;
+  Parameter scale = Tensor::of<float>({0.5, 1, 2, -1, 0.3, 0.7});
+  Sequential gate{GlobalAvgPool{}, Dense(6, 6, Sigmoid{})},
+      head{Flatten{}, Dense(72, 20, ReLU{}), Dropout(0.2), Dense(20, 4)};
+  Dense last{16, 3};
+  Activate own{LeakyReLU{0.3}};
+
+  Tensor forward(const Tensor& x) override {
+    Tensor y = drop(block(tanh(stem(x))));
+    y = own(wide(concat({y, x}, -1)) * scale);
+    y = y * unsqueeze(unsqueeze(gate(y), 1), 1);
+    y = max_pool2d(1.0 - y, 2);
+    const Tensor z = head(y);
+    return last(
+        concat({z, silu(z) / 3.0, -z, matmul(gelu(z), transpose(Tensor::ones({4, 4})))}, 1));
+  }
+  void fields(Fields& f) override {
+    f.child("stem", stem).child("wide", wide).child("block", block).child("drop", drop);
+    f.param("scale", scale).child("gate", gate).child("head", head).child("last", last);
+    f.child("own", own);
+  }
+};
 
 void export_models(const std::string& folder) {
   seed_layers(1);
@@ -165,6 +223,26 @@ void export_models(const std::string& folder) {
   save("turned_result", Sequential{Conv2d(2, 3, 3), Flatten{}, Sigmoid{}}, {1, 5, 6, 2});
   save("pixels", Sequential{Conv2d(2, 8, 3), LayerNorm(8), Dense(8, 4, GELU{}), Softmax{}},
        {1, 6, 7, 2});
+  const std::vector<int64_t> ids{3, 1, 9, 0, 0, 7, 8, 9, 2, 2, 0, 0};
+  export_ids(save, "ids",
+             Sequential{Embedding(10, 6), LayerNorm(6), Conv1d(6, 4, 3), ReLU{}, GlobalAvgPool{}},
+             ids, {3, 4});
+  export_ids(save, "ids_padding",
+             Sequential{Embedding(10, 6, {.padding = 0}), Flatten{}, Dense(24, 2)}, ids, {3, 4});
+  for (const bool mean : {false, true}) {
+    export_ids(save, fmt::format("bag_{}", mean),
+               Sequential{EmbeddingBag(10, 6, {.mean = mean}), Dense(6, 2)}, ids, {3, 4});
+    std::vector<int64_t> some = ids;
+    some[1] = some[10] = some[11] = -1;
+    export_ids(save, fmt::format("bag_padding_{}", mean),
+               Sequential{EmbeddingBag(10, 6, {.mean = mean, .padding = -1}), Dense(6, 2)}, some,
+               {3, 4});
+  }
+  save("plain_resnet",
+       Sequential{Conv2d(1, 8, 3, {.padding = 1, .bias = false}), BatchNorm2d(8, ReLU{}),
+                  MaxPool2d(2), Block(8), Block(8), Flatten{}, Dropout(0.3), Dense(7 * 7 * 8, 10)},
+       {1, 14, 14, 1});
+  save("plain", Sequential{Plain{}}, {1, 6, 8, 2});
   for (const Activation& f : {Activation(ReLU{}),
                               Activation(LeakyReLU{0.2}),
                               Activation(ELU{0.5}),

@@ -77,12 +77,6 @@ TEST_CASE("layers and activations of a user's own, by hooks") {
   const Scratch folder;
   const std::string path = folder.path("a.onnx");
   Sequential net{Dense(2, 3), Scale{}, Activate(Relu{})};
-  CHECK(message([&] {
-          save_onnx(path, net, {1, 2});
-        }) ==
-        "save_onnx: layer \"1\", Scale, is not one of ramp's. Hint: say what it is in the file: "
-        "options.layer<Its type>([](OnnxGraph& graph, auto& layer, const OnnxValue& x) { return "
-        "graph.child(\"name\", layer.name, x); }).");
   OnnxExportOptions options;
   options.layer<Scale>([](OnnxGraph& graph, Scale& m, const OnnxValue& x) {
     return graph.node("Mul", {x, graph.constant("factor", m.factor)}, m.forward(x.example));
@@ -104,6 +98,57 @@ TEST_CASE("layers and activations of a user's own, by hooks") {
   CHECK(file.nodes[1].inputs == std::vector<std::string>{"0", "1.factor"});
   CHECK(file.nodes[3].inputs == std::vector<std::string>{"2", "2"});
   CHECK(file.nodes[3].outputs == std::vector<std::string>{"y"});
+}
+
+namespace {
+struct Plain final : ModuleOf<Plain> {
+  Dense a{2, 3};
+  Tensor forward(const Tensor& x, const Tensor& z) { return a(x + z); }
+  void fields(Fields& f) override { f.child("a", a); }
+  std::string describe() const override { return "Plain"; }
+};
+struct Cumulates final : Module {
+  Dense a{2, 3}, b{3, 2};
+  bool adds = true;
+  Tensor forward(const Tensor& x) override { return adds ? relu(b(a(x)) + x) : cumsum(b(a(x)), 1); }
+  void fields(Fields& f) override { f.child("a", a).child("b", b); }
+  std::string describe() const override { return "Cumulates"; }
+};
+}  // namespace
+
+TEST_CASE("models that are plain C++: layers and ops are read off a run") {
+  const Scratch folder;
+  const std::string path = folder.path("a.onnx");
+  Cumulates net;
+  save_onnx(path, net, {1, 2});
+  const onnx::File file = read(path);
+  REQUIRE(file.nodes.size() == 4);
+  CHECK(file.nodes[1].name == "b");
+  CHECK(file.nodes[1].inputs == std::vector<std::string>{"a", "b.weight", "b.bias"});
+  CHECK(file.nodes[2].op == "Add");
+  CHECK(file.nodes[3].op == "Relu");
+  Rng rng(2);
+  const Tensor x = rng.normal({5, 2});
+  OnnxModel again(path);
+  CHECK(max(abs((again(x) - net(x)).detach())).item() < 1e-6);
+
+  Sequential whole{net};
+  whole.get<Cumulates>(0).adds = false;
+  CHECK(
+      message([&] {
+        save_onnx(path, whole, {1, 2});
+      }) ==
+      "save_onnx: layer \"0\", Cumulates: the op cumsum of its forward(), or its options, are not "
+      "known in ONNX. Hint: make it a layer that fields() names, or say what Cumulates is: "
+      "options.layer<Its type>([](OnnxGraph& graph, auto& layer, const OnnxValue& x) { .. }).");
+  Plain two;
+  CHECK(
+      message([&] {
+        save_onnx(path, two, {1, 2});
+      }) ==
+      "save_onnx: layer \"\", Plain, takes or gives more than one tensor. Hint: say what it is in "
+      "the file: options.layer<Its type>([](OnnxGraph& graph, auto& layer, const OnnxValue& x) "
+      "{ .. }).");
 }
 
 TEST_CASE("what cannot be written") {
