@@ -1,4 +1,5 @@
 // ramp-report run.glass -o run.html: a recorded run as a page.
+// ramp-report --lessons -o lessons.html: backpropagation, step by step.
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
@@ -7,22 +8,34 @@
 #include <vector>
 
 #include "ramp/core/error.h"
+#include "ramp/glass/lessons.h"
 #include "ramp/glass/report.h"
 
 int main(int argc, char** argv) {
   std::vector<std::string> files;
   std::string out;
+  bool lessons = false;
   ramp::ReportOptions options;
   CLI::App app(
       "Makes one HTML file of a recorded run (see Recorder), or of two beside each other.");
-  app.add_option("run", files, "run.glass, and perhaps another one")->required()->expected(1, 2);
+  auto* runs = app.add_option("run", files, "run.glass, and perhaps another one")->expected(1, 2);
+  app.add_flag("--lessons", lessons, "nine lessons in backpropagation, and no run")->excludes(runs);
   app.add_option("-o,--out", out, "the page (run.html)");
   app.add_option("--lang", options.lang, "en or pt; else the browser's")
       ->check(CLI::IsMember({"en", "pt"}));
   CLI11_PARSE(app, argc, argv);
+  if (!lessons && files.empty()) {
+    fmt::print(stderr, "run is required, or --lessons\nRun with --help for more information.\n");
+    return 106;
+  }
+  if (out.empty() && lessons) out = "lessons.html";
   if (out.empty()) out = std::filesystem::path(files[0]).replace_extension(".html").string();
   try {
-    ramp::save_report(out, files, options);
+    if (lessons) {
+      ramp::save_lessons(out, options);
+    } else {
+      ramp::save_report(out, files, options);
+    }
     fmt::print("{} ({:.1f} MB)\n", out, static_cast<double>(std::filesystem::file_size(out)) / 1e6);
   } catch (const ramp::Error& error) {
     fmt::print(stderr, "{}\n", error.what());

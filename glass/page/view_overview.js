@@ -36,7 +36,8 @@ const metric = (name, value) => (isShare(name) ? percent(value, 2) : num(value))
 
 register({
   name: "overview", order: 0,
-  has: () => true,
+  // (A page of lessons alone has no run to tell of.)
+  has: (glass) => glass.files.some((f) => f.model || f.steps.step.length || f.epoch.length || !f.lesson.length),
   render(container, glass) {
     const file = glass.files[0], other = glass.files[1];
     const last = file.epoch[file.epoch.length - 1];

@@ -6,6 +6,7 @@ const assert = require("assert");
 const fs = require("fs");
 const os = require("os");
 const path = require("path");
+const {execFileSync} = require("child_process");
 const {chromium} = require("playwright-core");
 const {template, pageOf, kMade, kHostile} = require("./pages.js");
 
@@ -199,6 +200,44 @@ const tests = {
     await page.done();
   },
 
+  async "lessons: every view opens, fits, and axe finds nothing"() { if (reporter) await everyViewOpens("lessons", true); },
+
+  async "the stepper shows the file's numbers, by keyboard"() {
+    if (!reporter) return;
+    const page = await open(url("lessons", "stepper"));
+    const lessons = await page.evaluate(() => JSON.parse(document.getElementById("data").textContent).runs[0].lessons);
+    assert.strictEqual(lessons.length, 9);
+    const shown = () => page.$$eval(".step-four", (lists) => lists.map((l) => [...l.querySelectorAll("dd")].map((d) => Number(d.dataset.value))));
+    let compared = 0;
+    for (const [i, lesson] of lessons.entries()) {
+      await page.selectOption("#stepper select", String(i));
+      await page.focus("#title-stepper");
+      for (const [at, step] of lesson.steps.entries()) {
+        assert.strictEqual(await page.innerText("#stepper [role=status]"), `Step ${at + 1} of ${lesson.steps.length}`);
+        const dy = lesson.nodes[step.node].gradient;
+        const expected = step.additions.filter((a) => a.product.length === 1 && dy.length === 1).map((a) => [dy[0], ...(a.local ? [a.local[0]] : []), a.product[0], ...(a.before ? [a.before[0], a.after[0]] : [])]);
+        assert.deepStrictEqual(await shown(), expected, `${lesson.name}, step ${at}`);
+        compared += expected.length;
+        await page.keyboard.press("ArrowRight");
+      }
+      await page.keyboard.press("ArrowLeft");
+      assert.strictEqual(await page.innerText("#stepper [role=status]"), `Step ${lesson.steps.length - 1} of ${lesson.steps.length}`);
+      await page.keyboard.press("Home");
+      assert.strictEqual(await page.inputValue("#stepper input[type=range]"), "0");
+    }
+    assert(compared > 25, `${compared}`);
+    await page.keyboard.press("l");
+    assert((await page.innerText("#stepper")).includes("Lição"));
+    await page.done();
+  },
+
+  async "a planted fault is shown"() {
+    if (!reporter) return;
+    const page = await open(url("lessons", "gradcheck"));
+    assert.deepStrictEqual((await page.$$eval("#gradcheck [data-wrong]", (all) => all.map((e) => Number(e.dataset.wrong) > 0))), [false, true, true, true]);
+    await page.done();
+  },
+
   async "10,000 recorded steps: painted within a second"() {
     let best = Infinity;
     for (let i = 0; i < 3; ++i) {
@@ -216,6 +255,7 @@ const tests = {
   const html = template();
   console.log(reporter ? `pages by ${path.basename(reporter)}` : "no ramp-report: pages without it");
   for (const name of Object.keys(kMade)) fs.writeFileSync(path.join(folder, `${name}.html`), pageOf(html, name, reporter, folder));
+  if (reporter) execFileSync(reporter, ["--lessons", "-o", path.join(folder, "lessons.html")]);
   for (const file of extra) {
     const name = path.basename(file, ".html");
     fs.copyFileSync(file, path.join(folder, `${name}.html`));
