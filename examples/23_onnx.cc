@@ -48,8 +48,7 @@ struct Block final : Module {
 constexpr const char* kPython = R"(import sys
 try:
     import numpy, onnxruntime
-except ImportError as missing:
-    print(missing)
+except ImportError:
     sys.exit(77)
 folder = sys.argv[1]
 x = numpy.fromfile(folder + "/images.f32", numpy.float32).reshape(-1, 1, 28, 28)

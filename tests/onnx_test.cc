@@ -19,6 +19,18 @@
 
 using namespace ramp;
 
+#ifndef RAMP_PROTOZERO
+TEST_CASE("without protozero") {
+  const Scratch folder;
+  Sequential net{Dense(2, 3)};
+  const char* missing =
+      "onnx: ramp was built without protozero. Hint: install it (Debian: apt-get install "
+      "libprotozero-dev) and build ramp again.";
+  CHECK(message([&] { save_onnx(folder.path("a.onnx"), net, {1, 2}); }) == missing);
+  CHECK(message([&] { OnnxModel::from_bytes(""); }) == missing);
+}
+#else
+
 namespace {
 
 struct Scale final : Module {
@@ -386,3 +398,4 @@ TEST_CASE("tensors: types, lengths, data elsewhere") {
   CHECK(error_of("") == "load_onnx: a.onnx: it is not an ONNX model.");
   CHECK(error_of("hello, world").starts_with("load_onnx: a.onnx: "));
 }
+#endif
