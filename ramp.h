@@ -38,6 +38,7 @@
 #include "ramp/data/table.h"
 #include "ramp/data/table_encoder.h"
 #include "ramp/data/text.h"
+#include "ramp/glass/dashboard.h"
 #include "ramp/glass/derivatives.h"
 #include "ramp/glass/environment.h"
 #include "ramp/glass/format.h"

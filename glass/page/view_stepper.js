@@ -232,6 +232,7 @@ function mathParts(textOf) {
     else if (m[8]) part = operator(m[8], parts[parts.length - 1]);
     else continue;
     parts.push(part);
+    if (/^(ln|tanh)$/.test(m[5] || "")) parts.push(M.mtext("\u2009"));
   }
   // "a ^ b": b is raised, with its sign or its bracket.
   for (let i = 1; i < parts.length; ++i) {
