@@ -14,14 +14,14 @@ Tensor sum_bags(const char* op, const Tensor& weight, const Tensor& ids, int64_t
   fail_if(weight.rank() != 2, "{}: weight must be [n, d]; got {}.", op, weight.shape());
   fail_if(ids.dtype() != i64, "{}: ids must be i64; got {} {}. Hint: ids.to(i64).", op, ids.dtype(),
           ids.shape());
-  const int64_t n = weight.dim(0), *id = ids.data<int64_t>();
+  const int64_t n = weight.dim(0), skip = padding.value_or(-1), *id = ids.data<int64_t>();
   for (int64_t k = 0; k < ids.numel(); ++k) {
-    if ((id[k] >= 0 && id[k] < n) || id[k] == padding) continue;
+    if ((id[k] >= 0 && id[k] < n) || (padding && id[k] == skip)) continue;
     fail("{}: ids must be in 0..{} for weight {}; got {} at position {}.", op, n - 1,
          weight.shape(), id[k], k);
   }
   const Shape shape = weight.shape(), to = leading.with(leading.rank(), weight.dim(1));
-  const auto bags = [=, skip = padding.value_or(-1)](const Tensor& ids) {
+  const auto bags = [=](const Tensor& ids) {
     return Bags{ids, n, leading.numel(), size, skip, mean};
   };
   const auto sums = [=](const Tensor& weight, const Tensor& ids) {
