@@ -69,9 +69,11 @@ register({
                 el("h4", {}, t("finding." + f.code) === "finding." + f.code ? f.code.replaceAll("_", " ") : t("finding." + f.code), f.layer ? el("span", {}, "  " + f.layer) : null),
                 el("p", {}, f.evidence), f.remedy ? el("p", {}, el("span", {class: "muted"}, t("overview.try") + " "), f.remedy) : null)))));
 
-    container.append(el("section", {class: "part"}, el("h3", {}, t("overview.questions")), el("dl", {class: "answers"}, this.answers(file).map(([question, answer]) =>
-        el("div", {}, el("dt", {}, question), el("dd", {}, answer))))));
-
+    const answers = this.answers(file);
+    if (answers.length) {
+      container.append(el("section", {class: "part"}, el("h3", {}, t("overview.questions")), el("dl", {class: "answers"}, answers.map(([question, answer]) =>
+          el("div", {}, el("dt", {}, question), el("dd", {}, answer))))));
+    }
     if (other) container.append(this.beside(glass.files));
     for (const f of [file, other].filter(Boolean)) if (f.run) container.append(this.provenance(f, other && fileLabel(f)));
     const missing = views.filter((v) => !v.has(glass));
@@ -94,8 +96,8 @@ register({
     if (all.length > 1) {
       const slow = all[0], fast = all[all.length - 1];
       answers.push([t("overview.slowest"), [
-        el("strong", {}, layerName(file, slow.parameter.layer)), " ",
-        t("overview.slowest.a", {slow: tiny(slow.pace), fast: tiny(fast.pace), layer: layerName(file, fast.parameter.layer)}), " ", link("flow", t("flow.title"))]]);
+        fast.pace > 0 ? [el("strong", {}, layerName(file, slow.parameter.layer)), " "] : null,
+        t(fast.pace > 0 ? "overview.slowest.a" : "overview.slowest.none", {slow: tiny(slow.pace), fast: tiny(fast.pace), layer: layerName(file, fast.parameter.layer)}), " ", link("flow", t("flow.title"))]]);
     }
     const units = deadUnits(file);
     if (units.layers.length) {
