@@ -1,6 +1,7 @@
 // The report's page in a real browser: every view opens without an error or a request, the keyboard
 // does all, axe finds nothing, hostile names stay text.
-//   node page_test.js <chromium> <ramp-report, or ""> [page.html ..]     (further pages are opened too)
+//   node page_test.js <chromium> <ramp-report, or ""> [page.html ..]     (further pages are opened
+//   too)
 "use strict";
 const assert = require("assert");
 const fs = require("fs");
@@ -18,19 +19,42 @@ const url = (name, hash = "") => `file://${path.join(folder, name)}.html${hash ?
 let browser;
 // A page that fails the test for whatever it must not do.
 async function open(address, {theme = "light", width = 1280} = {}) {
-  const context = await browser.newContext({viewport: {width, height: width < 500 ? 844 : 860}, colorScheme: theme, locale: "en-US", acceptDownloads: true});
+  const context = await browser.newContext({
+    viewport: {width, height: width < 500 ? 844 : 860},
+    colorScheme: theme,
+    locale: "en-US",
+    acceptDownloads: true
+  });
   const page = await context.newPage();
   page.faults = [];
-  page.on("console", (m) => { if (["error", "warning"].includes(m.type())) page.faults.push(`console: ${m.text()}`); });
+  page.on("console", (m) => {
+    if (["error", "warning"].includes(m.type())) page.faults.push(`console: ${m.text()}`);
+  });
   page.on("pageerror", (e) => page.faults.push(`error: ${e.message}`));
-  page.on("dialog", (d) => { page.faults.push(`dialog: ${d.message()}`); d.dismiss(); });
-  page.on("request", (r) => { if (r.url().split("#")[0] !== address.split("#")[0] && !/^(data|blob):/.test(r.url())) page.faults.push(`request: ${r.url()}`); });
+  page.on("dialog", (d) => {
+    page.faults.push(`dialog: ${d.message()}`);
+    d.dismiss();
+  });
+  page.on("request", (r) => {
+    if (r.url().split("#")[0] !== address.split("#")[0] && !/^(data|blob):/.test(r.url()))
+      page.faults.push(`request: ${r.url()}`);
+  });
   await page.goto(address);
-  page.done = async () => { await context.close(); assert.deepStrictEqual(page.faults, []); };
+  page.done = async () => {
+    await context.close();
+    assert.deepStrictEqual(page.faults, []);
+  };
   return page;
 }
 const viewsOf = (page) => page.$$eval("#side nav a", (links) => links.map((a) => a.hash.slice(1)));
-const go = async (page, view) => { await page.evaluate((v) => { location.hash = v; }, view); await page.waitForFunction((v) => document.querySelector(`#${v}:not([hidden])[data-drawn]`), view); await page.waitForTimeout(120); };
+const go = async (page, view) => {
+  await page.evaluate((v) => {
+    location.hash = v;
+  }, view);
+  await page.waitForFunction(
+      (v) => document.querySelector(`#${v}:not([hidden])[data-drawn]`), view);
+  await page.waitForTimeout(120);
+};
 
 async function everyViewOpens(name, all) {
   const found = [];
@@ -45,8 +69,11 @@ async function everyViewOpens(name, all) {
         assert(over <= 0, `${name}, ${view}, ${width} px wide: ${over} px stick out`);
         if (width === 1280 || theme === "light") {
           await page.evaluate(axe);
-          const {violations} = await page.evaluate(() => window.axe.run(document, {resultTypes: ["violations"]}));
-          found.push(...violations.map((v) => `${name} ${view} ${theme} ${width}: ${v.id}: ${v.nodes.slice(0, 3).map((n) => n.html.slice(0, 160)).join("  ")}`));
+          const {violations} =
+              await page.evaluate(() => window.axe.run(document, {resultTypes: ["violations"]}));
+          found.push(...violations.map(
+              (v) => `${name} ${view} ${theme} ${width}: ${v.id}: ${
+                  v.nodes.slice(0, 3).map((n) => n.html.slice(0, 160)).join("  ")}`));
         }
       }
       await page.done();
@@ -56,10 +83,18 @@ async function everyViewOpens(name, all) {
 }
 
 const tests = {
-  async "every view opens, fits, and axe finds nothing: plain"() { await everyViewOpens("plain", true); },
-  async "every view opens, fits, and axe finds nothing: two runs"() { await everyViewOpens("beside"); },
-  async "every view opens, fits, and axe finds nothing: hostile"() { await everyViewOpens("hostile"); },
-  async "every view opens, fits, and axe finds nothing: deep"() { await everyViewOpens("deep"); },
+  async "every view opens, fits, and axe finds nothing: plain"() {
+    await everyViewOpens("plain", true);
+  },
+  async "every view opens, fits, and axe finds nothing: two runs"() {
+    await everyViewOpens("beside");
+  },
+  async "every view opens, fits, and axe finds nothing: hostile"() {
+    await everyViewOpens("hostile");
+  },
+  async "every view opens, fits, and axe finds nothing: deep"() {
+    await everyViewOpens("deep");
+  },
 
   async "each chart has a title and a table"() {
     const page = await open(url("plain"));
@@ -81,7 +116,8 @@ const tests = {
     const page = await open(url("hostile"));
     for (const view of await viewsOf(page)) await go(page, view);
     assert.strictEqual(await page.evaluate(() => window.hacked), undefined);
-    assert.strictEqual(await page.$$eval("img, iframe, object, embed, [onerror]", (all) => all.length), 0);
+    assert.strictEqual(
+        await page.$$eval("img, iframe, object, embed, [onerror]", (all) => all.length), 0);
     assert.strictEqual(await page.innerText("#side h1"), `hostile ${kHostile}`);
     assert((await page.textContent("#model")).includes(kHostile));
     await page.done();
@@ -94,8 +130,14 @@ const tests = {
       const [truth, said] = key.split(",");
       await page.click(`[data-cell="${key}"]`);
       const shown = await page.$$eval(".shown-cell .shot", (all) => all.map((s) => {
-        const canvas = s.querySelector("canvas"), data = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
-        return {label: s.dataset.label, said: s.dataset.said, pixels: Array.from(data).filter((_, i) => i % 4 === 0), top: s.querySelectorAll(".top .n").length};
+        const canvas = s.querySelector("canvas"),
+              data = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
+        return {
+          label: s.dataset.label,
+          said: s.dataset.said,
+          pixels: Array.from(data).filter((_, i) => i % 4 === 0),
+          top: s.querySelectorAll(".top .n").length
+        };
       }));
       const cell = run.mistakes.cells[key];
       assert.strictEqual(shown.length, cell.length);
@@ -130,7 +172,8 @@ const tests = {
     assert(await page.isVisible("#help"));
     await page.keyboard.press("Escape");
     assert(!(await page.isVisible("#help")));
-    // Everything that can be clicked is reached by Tab or, inside the tape and the matrix, by arrows.
+    // Everything that can be clicked is reached by Tab or, inside the tape and the matrix, by
+    // arrows.
     await go(page, "errors");
     await page.focus('.confusion [aria-pressed="true"]');
     const before = await page.evaluate(() => document.activeElement.dataset.cell);
@@ -142,7 +185,8 @@ const tests = {
     }
     assert.notStrictEqual(after, before);
     await page.keyboard.press("Enter");
-    assert.strictEqual(await page.$eval('.confusion [aria-pressed="true"]', (b) => b.dataset.cell), after);
+    assert.strictEqual(
+        await page.$eval('.confusion [aria-pressed="true"]', (b) => b.dataset.cell), after);
     await go(page, "tape");
     await page.keyboard.press("/");
     await page.keyboard.type("cross");
@@ -166,8 +210,11 @@ const tests = {
 
   async "the tape is saved as SVG and as DOT"() {
     const page = await open(url("hostile", "tape"));
-    for (const [button, name, check] of [["SVG", "tape.svg", (s) => /^<svg /.test(s) && !/<script|<img/.test(s)], ["DOT", "tape.dot", (s) => /^digraph tape \{/.test(s) && s.includes("->")]]) {
-      const [download] = await Promise.all([page.waitForEvent("download"), page.click(`button:has-text("${button}")`)]);
+    for (const [button, name, check] of [
+             ["SVG", "tape.svg", (s) => /^<svg /.test(s) && !/<script|<img/.test(s)],
+             ["DOT", "tape.dot", (s) => /^digraph tape \{/.test(s) && s.includes("->")]]) {
+      const [download] = await Promise.all(
+          [page.waitForEvent("download"), page.click(`button:has-text("${button}")`)]);
       assert.strictEqual(download.suggestedFilename(), name);
       assert(check(fs.readFileSync(await download.path(), "utf8")), name);
     }
@@ -175,14 +222,24 @@ const tests = {
   },
 
   async "both languages have all words, and the page shows words"() {
-    const [en, pt] = ["en", "pt"].map((l) => JSON.parse(fs.readFileSync(path.join(__dirname, `../../glass/page/words.${l}.json`), "utf8")));
+    const [en, pt] = ["en", "pt"].map(
+        (l) => JSON.parse(
+            fs.readFileSync(path.join(__dirname, `../../glass/page/words.${l}.json`), "utf8")));
     assert.deepStrictEqual(Object.keys(pt).sort(), Object.keys(en).sort());
-    for (const key of Object.keys(en)) assert.deepStrictEqual([...JSON.stringify(pt[key]).matchAll(/\{\w+\}/g)].map(String).sort(), [...JSON.stringify(en[key]).matchAll(/\{\w+\}/g)].map(String).sort(), key);
+    for (const key of Object.keys(en))
+      assert.deepStrictEqual(
+          [...JSON.stringify(pt[key]).matchAll(/\{\w+\}/g)].map(String).sort(),
+          [...JSON.stringify(en[key]).matchAll(/\{\w+\}/g)].map(String).sort(), key);
     const page = await open(url("plain"));
     await page.keyboard.press("l");
     for (const view of await viewsOf(page)) {
       await go(page, view);
-      const keys = (await page.innerText("body")).match(new RegExp(`\\b(${(await viewsOf(page)).join("|")}|fact|phase|metric|quantity|finding)\\.[a-z]+\\b`, "g"));
+      const keys = (await page.innerText("body"))
+                       .match(new RegExp(
+                           `\\b(${
+                               (await viewsOf(page))
+                                   .join("|")}|fact|phase|metric|quantity|finding)\\.[a-z]+\\b`,
+                           "g"));
       assert.deepStrictEqual(keys, null);
     }
     await page.done();
@@ -200,28 +257,42 @@ const tests = {
     await page.done();
   },
 
-  async "lessons: every view opens, fits, and axe finds nothing"() { if (reporter) await everyViewOpens("lessons", true); },
+  async "lessons: every view opens, fits, and axe finds nothing"() {
+    if (reporter) await everyViewOpens("lessons", true);
+  },
 
   async "the stepper shows the file's numbers, by keyboard"() {
     if (!reporter) return;
     const page = await open(url("lessons", "stepper"));
-    const lessons = await page.evaluate(() => JSON.parse(document.getElementById("data").textContent).runs[0].lessons);
+    const lessons = await page.evaluate(
+        () => JSON.parse(document.getElementById("data").textContent).runs[0].lessons);
     assert.strictEqual(lessons.length, 9);
-    const shown = () => page.$$eval(".step-four", (lists) => lists.map((l) => [...l.querySelectorAll("dd")].map((d) => Number(d.dataset.value))));
+    const shown = () => page.$$eval(
+        ".step-four",
+        (lists) =>
+            lists.map((l) => [...l.querySelectorAll("dd")].map((d) => Number(d.dataset.value))));
     let compared = 0;
     for (const [i, lesson] of lessons.entries()) {
       await page.selectOption("#stepper select", String(i));
       await page.focus("#title-stepper");
       for (const [at, step] of lesson.steps.entries()) {
-        assert.strictEqual(await page.innerText("#stepper [role=status]"), `Step ${at + 1} of ${lesson.steps.length}`);
+        assert.strictEqual(
+            await page.innerText("#stepper [role=status]"),
+            `Step ${at + 1} of ${lesson.steps.length}`);
         const dy = lesson.nodes[step.node].gradient;
-        const expected = step.additions.filter((a) => a.product.length === 1 && dy.length === 1).map((a) => [dy[0], ...(a.local ? [a.local[0]] : []), a.product[0], ...(a.before ? [a.before[0], a.after[0]] : [])]);
+        const expected = step.additions.filter((a) => a.product.length === 1 && dy.length === 1)
+                             .map(
+                                 (a) =>
+                                     [dy[0], ...(a.local ? [a.local[0]] : []), a.product[0],
+                                      ...(a.before ? [a.before[0], a.after[0]] : [])]);
         assert.deepStrictEqual(await shown(), expected, `${lesson.name}, step ${at}`);
         compared += expected.length;
         await page.keyboard.press("ArrowRight");
       }
       await page.keyboard.press("ArrowLeft");
-      assert.strictEqual(await page.innerText("#stepper [role=status]"), `Step ${lesson.steps.length - 1} of ${lesson.steps.length}`);
+      assert.strictEqual(
+          await page.innerText("#stepper [role=status]"),
+          `Step ${lesson.steps.length - 1} of ${lesson.steps.length}`);
       await page.keyboard.press("Home");
       assert.strictEqual(await page.inputValue("#stepper input[type=range]"), "0");
     }
@@ -234,7 +305,10 @@ const tests = {
   async "a planted fault is shown"() {
     if (!reporter) return;
     const page = await open(url("lessons", "gradcheck"));
-    assert.deepStrictEqual((await page.$$eval("#gradcheck [data-wrong]", (all) => all.map((e) => Number(e.dataset.wrong) > 0))), [false, true, true, true]);
+    assert.deepStrictEqual(
+        (await page.$$eval(
+            "#gradcheck [data-wrong]", (all) => all.map((e) => Number(e.dataset.wrong) > 0))),
+        [false, true, true, true]);
     await page.done();
   },
 
@@ -242,8 +316,12 @@ const tests = {
     let best = Infinity;
     for (let i = 0; i < 3; ++i) {
       const page = await open(url("long"));
-      await page.waitForFunction(() => performance.getEntriesByName("first-contentful-paint").length > 0);
-      best = Math.min(best, await page.evaluate(() => performance.getEntriesByName("first-contentful-paint")[0].startTime));
+      await page.waitForFunction(
+          () => performance.getEntriesByName("first-contentful-paint").length > 0);
+      best = Math.min(
+          best,
+          await page.evaluate(
+              () => performance.getEntriesByName("first-contentful-paint")[0].startTime));
       await page.done();
     }
     console.log(`  first paint after ${best.toFixed(0)} ms`);
@@ -253,15 +331,18 @@ const tests = {
 
 (async () => {
   const html = template();
-  console.log(reporter ? `pages by ${path.basename(reporter)}` : "no ramp-report: pages without it");
-  for (const name of Object.keys(kMade)) fs.writeFileSync(path.join(folder, `${name}.html`), pageOf(html, name, reporter, folder));
+  console.log(
+      reporter ? `pages by ${path.basename(reporter)}` : "no ramp-report: pages without it");
+  for (const name of Object.keys(kMade))
+    fs.writeFileSync(path.join(folder, `${name}.html`), pageOf(html, name, reporter, folder));
   if (reporter) execFileSync(reporter, ["--lessons", "-o", path.join(folder, "lessons.html")]);
   for (const file of extra) {
     const name = path.basename(file, ".html");
     fs.copyFileSync(file, path.join(folder, `${name}.html`));
     tests[`every view opens, fits, and axe finds nothing: ${name}`] = () => everyViewOpens(name);
   }
-  browser = await chromium.launch({executablePath, args: process.getuid() === 0 ? ["--no-sandbox"] : []});
+  browser =
+      await chromium.launch({executablePath, args: process.getuid() === 0 ? ["--no-sandbox"] : []});
   let failed = 0;
   for (const [name, test] of Object.entries(tests)) {
     if (process.env.ONLY && !name.includes(process.env.ONLY)) continue;
@@ -270,7 +351,8 @@ const tests = {
       console.log(`ok: ${name}`);
     } catch (e) {
       ++failed;
-      console.log(`FAILED: ${name}\n  ${String(e.stack || e).split("\n").slice(0, 24).join("\n  ")}`);
+      console.log(
+          `FAILED: ${name}\n  ${String(e.stack || e).split("\n").slice(0, 24).join("\n  ")}`);
     }
   }
   await browser.close();
