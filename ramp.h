@@ -47,6 +47,7 @@
 #include "ramp/glass/gradcheck_table.h"
 #include "ramp/glass/image_art.h"
 #include "ramp/glass/lessons.h"
+#include "ramp/glass/pictures.h"
 #include "ramp/glass/plot.h"
 #include "ramp/glass/plot_history.h"
 #include "ramp/glass/print.h"

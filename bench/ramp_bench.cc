@@ -10,6 +10,7 @@
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <functional>
 #include <iostream>
 #include <limits>
@@ -206,7 +207,10 @@ Sequential model_of(const std::string& work) {
   }
   if (work == "W11")
     return Sequential{EmbeddingBag(100000, 64), Dense(64, 128, ReLU{}), Dense(128, 2)};
-  fail("ramp-bench: unknown work {}. Hint: W1 .. W11, W2w, conv, gemm, growth, ops or peak.", work);
+  fail(
+      "ramp-bench: unknown work {}. Hint: W1 .. W11, W2w, conv, gemm, growth, ops, peak or "
+      "recorder.",
+      work);
 }
 
 // Images for a model that starts with a convolution, else rows; or bags of words.
@@ -282,6 +286,58 @@ std::string train(const Arguments& a, double start) {
       "\"samples_per_s\":{:.1f},\"first_step_s\":{:.4f},\"start_to_ready_s\":{:.3f},"
       "\"loss_last\":{:.5f}{}",
       samples_per_s, first_step, ready - start, loss.item(), accuracy);
+}
+
+// What a Recorder costs: the same steps with one and without, in turn.
+std::string recorder(const Arguments& a, double start) {
+  const Dataset train_set = data_for(a.model, a, Split::train);
+  seed_layers(1);
+  Sequential net = model_of(a.model);
+  Adam adam(net, {.lr = 1e-3});
+  Batches batches(train_set, {.size = a.batch, .seed = 1, .drop_last = true});
+  const std::string path = (std::filesystem::temp_directory_path() / "ramp-bench.glass").string();
+  int64_t epoch = 0;
+  auto range = batches.epoch(epoch);
+  auto at = range.begin();
+  const auto steps = [&](int64_t n, Recorder* recorder) {
+    const double begin = now();
+    for (int64_t i = 0; i < n; ++i, ++at) {
+      if (at == range.end()) {
+        range = batches.epoch(++epoch);
+        at = range.begin();
+      }
+      const Dataset batch = *at;
+      const Tensor loss = cross_entropy(net(batch.x), batch.y);
+      loss.backward();
+      adam.step();
+      if (recorder) {
+        recorder->after_step(batch, loss, adam.lr());
+      } else {
+        loss.item();
+      }
+      adam.zero_grad();
+    }
+    return (now() - begin) / static_cast<double>(n);
+  };
+  std::vector<double> without, with;
+  {
+    Recorder recorder(net, path, {.every = 100});
+    steps(100, &recorder);  // at first it looks more often
+    // A hundred steps each, of which one is recorded.
+    for (const double end = now() + a.seconds; now() < end;) {
+      with.push_back(steps(100, &recorder));
+      const Alone alone;
+      without.push_back(steps(100, nullptr));
+    }
+  }
+  std::filesystem::remove(path);
+  std::sort(without.begin(), without.end());
+  std::sort(with.begin(), with.end());
+  const double plain = without[without.size() / 2], recorded = with[with.size() / 2];
+  return fmt::format(
+      "\"model\":\"{}\",\"us_per_step\":{:.2f},\"us_per_step_recorded\":{:.2f},"
+      "\"slower_percent\":{:.2f},\"start_to_ready_s\":{:.3f}",
+      a.model, 1e6 * plain, 1e6 * recorded, 100 * (recorded / plain - 1), now() - start);
 }
 
 // One image at a time through a trained-size model.
@@ -550,13 +606,14 @@ int main(int argc, char** argv) {
     const Arguments a = parse(argc, argv);
     if (a.work != "gemm") set_num_threads(static_cast<int>(a.threads));
     const bool in_rows = a.work == "ops" || a.work == "growth";
-    const std::string figures = a.work == "W6"     ? infer(a, start)
-                                : a.work == "W7"   ? chain(a, start)
-                                : a.work == "peak" ? peak(a, start)
-                                : a.work == "conv" ? convolutions(a, start)
-                                : a.work == "gemm" ? gemms(a, start)
-                                : in_rows          ? ops(a, start)
-                                                   : train(a, start);
+    const std::string figures = a.work == "W6"         ? infer(a, start)
+                                : a.work == "W7"       ? chain(a, start)
+                                : a.work == "peak"     ? peak(a, start)
+                                : a.work == "conv"     ? convolutions(a, start)
+                                : a.work == "gemm"     ? gemms(a, start)
+                                : a.work == "recorder" ? recorder(a, start)
+                                : in_rows              ? ops(a, start)
+                                                       : train(a, start);
     fmt::print(
         "{{\"work\":\"{}\",\"batch\":{},\"threads\":{},{},\"peak_rss_mb\":{:.1f},"
         "\"cpu\":\"{}\",\"blas\":\"{}\",\"isa\":\"{}\",\"commit\":\"{}\","

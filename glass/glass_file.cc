@@ -105,4 +105,20 @@ std::string glass_text(std::string_view text) {
   return nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
+std::string glass_list(const std::vector<int64_t>& list) {
+  return "[" + glass_join(list, [](int64_t n) { return std::to_string(n); }) + "]";
+}
+
+std::string glass_bytes(const std::vector<uint8_t>& bytes) {
+  constexpr char kDigits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  std::string text = "\"";
+  for (size_t i = 0; i < bytes.size(); i += 3) {
+    const auto at = [&](size_t k) { return k < bytes.size() ? uint32_t{bytes[k]} : 0; };
+    const uint32_t v = at(i) << 16 | at(i + 1) << 8 | at(i + 2);
+    for (size_t k = 0; k < 4; ++k)
+      text += i + k > bytes.size() ? '=' : kDigits[v >> (18 - 6 * k) & 63];
+  }
+  return text + '"';
+}
+
 }  // namespace ramp

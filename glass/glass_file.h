@@ -57,5 +57,19 @@ GlassFile read_glass(const std::string& path);
 std::string glass_number(double x);
 /// A text as JSON, quoted; what is no UTF-8 becomes U+FFFD.
 std::string glass_text(std::string_view text);
+/// [3, 3, 1, 32].
+std::string glass_list(const std::vector<int64_t>& list);
+/// base64, quoted.
+std::string glass_bytes(const std::vector<uint8_t>& bytes);
+/// text(item) of all items, with commas.
+template <typename List, typename F>
+std::string glass_join(List&& list, F text) {
+  std::string all;
+  for (auto& item : list) {
+    if (!all.empty()) all += ',';
+    all += text(item);
+  }
+  return all;
+}
 
 }  // namespace ramp

@@ -17,69 +17,39 @@
 
 #include "ramp/autograd/backward.h"
 #include "ramp/autograd/ops_loss.h"
-#include "ramp/autograd/ops_reduce.h"
-#include "ramp/autograd/ops_softmax.h"
 #include "ramp/autograd/record.h"
 #include "ramp/core/blas.h"
 #include "ramp/core/kernels/kernels.h"
 #include "ramp/core/parallel.h"
 #include "ramp/glass/environment.h"
 #include "ramp/glass/glass_file.h"
+#include "ramp/glass/gradcheck_table.h"
+#include "ramp/glass/pictures.h"
 #include "ramp/glass/sketch.h"
 #include "ramp/layers/activation.h"
 #include "ramp/layers/dense.h"
 #include "ramp/layers/norm.h"
+#include "ramp/layers/sequential.h"
 #include "ramp/train/blocks.h"
 #include "ramp/train/watch.h"
 
 namespace ramp {
 namespace {
 
-constexpr int64_t kProbe = 64, kPictures = 10;
+constexpr int64_t kProbe = 64;
 constexpr int64_t kWeights = 1 << 12;  // elements of a parameter that |dw| / |w| is taken from
 constexpr int64_t kPreRows = 16;       // examples of which pre-activations are computed
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 
 // ---- JSON ----
 
-template <typename List, typename F>
-std::string commas(List&& list, F text) {
-  std::string all;
-  for (auto& item : list) {
-    if (!all.empty()) all += ',';
-    all += text(item);
-  }
-  return all;
-}
 std::string shape_json(const Shape& s) {
   std::vector<int64_t> sizes;
   for (int i = 0; i < s.rank(); ++i) sizes.push_back(s[i]);
-  return "[" + commas(sizes, [](int64_t n) { return std::to_string(n); }) + "]";
-}
-std::string numbers_json(const std::vector<int64_t>& list) {
-  return "[" + commas(list, [](int64_t n) { return std::to_string(n); }) + "]";
+  return glass_list(sizes);
 }
 std::string or_null(double x) { return std::isnan(x) ? "null" : glass_number(x); }
 std::string or_null(const Sketch& s) { return s.n == 0 ? "null" : s.json(); }
-
-std::string base64(const std::vector<uint8_t>& bytes) {
-  constexpr char kDigits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  std::string text = "\"";
-  for (size_t i = 0; i < bytes.size(); i += 3) {
-    const auto at = [&](size_t k) { return k < bytes.size() ? uint32_t{bytes[k]} : 0; };
-    const uint32_t v = at(i) << 16 | at(i + 1) << 8 | at(i + 2);
-    for (size_t k = 0; k < 4; ++k)
-      text += i + k > bytes.size() ? '=' : kDigits[v >> (18 - 6 * k) & 63];
-  }
-  return text + '"';
-}
-
-// lo..hi as 0..255; what is not finite is 0.
-uint8_t byte_of(double v, double lo, double hi) {
-  const double share = hi > lo ? (v - lo) / (hi - lo) : 0;
-  return std::isfinite(share) ? static_cast<uint8_t>(std::lround(255 * std::clamp(share, 0., 1.)))
-                              : 0;
-}
 
 // ---- where it runs ----
 
@@ -269,42 +239,10 @@ class WithoutActivation {
   Activation f_;
 };
 
-// Examples that are images: their height, width and channels.
-struct Picture {
-  int64_t h = 0, w = 0, c = 0;
-  explicit Picture(const Tensor& x) {
-    if (!x.defined() || !is_float(x.dtype()) || x.rank() < 2) return;
-    const auto is = [&](int64_t rows, int64_t columns, int64_t channels) {
-      if (rows < 4 || columns < 4 || (channels != 1 && channels != 3)) return;
-      h = rows, w = columns, c = channels;
-    };
-    if (x.rank() == 4) is(x.dim(1), x.dim(2), x.dim(3));
-    if (x.rank() == 3) is(x.dim(1), x.dim(2), 1);
-    if (x.rank() > 2) return;
-    for (const int64_t channels : {1, 3}) {
-      const int64_t side = std::lround(std::sqrt(x.dim(1) / channels));
-      if (side >= 8 && side * side * channels == x.dim(1)) is(side, side, channels);
-    }
-  }
-  explicit operator bool() const { return h > 0; }
-};
-
-std::string picture_json(const Tensor& x, int64_t i, double lo, double hi) {
-  std::vector<uint8_t> bytes;
-  for (const double v : x.rows(i, i + 1).values()) bytes.push_back(byte_of(v, lo, hi));
-  return base64(bytes);
-}
-
 Dataset first_rows(const Dataset& data, int64_t most) {
   std::vector<int64_t> rows(static_cast<size_t>(std::min(data.size(), most)));
   std::iota(rows.begin(), rows.end(), 0);
   return data.take(rows);
-}
-
-std::pair<double, double> range(const Tensor& x) {
-  Sketch s;
-  s.add(x);
-  return {std::min(s.min, 0.), std::max(s.max, s.min + 1e-6)};
 }
 
 }  // namespace
@@ -332,7 +270,7 @@ struct Recorder::State {
   Clock::time_point began = Clock::now();
   int64_t steps = 0, epoch = 0, next_probe_epoch = 1;
   Phases phases, phases_before;  // in all: now, and at the last line
-  bool phases_known = false, model_written = false, points_written = false, finished = false;
+  bool phases_known = false, model_written = false, finished = false;
   double last_loss = kNaN;
 
   State(ModuleBase& net, const std::string& path, RecorderOptions o)
@@ -406,8 +344,8 @@ struct Recorder::State {
   // ---- what it is told ----
 
   void saw_op(const Node& node, const Tensor& y, const Inputs& inputs) {
-    if (before) (*before)(node, y, inputs);
     if (tape) return on_tape(node, y, inputs);
+    if (before) (*before)(node, y, inputs);
     if (!pass || !pass->sketches || inputs.size == 0) return;
     last_node = &node;
     last_input = inputs[0].detach();
@@ -491,16 +429,16 @@ struct Recorder::State {
         R"("title":{},"seed":{},"environment":{},"compiler":{},"isa":{},"blas":{},"threads":{},)"
         R"("cpu":{},"data":[{}],"every":{}}})",
         GlassFile::kVersion, glass_text(RAMP_VERSION), now(), glass_text(command),
-        commas(variables, [](const std::string& v) { return v; }), glass_text(title),
+        glass_join(variables, [](const std::string& v) { return v; }), glass_text(title),
         options.seed ? std::to_string(*options.seed) : "null", glass_text(environment()),
         glass_text(compiler()), glass_text(isa_level()), glass_text("OpenBLAS " + blas.core),
         num_threads(), glass_text(cpu_model()),
-        commas(options.data,
-               [](const auto& d) {
-                 return fmt::format(R"({{"name":{},"shape":{},"checksum":"{}"}})",
-                                    glass_text(d.first), shape_json(d.second.shape()),
-                                    checksum(d.second));
-               }),
+        glass_join(options.data,
+                   [](const auto& d) {
+                     return fmt::format(R"({{"name":{},"shape":{},"checksum":"{}"}})",
+                                        glass_text(d.first), shape_json(d.second.shape()),
+                                        checksum(d.second));
+                   }),
         options.every));
   }
 
@@ -524,7 +462,7 @@ struct Recorder::State {
       std::string& list = parameters_of[layer];
       list += (list.empty() ? "" : ",") + glass_text(p.name);
     }
-    const std::string all = commas(layers, [&](const Layer& l) {
+    const std::string all = glass_join(layers, [&](const Layer& l) {
       const bool known = l.shape.rank() > 0;
       const int64_t n = known ? std::max<int64_t>(l.shape[0], 1) : 1;
       return fmt::format(
@@ -578,7 +516,7 @@ struct Recorder::State {
         thousandths.push_back(n > 0 ? std::max<int64_t>(rounded, 1) : 0);
       }
       fire += fmt::format("{}{}:{}", fire.empty() ? "" : ",", glass_text(layers[i].path),
-                          numbers_json(thousandths));
+                          glass_list(thousandths));
     }
     const std::vector<NamedTensor> parameters = net.named_parameters();
     for (size_t i = 0; i < parameters.size() && i < pass->before.size(); ++i) {
@@ -623,7 +561,7 @@ struct Recorder::State {
     for (Layer& l : layers) {
       if (l.epoch.seen == 0) continue;
       fired += fmt::format("{}{}:{}", fired.empty() ? "" : ",", glass_text(l.path),
-                           numbers_json(l.epoch.fired));
+                           glass_list(l.epoch.fired));
       seen += fmt::format("{}{}:{}", seen.empty() ? "" : ",", glass_text(l.path), l.epoch.seen);
       l.epoch = {};
     }
@@ -664,31 +602,33 @@ struct Recorder::State {
   // The loss of a batch whose x is that one.
   Tensor loss_of(const Dataset& batch) {
     if (options.loss.of_batch) return options.loss.of_batch(batch);
-    const Tensor y = dynamic_cast<Module&>(net)(batch.x);
-    if (options.loss.of_outputs) return options.loss.of_outputs(y, batch.y);
-    return is_float(batch.y.dtype()) ? mse_loss(y, batch.y) : cross_entropy(y, batch.y);
+    return loss_of_outputs(dynamic_cast<Module&>(net)(batch.x), batch.y);
+  }
+  Tensor loss_of_outputs(const Tensor& y, const Tensor& target) {
+    if (options.loss.of_outputs) return options.loss.of_outputs(y, target);
+    return is_float(target.dtype()) ? mse_loss(y, target) : cross_entropy(y, target);
   }
 
   void write_probe() {
     if (!probe.x.defined() || probe.size() == 0) return;
     const Untouched untouched(net);
     const Recording recording(true);
+    const std::function look = [this](ModuleBase& module, const std::vector<Tensor>& y) {
+      saw(module, y);
+    };
+    const Alone alone(&look, &op_watch);
     tape = std::make_shared<Tape>();
     struct Off {
       State& s;
-      ~Off() {
-        s.tape = nullptr;
-        if (!s.pass) s.watch.off();
-      }
+      ~Off() { s.tape = nullptr; }
     } const off{*this};
-    watch.on();
     Dataset batch = probe;
     if (is_float(batch.x.dtype())) batch.x = batch.x.detach().requires_grad_();
     const Tensor loss = loss_of(batch);
     ramp::backward(loss);
     std::unordered_map<const Node*, std::string> names{{node_of(batch.x), "x"}};
     for (const NamedTensor& p : net.named_parameters()) names[node_of(p.tensor)] = p.name;
-    const std::string nodes = commas(tape->ops, [&](Op& op) {
+    const std::string nodes = glass_join(tape->ops, [&](Op& op) {
       const Node& node = *node_of(op.y);
       if (node.is_leaf && node.grad.defined()) op.gradient.add(node.grad);
       const int64_t n = op.y.numel();
@@ -698,7 +638,7 @@ struct Recorder::State {
           R"("y":{},"dy":{},"gnorm":{},"name":{},"leaf":{}}})",
           &op - tape->ops.data(), glass_text(node.op),
           node.activation ? glass_text(node.activation) : "null", glass_text(op.layer),
-          shape_json(op.y.shape()), numbers_json(op.inputs),
+          shape_json(op.y.shape()), glass_list(op.inputs),
           n == 1 ? glass_number(op.y.item()) : "null", or_null(op.values), or_null(op.gradient),
           op.gradient.n > 0 ? glass_number(norm(op.gradient, n)) : "null",
           name == names.end() ? "null" : glass_text(name->second), node.is_leaf);
@@ -707,257 +647,39 @@ struct Recorder::State {
                               glass_number(loss.item()), nodes));
   }
 
-  // ---- pictures ----
+  // ---- the end ----
 
-  // One of each class, as far as there are any; their numbers are those of the rows.
-  Dataset pictures() {
-    const Dataset& from = options.valid.x.defined() ? options.valid : probe;
-    std::vector<int64_t> rows;
-    if (from.y.defined() && from.y.dtype() == i64 && from.y.numel() == from.size()) {
-      std::map<int64_t, int64_t> first;
-      for (int64_t i = 0; i < from.size(); ++i) first.emplace(from.y.data<int64_t>()[i], i);
-      for (const auto& [label, row] : first) rows.push_back(row);
+  // Of a copy in f64, in eval mode, with four examples of the probe; where there can be one.
+  void write_gradcheck() {
+    const auto* given = dynamic_cast<Sequential*>(&net);
+    if (!given || options.loss.of_batch || !probe.x.defined() || !is_float(probe.x.dtype())) return;
+    const Alone alone;
+    const Recording recording(true);
+    try {
+      Sequential copy = *given;
+      copy.to(f64).eval();
+      std::vector<NamedTensor> trained = copy.named_parameters();
+      std::erase_if(trained, [](const NamedTensor& p) { return !p.tensor.requires_grad(); });
+      const int64_t most = 200 / std::max<int64_t>(1, std::ssize(trained));
+      const Dataset few = first_rows(probe, 4);
+      const Tensor x = few.x.to(f64), y = is_float(few.y.dtype()) ? few.y.to(f64) : few.y;
+      const auto loss = [&] { return loss_of_outputs(copy(x), y); };
+      write(gradcheck_line(
+          gradcheck_table(loss, trained, {.most = std::clamp<int64_t>(most, 1, 6)})));
+    } catch (const Error&) {  // a layer that has no copy, a loss for f32 alone
     }
-    for (int64_t i = 0; i < from.size() && static_cast<int64_t>(rows.size()) < kPictures; ++i)
-      if (std::ranges::find(rows, i) == rows.end()) rows.push_back(i);
-    rows.resize(std::min<size_t>(rows.size(), kPictures));
-    return from.take(rows);
   }
 
-  void write_images() {
-    if (!probe.x.defined() && !options.valid.x.defined()) return;
-    Dataset batch = pictures();
-    const Picture size(batch.x);
-    if (!size) return;
-    const auto [lo, hi] = range(batch.x);
-    std::map<size_t, Tensor> outputs;  // by layer
-    std::vector<Tensor> dx;
-    {
-      const EvalMode eval;
-      const Recording recording(true);
-      ModuleWatch look([&](ModuleBase& module, const std::vector<Tensor>& y) {
-        const auto found = place.find(&module);
-        if (found == place.end() || !layers[found->second].leaf || y.empty()) return;
-        const Tensor& out = y[0];
-        if (is_float(out.dtype()) && (out.rank() == 4 || (out.rank() == 2 && out.dim(1) <= 256)) &&
-            out.dim(0) == batch.size())
-          outputs[found->second] = out.detach();
-      });
-      look.on();
-      batch.x = batch.x.detach().requires_grad_();
-      dx = grad(loss_of(batch), {batch.x}, {.allow_unused = true});
-    }
-    std::vector<int64_t> all(static_cast<size_t>(batch.size()));
-    std::iota(all.begin(), all.end(), 0);
-    std::string maps;
-    for (const auto& [i, y] : outputs) {
-      const bool image = y.rank() == 4;
-      const int64_t of = y.dim(-1), c = image ? std::min<int64_t>(of, 16) : of;
-      const auto [low, high] = range(y);
-      const std::vector<double> values = y.values();
-      const int64_t places = y.numel() / y.dim(0) / of;
-      maps += fmt::format(R"({}{}:{{"h":{},"w":{},"c":{},"of":{},"lo":{},"hi":{},"data":[)",
-                          maps.empty() ? "" : ",", glass_text(layers[i].path), image ? y.dim(1) : 1,
-                          image ? y.dim(2) : 1, c, of, glass_number(low), glass_number(high));
-      maps += commas(all, [&, low = low, high = high](int64_t n) {
-        std::vector<uint8_t> bytes;
-        for (int64_t p = 0; p < places; ++p)
-          for (int64_t k = 0; k < c; ++k)
-            bytes.push_back(
-                byte_of(values[static_cast<size_t>((n * places + p) * of + k)], low, high));
-        return base64(bytes);
-      });
-      maps += "]}";
-    }
-    const std::string saliency = !dx[0].defined() ? "" : commas(all, [&](int64_t n) {
-      std::vector<double> v = dx[0].rows(n, n + 1).values(), places(v.size() / size.c);
-      for (size_t k = 0; k < v.size(); ++k) {
-        double& place = places[k / static_cast<size_t>(size.c)];
-        place = std::max(place, std::abs(v[k]));
-      }
-      const double most = *std::ranges::max_element(places);
-      std::vector<uint8_t> bytes;
-      for (const double place : places) bytes.push_back(byte_of(place, 0, most));
-      return base64(bytes);
-    });
-    std::string labels;
-    if (batch.y.defined() && batch.y.dtype() == i64)
-      for (int64_t i = 0; i < batch.size(); ++i)
-        labels += fmt::format("{}{}", i > 0 ? "," : "", batch.y.data<int64_t>()[i]);
-    writer->write(fmt::format(
-        R"({{"kind":"images","step":{},"h":{},"w":{},"c":{},"pixels":[{}],"labels":[{}],"maps":{{{}}},"saliency":[{}],"filters":{{{}}}}})",
-        steps, size.h, size.w, size.c,
-        commas(all, [&, lo = lo,
-                     hi = hi](int64_t n) { return picture_json(batch.x.detach(), n, lo, hi); }),
-        labels, maps, saliency, filters(size)));
+  void write(const std::string& line) {
+    if (!line.empty()) writer->write(line);
   }
-
-  // Kernels of convolutions, and the weights of a dense layer that sees the pixels.
-  std::string filters(const Picture& size) {
-    std::string text;
-    for (const NamedTensor& p : net.named_parameters()) {
-      const Shape& s = p.tensor.shape();
-      int64_t kh = 0, kw = 0, in = 0, out = 0;
-      if (s.rank() == 4) kh = s[0], kw = s[1], in = s[2], out = s[3];
-      if (s.rank() == 2 && s[0] == size.h * size.w * size.c)
-        kh = size.h, kw = size.w, in = size.c, out = s[1];
-      if (kh * kw <= 1) continue;
-      const int64_t outs = std::clamp<int64_t>(65536 / (kh * kw), 1, std::min<int64_t>(out, 64));
-      const int64_t ins =
-          std::clamp<int64_t>(65536 / (kh * kw * outs), 1, std::min<int64_t>(in, 64));
-      const auto [lo, hi] = range(p.tensor.detach());
-      const std::vector<double> values = p.tensor.values();
-      std::vector<uint8_t> bytes;
-      for (int64_t at = 0; at < kh * kw; ++at)
-        for (int64_t i = 0; i < ins; ++i)
-          for (int64_t o = 0; o < outs; ++o)
-            bytes.push_back(byte_of(values[static_cast<size_t>((at * in + i) * out + o)], lo, hi));
-      text += fmt::format(
-          R"({}{}:{{"kh":{},"kw":{},"in":{},"out":{},"of_in":{},"of_out":{},"lo":{},"hi":{},"data":{}}})",
-          text.empty() ? "" : ",", glass_text(p.name), kh, kw, ins, outs, in, out, glass_number(lo),
-          glass_number(hi), base64(bytes));
-    }
-    return text;
-  }
-
-  // ---- mistakes ----
-
-  void write_mistakes() {
-    const Dataset& valid = options.valid;
-    auto* module = dynamic_cast<Module*>(&net);
-    if (!module || !valid.x.defined() || valid.size() == 0 || valid.y.dtype() != i64 ||
-        valid.y.numel() != valid.size())
-      return;
-    const Tensor logits = predict(*module, valid.x);
-    if (logits.rank() != 2 || logits.dim(1) < 2) return;
-    const NoGrad no_grad;
-    const Tensor p = softmax(logits).to(f64);
-    const int64_t n = valid.size(), classes = p.dim(1);
-    const Picture size(valid.x);
-    const auto [lo, hi] = range(valid.x.to(f64));
-    const int64_t* labels = valid.y.data<int64_t>();
-    const auto row = [&](int64_t i) { return p.data<double>() + i * classes; };
-    std::vector<int64_t> confusion(static_cast<size_t>(classes * classes)), wrong;
-    std::map<std::pair<int64_t, int64_t>, std::vector<int64_t>> cells;
-    const auto guess = [&](int64_t i) {
-      return std::max_element(row(i), row(i) + classes) - row(i);
-    };
-    for (int64_t i = 0; i < n; ++i) {
-      const int64_t said = guess(i), label = labels[i];
-      if (label < 0 || label >= classes) continue;
-      ++confusion[static_cast<size_t>(label * classes + said)];
-      cells[{label, said}].push_back(i);
-      if (said != label) wrong.push_back(i);
-    }
-    const auto by_confidence = [&](std::vector<int64_t>& list, size_t most) {
-      std::ranges::stable_sort(list, std::greater{}, [&](int64_t i) { return row(i)[guess(i)]; });
-      list.resize(std::min(list.size(), most));
-    };
-    const auto example = [&, lo = lo, hi = hi](int64_t i) {
-      std::vector<int64_t> order(static_cast<size_t>(classes));
-      std::iota(order.begin(), order.end(), 0);
-      std::ranges::stable_sort(order, std::greater{}, [&](int64_t c) { return row(i)[c]; });
-      order.resize(std::min<size_t>(order.size(), 3));
-      std::string what;
-      if (size) {
-        what = "\"pixels\":" + picture_json(valid.x, i, lo, hi);
-      } else {
-        std::vector<double> x = valid.x.rows(i, i + 1).values();
-        x.resize(std::min<size_t>(x.size(), 8));
-        what = "\"x\":[" + commas(x, glass_number) + "]";
-      }
-      return fmt::format(R"({{{},"index":{},"label":{},"top":[{}]}})", what, i, labels[i],
-                         commas(order, [&](int64_t c) {
-                           return fmt::format("[{},{}]", c, glass_number(row(i)[c]));
-                         }));
-    };
-    by_confidence(wrong, 40);
-    // About 400 pictures in all.
-    const size_t each = std::clamp<size_t>(400 / std::max<size_t>(cells.size(), 1), 2, 12);
-    std::string of_cells;
-    for (auto& [cell, list] : cells) {
-      by_confidence(list, each);
-      of_cells += fmt::format("{}\"{},{}\":[{}]", of_cells.empty() ? "" : ",", cell.first,
-                              cell.second, commas(list, example));
-    }
-    std::vector<int64_t> names(static_cast<size_t>(classes));
-    std::iota(names.begin(), names.end(), 0);
-    const std::string rows = commas(names, [&](int64_t label) {
-      const auto begin = confusion.begin() + label * classes;
-      return numbers_json({begin, begin + classes});
-    });
-    writer->write(fmt::format(
-        R"({{"kind":"mistakes","step":{},"classes":[{}],"confusion":[{}],"cells":{{{}}},"worst":[{}],"h":{},"w":{},"c":{},"n":{}}})",
-        steps,
-        commas(names,
-               [&](int64_t c) {
-                 return glass_text(static_cast<size_t>(c) < options.classes.size()
-                                       ? options.classes[static_cast<size_t>(c)]
-                                       : std::to_string(c));
-               }),
-        rows, of_cells, commas(wrong, example), size.h, size.w, size.c, n));
-  }
-
-  // ---- the border between classes in the plane ----
-
   void write_boundary(const Dataset& batch) {
     auto* module = dynamic_cast<Module*>(&net);
-    if (!module || batch.x.rank() != 2 || batch.x.dim(1) != 2 || !is_float(batch.x.dtype()) ||
-        batch.y.dtype() != i64)
-      return;
-    if (lo_x == hi_x) {
-      points = options.valid.x.defined() ? options.valid : batch;
-      points = points.rows(0, std::min<int64_t>(points.size(), 400));
-      const std::vector<double> v = points.x.values();
-      lo_x = lo_y = INFINITY, hi_x = hi_y = -INFINITY;
-      for (size_t i = 0; i + 1 < v.size(); i += 2) {
-        lo_x = std::min(lo_x, v[i]), hi_x = std::max(hi_x, v[i]);
-        lo_y = std::min(lo_y, v[i + 1]), hi_y = std::max(hi_y, v[i + 1]);
-      }
-      const double mx = 0.15 * (hi_x - lo_x) + 1e-3, my = 0.15 * (hi_y - lo_y) + 1e-3;
-      lo_x -= mx, hi_x += mx, lo_y -= my, hi_y += my;
-    }
-    constexpr int64_t kSide = 64;
-    std::vector<double> at;
-    for (int64_t j = 0; j < kSide; ++j)
-      for (int64_t i = 0; i < kSide; ++i) {
-        at.push_back(lo_x + (hi_x - lo_x) * (static_cast<double>(i) + 0.5) / kSide);
-        at.push_back(lo_y + (hi_y - lo_y) * (static_cast<double>(j) + 0.5) / kSide);
-      }
-    watch.off();
-    const Tensor logits =
-        predict(*module, Tensor::of(at, {kSide * kSide, 2}).to(batch.x.dtype()), kSide * kSide);
-    if (logits.numel() % (kSide * kSide) != 0) return;
-    const int64_t classes = logits.numel() / (kSide * kSide);
-    const std::vector<double> z = logits.values();
-    std::vector<uint8_t> bytes;
-    for (int64_t i = 0; i < kSide * kSide; ++i) {
-      const double* row = z.data() + i * classes;
-      if (classes > 2) {
-        bytes.push_back(static_cast<uint8_t>(std::max_element(row, row + classes) - row));
-      } else {
-        const double d = classes == 2 ? row[1] - row[0] : row[0];
-        bytes.push_back(byte_of(1 / (1 + std::exp(-d)), 0, 1));
-      }
-    }
-    std::string of_points;
-    if (!std::exchange(points_written, true)) {
-      const std::vector<double> v = points.x.values();
-      for (int64_t i = 0; i < points.size(); ++i)
-        of_points += fmt::format(
-            "{}[{},{},{}]", i > 0 ? "," : "", glass_number(v[static_cast<size_t>(2 * i)]),
-            glass_number(v[static_cast<size_t>(2 * i + 1)]), points.y.data<int64_t>()[i]);
-      of_points = ",\"points\":[" + of_points + "]";
-    }
-    writer->write(fmt::format(
-        R"({{"kind":"boundary","step":{},"x":[{},{}],"y":[{},{}],"nx":{},"ny":{},"classes":{},"p":{}{}}})",
-        steps, glass_number(lo_x), glass_number(hi_x), glass_number(lo_y), glass_number(hi_y),
-        kSide, kSide, std::max<int64_t>(classes, 2), base64(bytes), of_points));
+    if (!module || !BoundaryFilm::suits(batch)) return;
+    if (!film) film.emplace(BoundaryFilm::suits(options.valid) ? options.valid : batch);
+    write(film->frame(*module, steps));
   }
-  double lo_x = 0, hi_x = 0, lo_y = 0, hi_y = 0;
-  Dataset points;
-
-  // ---- the end ----
+  std::optional<BoundaryFilm> film;
 
   void finish(const std::string& reason) {
     if (std::exchange(finished, true)) return;
@@ -965,8 +687,13 @@ struct Recorder::State {
     watch.off();
     start();
     write_probe();
-    write_images();
-    write_mistakes();
+    const Dataset& examples = options.valid.x.defined() ? options.valid : probe;
+    if (examples.x.defined())
+      write(images_line(
+          net, examples, [this](const Dataset& d) { return loss_of(d); }, steps));
+    if (auto* module = dynamic_cast<Module*>(&net); module && options.valid.x.defined())
+      write(mistakes_line(*module, options.valid, options.classes, steps));
+    write_gradcheck();
     for (const auto& [code, layer, evidence, remedy] : doctor.findings()) {
       writer->write(fmt::format(
           R"({{"kind":"finding","code":{},"layer":{},"evidence":{},"remedy":{}}})",
