@@ -101,15 +101,15 @@ register({
       if (!lines.length) continue;
       const errors = lines.map((l) => l.error.some((e) => e));
       grid.append(figure({
-        title: capital(base === "accuracy" ? t("metric.accuracy.title") : metricName(base)),
+        title: capital(baseName(base)),
         note: errors.some(Boolean) ? t("curves.metric.note") : null,
         keys: keys(lines),
         body: linePlot({
           series: lines,
           xlabel: t("epoch"),
-          ylabel: base === "accuracy" ? t("metric.accuracy.title") : metricName(base),
+          ylabel: baseName(base),
           plain: isShare(base) ? (v) => percent(v, 1) : null,
-          label: metricName(base)
+          label: baseName(base)
         }),
         table: {head: [t("epoch"), ...lines.map((l) => l.label)], rows: rows(lines)}
       }));

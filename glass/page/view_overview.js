@@ -39,10 +39,15 @@ function reproduceLine(run) {
     set.push(`RAMP_NUM_THREADS=${run.threads}`);
   return [...set, run.command].join(" ");
 }
-const metricName = (name) => {
+// "valid_accuracy" -> "validation accuracy". What has no prefix is of the training.
+function metricName(name) {
+  const [, of, rest] = /^(valid|train)_(.*)$/.exec(name) || [null, "train", name];
+  return t("metric." + of, {name: baseName(rest)});
+}
+function baseName(name) {
   const word = t("metric." + name);
   return word === "metric." + name ? name.replaceAll("_", " ") : word;
-};
+}
 const tiny = (share) => num(100 * share, 2) + " %";
 // A share as per cent, all else as a number.
 const isShare = (name) => /accuracy|precision|recall|f1|top/.test(name);

@@ -208,6 +208,46 @@ const tests = {
     await page.done();
   },
 
+  async "the clinic's counts are those of the file, unit by unit"() {
+    const run = kMade.plain()[0], last = run.epochs[run.epochs.length - 1];
+    const page = await open(url("plain", "clinic"));
+    const rows = await page.$$eval(
+        "#clinic section.part table tbody tr",
+        (all) => all.map((r) => [...r.cells].map((c) => c.textContent)));
+    run.model.layers.slice(0, -1).forEach((layer, i) => {
+      const fired = last.fired[layer.path], seen = last.seen[layer.path];
+      let dead = 0, sleeping = 0;
+      for (const n of fired) {
+        if (n === 0)
+          ++dead;
+        else if (n < 0.01 * seen)
+          ++sleeping;
+      }
+      assert.deepStrictEqual(
+          rows[i].slice(1, 4), [String(fired.length), String(dead), String(sleeping)]);
+    });
+    // Born dead: positive in no recorded step and in no epoch.
+    const born = run.model.layers.slice(0, -1).map(
+        (l) => last.fired[l.path].filter(
+            (n, unit) => n === 0 && run.steps.every((s) => s.fire[l.path][unit] === 0) &&
+                run.epochs.every((e) => e.fired[l.path][unit] === 0)));
+    assert.strictEqual(
+        (await page.innerText("#clinic")).match(/born dead: it never fired/g).length,
+        born.flat().length);
+    await page.done();
+  },
+
+  async "each of Doctor's findings has a name in both languages"() {
+    const doctor = fs.readFileSync(path.join(__dirname, "../../train/doctor.cc"), "utf8");
+    const codes = /kNames\[kCodes\] = \{([^}]*)\}/.exec(doctor)[1].match(/\w+/g);
+    assert(codes.length > 15);
+    for (const l of ["en", "pt"]) {
+      const words = JSON.parse(
+          fs.readFileSync(path.join(__dirname, `../../glass/page/words.${l}.json`), "utf8"));
+      for (const code of codes) assert(words["finding." + code], `${l}: ${code}`);
+    }
+  },
+
   async "the tape is saved as SVG and as DOT"() {
     const page = await open(url("hostile", "tape"));
     for (const [button, name, check] of [
