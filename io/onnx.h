@@ -89,12 +89,12 @@ class OnnxGraph {
 /// forward() does: the model runs once, and the layers that it calls and the ops between them are
 /// read off the tape (arithmetic, activations, flatten, reshape, concat, matmul, linear, softmax,
 /// pools of 2; other ops as layers or by a hook). What depends on the numbers or the batch
-/// (an if, a loop) is as it was in that run. Images are
-/// [n, c, h, w] in the file, signals [n, c, w], as PyTorch's: the weights are turned, so that no
-/// Transpose is needed around convolutions. `input` is an example, or its shape, as of
+/// (an if, a loop) is as it was in that run; so the file is read again and run beside the model.
+/// Images are [n, c, h, w] in the file, signals [n, c, w], as PyTorch's: the weights are turned, so
+/// that no Transpose is needed around convolutions. `input` is an example, or its shape, as of
 /// net.summary(): [1, 28, 28, 1] here is [n, 1, 28, 28] there; ids need an example.
-/// Errors: a layer or activation without a hook; weights of more than 2 GB; a file that cannot be
-/// written; ramp was built without protozero.
+/// Errors: a layer or activation without a hook; a file that gives something else; weights of more
+/// than 2 GB; a file that cannot be written; ramp was built without protozero.
 void save_onnx(const std::string& path, ModuleBase& net, const Tensor& input,
                const OnnxExportOptions& options = {});
 void save_onnx(const std::string& path, ModuleBase& net, const Shape& input,

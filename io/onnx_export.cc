@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <deque>
+#include <optional>
 #include <unordered_map>
 
 #include "ramp/autograd/ops_elementwise.h"
@@ -12,6 +13,7 @@
 #include "ramp/autograd/record.h"
 #include "ramp/data/new_file.h"
 #include "ramp/io/onnx.h"
+#include "ramp/io/onnx_program.h"
 #include "ramp/layers/conv.h"
 #include "ramp/layers/dense.h"
 #include "ramp/layers/dropout.h"
@@ -899,6 +901,39 @@ onnx::Value declared(const OnnxValue& x, const std::string& batch) {
   return v;
 }
 
+// Runs the file beside the model, on another input and another size of batch than those it was made
+// with. What OnnxModel does not read, ops of a hook, is left to others.
+void check_file(const std::string& bytes, Module& net, const Tensor& example,
+                const OnnxExportOptions& options) {
+  std::optional<OnnxModel> file;
+  try {
+    file = OnnxModel::from_bytes(bytes, "it", {.channels_first = true});
+  } catch (const Error&) {
+    return;
+  }
+  Shape three = example.shape();
+  three[0] = 3;
+  const bool floats = is_float(example.dtype());
+  const Tensor x =
+      floats ? Rng(2).normal(three).to(example.dtype()) : concat({example, example, example});
+  const auto in_file = [&](const Tensor& t) {
+    return floats && !options.channels_last ? onnx::as_in_file({t, t.rank() >= 3}).t : t;
+  };
+  const Tensor y = in_file(net(x)), z = (*file)(in_file(x));
+  const auto a = y.values(), b = z.values();
+  double off = y.shape() == z.shape() ? 0 : INFINITY, most = 1;
+  for (size_t i = 0; i < std::min(a.size(), b.size()); ++i) {
+    if (std::isfinite(a[i])) most = std::max(most, std::fabs(a[i]));
+    const bool same = a[i] == b[i] || (std::isnan(a[i]) && std::isnan(b[i]));
+    if (!same) off = std::max(off, std::isnan(a[i] - b[i]) ? INFINITY : std::fabs(a[i] - b[i]));
+  }
+  fail_if(!(off <= 1e-3 * most),
+          "save_onnx: the file would give something else than the model for x {}: it is off by "
+          "{:.2g}, of values up to {:.2g}. Hint: does forward() depend on the numbers or on the "
+          "batch, or is a hook wrong?",
+          x.shape(), off, most);
+}
+
 }  // namespace
 
 void save_onnx(const std::string& path, ModuleBase& net, const Tensor& input,
@@ -929,6 +964,7 @@ void save_onnx(const std::string& path, ModuleBase& net, const Tensor& input,
   file.version = RAMP_VERSION;
   file.graph_name = "ramp";
   const std::string bytes = onnx::encode(file);
+  if (auto* one = dynamic_cast<Module*>(&net)) check_file(bytes, *one, input.detach(), options);
   NewFile to("save_onnx", path);
   to.write(bytes.data(), bytes.size());
   to.finish();

@@ -153,6 +153,15 @@ TEST_CASE("models that are plain C++: layers and ops are read off a run") {
       "save_onnx: layer \"0\", Cumulates: the op cumsum of its forward(), or its options, are not "
       "known in ONNX. Hint: make it a layer that fields() names, or say what Cumulates is: "
       "options.layer<Its type>([](OnnxGraph& graph, auto& layer, const OnnxValue& x) { .. }).");
+  struct Branches final : Module {
+    Dense a{2, 2};
+    Tensor forward(const Tensor& x) override { return x.dim(0) > 2 ? a(x) + x : a(x); }
+    void fields(Fields& f) override { f.child("a", a); }
+  } branches;
+  CHECK(
+      message([&] {
+        save_onnx(path, branches, {1, 2});
+      }).starts_with("save_onnx: the file would give something else than the model for x [3, 2]"));
   Plain two;
   CHECK(
       message([&] {
@@ -280,6 +289,36 @@ TEST_CASE("a module as all others: it trains, is frozen, copied, saved and loade
   Sequential whole{OnnxModel(path), Dense(3, 2)};
   CHECK(whole.named_parameters()[0].name == "0.0.weight");
   CHECK(whole(x).shape() == Shape{16, 2});
+}
+
+TEST_CASE("its gradients are those of the model that was written") {
+  const Scratch folder;
+  const std::string path = folder.path("a.onnx");
+  seed_layers(4);
+  Sequential net{Conv2d(2, 4, 3, {.padding = kSame, .bias = false}),
+                 BatchNorm2d(4, GELU{}),
+                 AvgPool2d(2),
+                 ConvTranspose2d(4, 2, 3, Mish{}, {.stride = 2}),
+                 PReLU(2),
+                 GlobalAvgPool{},
+                 Dense(2, 3)};
+  net.to(f64);
+  save_onnx(path, net, {1, 4, 6, 2});
+  OnnxModel model(path);
+  Rng rng(1);
+  const Tensor x = rng.normal({5, 4, 6, 2}).to(f64), dy = rng.normal({5, 3}).to(f64);
+  sum(net(x) * dy).backward();
+  sum(model(x) * dy).backward();
+  const auto a = net.named_parameters(), b = model.named_parameters();
+  REQUIRE(a.size() == b.size());
+  for (size_t i = 0; i < a.size(); ++i) {
+    CAPTURE(a[i].name);
+    REQUIRE(a[i].name == b[i].name);
+    const Tensor want = a[i].tensor.grad();
+    CHECK(largest(want) > 1e-6);
+    CHECK(largest(want - reshape(b[i].tensor.grad(), {want.shape().begin(), want.shape().end()})) <
+          1e-8);
+  }
 }
 
 TEST_CASE("running statistics are each layer's own, where a file has one tensor for several") {
