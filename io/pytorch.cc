@@ -1,3 +1,7 @@
+// GCC 12 warns of std::regex itself where a sanitizer is on (its bug 105562).
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
 #include "ramp/io/pytorch.h"
 
 #include <fmt/ranges.h>
@@ -129,6 +133,15 @@ class FeatureOrder {
       detail::Watch before;
       ~Watching() { detail::watch = before; }
     } const watching{std::exchange(detail::watch, &watch)};
+    struct Thawed {  // a frozen parameter would not be seen on the tape
+      std::vector<Tensor> frozen = {};
+      ~Thawed() {
+        for (Tensor& p : frozen) p.requires_grad_(false);
+      }
+    } thawed;
+    for (const NamedTensor& p : net.named_parameters())
+      if (!p.tensor.requires_grad()) thawed.frozen.push_back(p.tensor);
+    for (Tensor& p : thawed.frozen) p.requires_grad_();
     const EvalMode eval;
     const Recording on(true);
     if (options_.forward) return options_.forward();
@@ -224,7 +237,9 @@ class FeatureOrder {
       if (rank <= 2 && of->shape.rank() > 2) return {};  // one axis is left of all
       return rank == of->shape.rank() ? y : Order{Order::unknown};
     }
-    // Values for each feature, which are not turned, make it a mixture.
+    // Ops along the features, and values for each that are not turned, make it a mixture.
+    constexpr std::string_view kMixing[] = {"matmul", "cumsum", "cumprod", "flip", "roll", "sort"};
+    if (std::ranges::count(kMixing, node.op)) return {Order::unknown};
     for (uint32_t k = 0; k < node.input_count; ++k) {
       const Node* x = node.inputs()[k].get();
       if (x && order_.at(x).kind == Order::same && x->shape.last() > 1) return {Order::unknown};

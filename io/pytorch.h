@@ -33,7 +33,8 @@ struct PyTorchOptions {
 
   /// Regular expressions (of std::regex) and what is put for them: the first one that is found in a
   /// name is replaced, or with "" the tensor is left out. load_pytorch makes names of the model of
-  /// those in the file, save_pytorch the reverse: `{{"^features\\.", "body."}}`.
+  /// those in the file, save_pytorch the reverse: `{{"^features\\.", "body."}}`. `{{"", "$&"}}`
+  /// says that names are as they are.
   std::vector<std::pair<std::string, std::string>> names = {};
   /// save_pytorch: the names are those of this file, which fits the model as for load_pytorch.
   std::string like = {};

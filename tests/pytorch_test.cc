@@ -309,6 +309,8 @@ TEST_CASE("what does not fit is named with both names and shapes, and nothing ch
                     "\"fc1.bias\" [8]; \"fc2.weight\" [9, 8] (PyTorch's [8, 9]) is not of "
                     "\"fc2.weight\" [8, 8]. Hint: is it the same architecture?",
                     weights("lenet")));
+  loose.names = {{"", "$&"}};  // by name
+  CHECK(load_pytorch(named, weights("lenet"), loose).size() == 3);
   loose.names = {{"^conv1", "conv0"}, {"^fc", "fc"}};
   CHECK(load_pytorch(named, weights("lenet"), loose).size() == 7);  // conv1 is missing, conv0 extra
 }
@@ -375,6 +377,20 @@ TEST_CASE("where features are is never guessed") {
       message([&] {
         load_pytorch(mixed, folder.path("x"), {.input = {1, 1, 3, 2}, .flattened = {{"head", 5}}});
       }).find("for no image of 5 channels") != std::string::npos);
+  // Neither what is mixed by a parameter, frozen or not.
+  struct Scaled final : Module {
+    Parameter scale = Tensor::ones({12});
+    Dense head{12, 2};
+    Tensor forward(const Tensor& x) override { return head(flatten(x) * scale); }
+    void fields(Fields& f) override { f.param("scale", scale).child("head", head); }
+  } scaled;
+  for (const bool freeze : {false, true}) {
+    scaled.freeze(freeze);
+    CHECK(message([&] {
+            load_pytorch(scaled, folder.path("x"), {.input = {1, 2, 3, 2}});
+          }).find("in front of \"head\"") != std::string::npos);
+    CHECK(scaled.scale.requires_grad() != freeze);
+  }
   // A flattened signal is not told from a sequence; one that went through a convolution is.
   Sequential sequence{Flatten{}, Dense(12, 2)};
   CHECK(message([&] {
