@@ -26,6 +26,7 @@
 #include "ramp/glass/gradcheck_table.h"
 #include "ramp/glass/pictures.h"
 #include "ramp/glass/sketch.h"
+#include "ramp/glass/step.h"
 #include "ramp/layers/activation.h"
 #include "ramp/layers/dense.h"
 #include "ramp/layers/norm.h"
@@ -37,6 +38,7 @@ namespace ramp {
 namespace {
 
 constexpr int64_t kProbe = 64;
+constexpr int64_t kFollowed = 64;      // parameters of a model whose steps are written
 constexpr int64_t kWeights = 1 << 12;  // elements of a parameter that |dw| / |w| is taken from
 constexpr int64_t kPreRows = 16;       // examples of which pre-activations are computed
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
@@ -647,6 +649,29 @@ struct Recorder::State {
                               glass_number(loss.item()), nodes));
   }
 
+  // All steps of one example, of a model that is small enough to be followed by eye.
+  void write_steps() {
+    if (!probe.x.defined() || probe.size() == 0 || net.parameter_count() > kFollowed) return;
+    const Untouched untouched(net);
+    const Recording recording(true);
+    const Alone alone;
+    Dataset one = probe.rows(0, 1);
+    if (is_float(one.x.dtype())) one.x = one.x.detach().requires_grad_();
+    std::string line;
+    try {
+      TapeWatch seen;
+      seen.name(net);
+      seen.name("x", one.x);
+      if (one.y.defined()) seen.name("t", one.y);
+      const Tensor loss = seen.name("L", loss_of(one));
+      line = step_through(loss, seen)
+                 .lesson("own", {"This model, with one example", "Este modelo, com um exemplo"});
+    } catch (const Error&) {  // one example is too few for it, or its input too large
+      return;
+    }
+    writer->write(line);
+  }
+
   // ---- the end ----
 
   // Of a copy in f64, in eval mode, with four examples of the probe; where there can be one.
@@ -687,6 +712,7 @@ struct Recorder::State {
     watch.off();
     start();
     write_probe();
+    write_steps();
     const Dataset& examples = options.valid.x.defined() ? options.valid : probe;
     if (examples.x.defined())
       write(images_line(

@@ -199,7 +199,10 @@ class Teller {
     if (!node.name.empty()) return node.name;
     if (n + 1 == nodes_.size()) return "L";
     if (node.constant && node.value.numel() == 1) return factor(value(n, 0));
-    return fmt::format("{}{}", node.constant ? "c" : node.leaf ? "x" : "h", n);
+    size_t count = 0;  // of its kind so far
+    for (size_t i = 0; i <= n; ++i)
+      count += nodes_[i].leaf == node.leaf && nodes_[i].constant == node.constant;
+    return fmt::format("{}{}", node.constant ? "c" : node.leaf ? "x" : "h", count);
   }
   // "w[1,2]": counted from 1; an axis of one is not counted.
   std::string letter(size_t n, int64_t i) const {
@@ -288,13 +291,36 @@ class Teller {
   size_t in(size_t n, size_t k) const { return nodes_[n].inputs[k]; }
   size_t inputs(size_t n) const { return nodes_[n].inputs.size(); }
 
+  // What a layer fused into an op, where it is told; else null.
+  struct Fused {
+    const char *value, *slope;  // "{s}" is the sum
+    double (*f)(double s);
+    double (*slope_of)(double y);
+  };
+  const Fused* fused(size_t n) const {
+    static const std::map<std::string, Fused> all = {
+        {"", {"{s}", "", [](double s) { return s; }, [](double) { return 1.; }}},
+        {"relu",
+         {"max(0, {s})", "1[{y} > 0]", [](double s) { return std::max(s, 0.); },
+          [](double y) { return y > 0 ? 1. : 0.; }}},
+        {"tanh",
+         {"tanh({s})", "(1 − {y}²)", [](double s) { return std::tanh(s); },
+          [](double y) { return 1 - y * y; }}},
+        {"sigmoid",
+         {"1 / (1 + e^−({s}))", "{y} · (1 − {y})", [](double s) { return 1 / (1 + std::exp(-s)); },
+          [](double y) { return y * (1 - y); }}},
+    };
+    const auto found = all.find(nodes_[n].activation);
+    return found == all.end() ? nullptr : &found->second;
+  }
+
   // The terms of element i of a sum of products x w (+ b): what is multiplied with what. None:
   // it is no such sum.
   struct Product {
     int64_t x, w;
   };
   std::vector<Product> products(size_t n, int64_t i) const {
-    if (inputs(n) < 2 || !nodes_[n].activation.empty()) return {};
+    if (inputs(n) < 2 || !fused(n)) return {};
     const Shape &x = nodes_[in(n, 0)].shape, &w = nodes_[in(n, 1)].shape, &y = nodes_[n].shape;
     std::vector<Product> all;
     if ((is(n, "linear") || is(n, "matmul")) && w.rank() == 2 && x.rank() >= 1 &&
@@ -361,7 +387,12 @@ class Teller {
         const int64_t k = i % nodes_[in(n, 2)].shape.numel();
         s.add(letter(in(n, 2), k), factor(value(in(n, 2), k)), value(in(n, 2), k));
       }
-      if (near(s.value, y)) return {Sum::join(s.letters), Sum::join(s.numbers)};
+      if (near(fused(n)->f(s.value), y)) {
+        const auto side = [&](const Strings& terms) {
+          return fmt::format(fmt::runtime(fused(n)->value), fmt::arg("s", Sum::join(terms)));
+        };
+        return {side(s.letters), side(s.numbers)};
+      }
     }
     if (is(n, "mse_loss") && inputs(n) == 2) {
       Sum s;
@@ -490,18 +521,30 @@ class Teller {
     }
     if (!products(n, 0).empty()) {
       Sum s;
-      const auto begin = [&](double v) { return s.numbers.empty() ? text(v) : factor(v); };
+      // What comes back to the sum of element i, times v.
+      const auto add = [&](int64_t i, const std::string& letter, double v) {
+        std::string letters = d(n, i),
+                    numbers = s.numbers.empty() ? text(dy(n, i)) : factor(dy(n, i));
+        double value = dy(n, i);
+        if (const Fused& f = *fused(n); *f.slope) {
+          const double y = at(nodes_[n].value, i);
+          letters += fmt::format(
+              " · {}", fmt::format(fmt::runtime(f.slope), fmt::arg("y", this->letter(n, i))));
+          numbers += " · " + factor(f.slope_of(y));
+          value *= f.slope_of(y);
+        }
+        if (!letter.empty()) letters += " · " + letter, numbers += " · " + factor(v);
+        s.add(letters, numbers, value * v);
+      };
       for (int64_t i = 0; i < to.numel(); ++i) {
         if (a.input == 2) {
-          if (i % from.numel() == j) s.add(d(n, i), begin(dy(n, i)), dy(n, i));
+          if (i % from.numel() == j) add(i, "", 1);
           continue;
         }
         for (const auto& [x, w] : products(n, i)) {
           if ((a.input == 0 ? x : w) != j) continue;
-          const size_t b = in(n, 1 - a.input);
-          const double v = value(b, a.input == 0 ? w : x);
-          s.add(fmt::format("{} · {}", d(n, i), letter(b, a.input == 0 ? w : x)),
-                fmt::format("{} · {}", begin(dy(n, i)), factor(v)), dy(n, i) * v);
+          const int64_t k = a.input == 0 ? w : x;
+          add(i, letter(in(n, 1 - a.input), k), value(in(n, 1 - a.input), k));
         }
       }
       if (near(s.value, product)) return {Sum::join(s.letters), Sum::join(s.numbers)};

@@ -88,8 +88,8 @@ struct Steps {
 /// Every step of the tape behind `loss`, forward and then backward; the numbers have the bits that
 /// backward() gives. The tape stays, and no gradient of a tensor is touched; hooks are not run.
 /// Lines tell in numbers what add, sub, mul, div, neg, pow, the activations, prelu, sum, mean,
-/// matmul, linear, conv2d, softmax, mse_loss and cross_entropy do, as far as they are not fused;
-/// of other ops they give the result.
+/// matmul, linear and conv2d (with a fused relu, tanh or sigmoid too), softmax, mse_loss and
+/// cross_entropy do; of other ops they give the result.
 /// Errors: a loss that is no scalar of floats, is not on the tape, or is one of more than 4,096
 /// numbers in all; an op that `watch` did not see; a tape that backward() freed.
 Steps step_through(const Tensor& loss, const TapeWatch& watch);

@@ -271,6 +271,7 @@ TEST_CASE("Recorder: what it writes") {
   REQUIRE(r["end"].size() == 1);
   CHECK(r["end"][0]["reason"] == "done");
   CHECK(r["end"][0]["step"] == 40);
+  CHECK(r["lesson"].empty());  // too large to be followed
 }
 
 TEST_CASE("Recorder: the border of classes in the plane; findings; fit's .record") {
@@ -297,6 +298,12 @@ TEST_CASE("Recorder: the border of classes in the plane; findings; fit's .record
   CHECK(r["run"][0]["seed"] == 4);
   CHECK(r["end"][0]["reason"] == "done");
   CHECK(r["mistakes"][0]["h"] == 0);
+  // So small a model can be followed step by step, with one example.
+  REQUIRE(r["lesson"].size() == 1);
+  const Json& nodes = r["lesson"][0]["nodes"];
+  CHECK(std::ranges::count(nodes, "0.weight", [](auto& n) { return n["name"]; }) == 1);
+  CHECK(nodes.back()["gradient"] == Json({1}));
+  CHECK(r["lesson"][0].dump().find("Σ ∂") == std::string::npos);  // every line in numbers
 }
 
 TEST_CASE("Recorder: after a crash, and when training goes on from a checkpoint") {

@@ -169,6 +169,23 @@ TEST_CASE("vectors, matrices, convolutions and losses, element by element") {
           "∂L/∂z[2] = ∂L/∂L · (p[2] − 1) = 1 · (0.5 − 1) = −0.5\n");
   }
   {
+    // With an activation that a layer fused.
+    Sequential net(Dense(2, 2, ReLU{}), Dense(2, 1, Tanh{}));
+    for (Tensor& p : net.parameters()) p.detach().fill_(0.5);
+    net.named_parameters()[1].tensor.detach().copy_(Tensor::of<float>({0, -9}));
+    TapeWatch watch;
+    watch.name(net);
+    const Tensor loss = sum(net(watch.name("x", Tensor::of<float>({1, 2}, {1, 2}))));
+    const std::string text = all_lines(step_through(loss, watch));
+    CHECK(text.find("[2] = max(0, x[1] · 0.weight[1,2] + x[2] · 0.weight[2,2] + 0.bias[2]) = "
+                    "max(0, 1 · 0.5 + 2 · 0.5 + (−9)) = 0\n") != std::string::npos);
+    CHECK(text.find("= tanh(1.5 · 0.5 + 0 · 0.5 + 0.5) = 0.8483\n") != std::string::npos);
+    CHECK(text.find("∂L/∂1.bias = ∂L/∂h2 · (1 − h2²) = 1 · 0.2804 = 0.2804\n") !=
+          std::string::npos);
+    CHECK(text.find("∂L/∂0.weight[2,1] = ∂L/∂h1[1] · 1[h1[1] > 0] · x[2] = 0.1402 · 1 · 2 = "
+                    "0.2804\n") != std::string::npos);
+  }
+  {
     // A square matrix, transposed: no line says a product that it is not.
     TapeWatch watch;
     const Tensor a = watch.name("a", v({1, 2}, {1, 2})),

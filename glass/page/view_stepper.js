@@ -183,6 +183,7 @@ register({
   load() {
     const lesson = this.lesson = this.lessons[this.state.lesson] || this.lessons[0];
     this.intro.textContent = this.word(lesson.text);
+    this.intro.hidden = !this.intro.textContent;
     this.slider.max = lesson.steps.length - 1;
     const users = lesson.nodes.map(() => 0);
     for (const n of lesson.nodes)
@@ -448,7 +449,7 @@ function mathParts(textOf) {
     return o;
   };
   const token =
-      /∂([^\s/∂]+)\/∂([^\s[\]=·+;()]+)(\[[\d,]+\])?|(1)(?=\[)|([\p{L}_][\p{L}\p{N}_.]*)(\[[\d,]+\])?|(\d+(?:\.\d+)?(?:e[-+]?\d+)?)|\s+|(\+=|\S)/gu;
+      /∂([^\s/∂]+)\/∂([^\s[\]=·+;()]+)(\[[\d,]+\])?|(1)(?=\[)|((?:\d+\.)*[\p{L}_][\p{L}\p{N}_.]*)(\[[\d,]+\])?|(\d+(?:\.\d+)?(?:e[-+]?\d+)?)|\s+|(\+=|\S)/gu;
   // Powers of e, roots and squares.
   const prepared = textOf.replace(/²/g, "^2");
   for (const m of prepared.matchAll(token)) {
