@@ -2,11 +2,14 @@
 //
 // The hidden units are ramps: each is 0 on one side of a line and rises on the other. Their sum is
 // a surface made of flat pieces, and where it crosses 0 is the border between the classes. The
-// picture shows it: each point's class as a letter, the network's opinion as the ground.
+// picture shows it: each point's class as a letter, the network's opinion as the ground. With
+// --record moons.glass the report has a film of how the border got there.
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include <cmath>
 #include <numbers>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -54,7 +57,12 @@ void draw(Module& net, const Dataset& data) {
   for (const std::string& line : picture) fmt::print("{}\n", line);
 }
 
-int main() {
+int main(int argc, char** argv) {
+  std::string record;
+  CLI::App app("Trains a small network on two moons and draws the border that it finds.");
+  app.add_option("--record", record, "a file for ramp-report, such as moons.glass");
+  CLI11_PARSE(app, argc, argv);
+
   Rng rng(3);
   const Dataset train = moons(400, rng), test = moons(400, rng);
   seed_layers(3);
@@ -63,15 +71,21 @@ int main() {
 
   SGD sgd(net, {.lr = 0.1, .momentum = 0.9});
   Batches batches(train, {.size = 40, .seed = 3});
+  std::optional<Recorder> recorder;
+  if (!record.empty()) {
+    recorder.emplace(net, record, RecorderOptions{.every = 10, .title = "Two moons", .seed = 3});
+  }
   for (int64_t epoch = 0; epoch < 60; ++epoch) {
     double loss_sum = 0;
     for (const auto& [x, y] : batches.epoch(epoch)) {
       Tensor loss = cross_entropy(net(x), y);
       loss.backward();
       sgd.step();
+      if (recorder) recorder->after_step({x, y}, loss, sgd.lr());
       sgd.zero_grad();
       loss_sum += loss.item() * static_cast<double>(x.dim(0));
     }
+    if (recorder) recorder->epoch_end({{"valid_accuracy", {evaluate(net, test)}}});
     if (epoch % 20 == 0 || epoch == 59) {
       fmt::print("epoch {:2}  loss {:.4f}  test accuracy {:.1f} %\n", epoch,
                  loss_sum / static_cast<double>(train.size()), 100 * evaluate(net, test));
@@ -79,4 +93,8 @@ int main() {
   }
   fmt::print("\n");
   draw(net, train);
+  if (recorder) {
+    recorder->finish();
+    fmt::print("\nrecorded in {0}; its page: ./run report {0}\n", record);
+  }
 }
