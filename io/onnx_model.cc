@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "ramp/autograd/ops_shape.h"
 #include "ramp/data/read_file.h"
@@ -239,6 +240,7 @@ void OnnxModel::load(std::string_view bytes, const std::string& name, const Onnx
     auto uses = uses_of(file);
     auto images = images_of(file);
     std::unordered_map<int, Known> known;
+    std::unordered_set<int> moving;  // slots of running statistics
 
     const auto add_constant = [&](const Constant& c, bool weight) {
       check_type(fmt::format("tensor \"{}\"", c.name), c.type);
@@ -254,6 +256,7 @@ void OnnxModel::load(std::string_view bytes, const std::string& name, const Onnx
         program->constants.emplace_back(slot, Held{value, false, c.type});
       } else if (use.statistics == 1 && !use.other) {
         program->buffers.push_back({c.name, slot, c.type});
+        moving.insert(slot);
         buffers_.emplace_back(value);
       } else {
         program->parameters.push_back({c.name, slot, c.type});
@@ -290,9 +293,7 @@ void OnnxModel::load(std::string_view bytes, const std::string& name, const Onnx
       // Exporters write tensors of the same numbers once: running statistics, which move, are each
       // layer's own.
       for (size_t i = 3; node.op == "BatchNormalization" && i < inputs.size(); ++i) {
-        const bool own_already = std::ranges::find(program->buffers, step.inputs[i],
-                                                   &Stored::slot) != program->buffers.end();
-        if (own_already || !inputs[i].constant.defined()) continue;
+        if (moving.contains(step.inputs[i]) || !inputs[i].constant.defined()) continue;
         const std::string own = step.name + (i == 3 ? ".running_mean" : ".running_var");
         step.inputs[i] = slots.add(own);
         program->buffers.push_back(

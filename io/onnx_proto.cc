@@ -355,10 +355,13 @@ Attribute read_attribute(pbf_reader from) {
     a.tensor = tensor->value;
     a.tensor_type = tensor->type;
   }
+  fail_if(a.name.empty(), "an attribute has no name.");
   fail_if(a.kind == Attribute::kTensor && !tensor, "attribute \"{}\" has no tensor.", a.name);
   if (a.kind == Attribute::kNone && reals) a.kind = Attribute::kReal;
   return a;
 }
+
+constexpr size_t kMostInputs = 4096, kMostAttributes = 64;
 
 Node read_node(pbf_reader from) {
   Node node;
@@ -386,6 +389,12 @@ Node read_node(pbf_reader from) {
         from.skip();
     }
   }
+  // A few bytes make a large node; no op has so many.
+  fail_if(node.op.empty(), "node \"{}\" has no op.", node.name);
+  fail_if(node.inputs.size() > kMostInputs || node.outputs.size() > kMostInputs ||
+              node.attributes.size() > kMostAttributes,
+          "node \"{}\" ({}) has {} inputs, {} outputs and {} attributes.", node.name, node.op,
+          node.inputs.size(), node.outputs.size(), node.attributes.size());
   return node;
 }
 

@@ -385,6 +385,12 @@ TEST_CASE("graphs that are none") {
         "load_onnx: a.onnx: node \"it\" (Conv, opset 20): pads = [1, -1, 0, 0] is not supported.");
 }
 
+TEST_CASE("nodes that are larger than any op") {
+  CHECK(error_of(graph({node("Sum", std::vector<std::string>(5000, "x"), {"y"})})) ==
+        "load_onnx: a.onnx: node \"it\" (Sum) has 5000 inputs, 1 outputs and 0 attributes.");
+  CHECK(error_of(graph({node("", {"x"}, {"y"})})) == "load_onnx: a.onnx: node \"it\" has no op.");
+}
+
 TEST_CASE("damaged files: an error or a model, whatever is cut off or changed") {
   const Scratch folder;
   const std::string path = folder.path("a.onnx");
