@@ -196,7 +196,8 @@ function inkOn([r, g, b]) {
 }
 // The i-th of n lines that have an order: from pale to strong.
 function shade(i, n) {
-  return rgb(colours("--ramp")(n < 2 ? 0.75 : 0.3 + (0.7 * i) / (n - 1)));
+  const least = page.theme === "dark" ? 0.42 : 0.3;
+  return rgb(colours("--ramp")(n < 2 ? 0.75 : least + ((1 - least) * i) / (n - 1)));
 }
 
 // ---- tables and figures ----

@@ -9,7 +9,7 @@ register({
     const files = glass.files;
     const dash = (i, valid) => (i ? (valid ? [2, 3] : [7, 4]) : undefined);
     const accent = css("--accent"), muted = css("--muted"), ink = css("--ink"),
-          pale = rgb(colours("--ramp")(0.33));
+          pale = rgb(colours("--ramp")(page.theme === "dark" ? 0.5 : 0.33));
     const suffix = (i) => (files.length > 1 ? `, ${fileLabel(files[i], i)}` : "");
     const series = [];
     files.forEach((f, i) => {
@@ -45,7 +45,9 @@ register({
       return xs.map((x) => [x, ...maps.map((m) => m.get(x) ?? null)]);
     };
     const head = (all) => [t("step"), ...all.map((s) => s.label)];
-    let logLoss = false;
+    // Logarithmic where it fell far.
+    const [least, most] = range(series.flatMap((s) => s.y));
+    let logLoss = least > 0 && most > 30 * least;
     const body = el("div");
     const drawLoss = () => body.replaceChildren(linePlot({
       series,
@@ -62,7 +64,8 @@ register({
         keys: [
           el("div", {class: "bar"},
              choice(
-                 t("scale"), [["linear", t("linear")], ["log", t("log")]], "linear",
+                 t("scale"), [["linear", t("linear")], ["log", t("log")]],
+                 logLoss ? "log" : "linear",
                  (v) => {
                    logLoss = v === "log";
                    drawLoss();
