@@ -208,15 +208,17 @@ std::string mistakes_line(Module& net, const Dataset& data,
     cells[{label, said}].push_back(i);
     if (said != label) wrong.push_back(i);
   }
+  const auto order = [](double p) { return std::isnan(p) ? -1 : p; };  // NaN is no confidence
   const auto by_confidence = [&](std::vector<int64_t>& list, size_t most) {
-    std::ranges::stable_sort(list, std::greater{}, [&](int64_t i) { return row(i)[guess(i)]; });
+    std::ranges::stable_sort(list, std::greater{},
+                             [&](int64_t i) { return order(row(i)[guess(i)]); });
     list.resize(std::min(list.size(), most));
   };
   const auto example = [&, lo = lo, hi = hi](int64_t i) {
-    std::vector<int64_t> order(static_cast<size_t>(classes));
-    std::iota(order.begin(), order.end(), 0);
-    std::ranges::stable_sort(order, std::greater{}, [&](int64_t c) { return row(i)[c]; });
-    order.resize(std::min<size_t>(order.size(), 3));
+    std::vector<int64_t> top(static_cast<size_t>(classes));
+    std::iota(top.begin(), top.end(), 0);
+    std::ranges::stable_sort(top, std::greater{}, [&](int64_t c) { return order(row(i)[c]); });
+    top.resize(std::min<size_t>(top.size(), 3));
     std::string what;
     if (size) {
       what = "\"pixels\":" + picture_json(data.x, i, lo, hi);
@@ -226,7 +228,7 @@ std::string mistakes_line(Module& net, const Dataset& data,
       what = "\"x\":[" + glass_join(x, glass_number) + "]";
     }
     return fmt::format(R"({{{},"index":{},"label":{},"top":[{}]}})", what, i, labels[i],
-                       glass_join(order, [&](int64_t c) {
+                       glass_join(top, [&](int64_t c) {
                          return fmt::format("[{},{}]", c, glass_number(row(i)[c]));
                        }));
   };

@@ -737,7 +737,7 @@ Recorder::Recorder(ModuleBase& net, const std::string& path, RecorderOptions opt
 Recorder::~Recorder() {
   try {
     if (state_->steps > 0) finish(std::uncaught_exceptions() > 0 ? "stopped: an error" : "done");
-  } catch (const Error&) {
+  } catch (const std::exception&) {
   }
 }
 

@@ -383,6 +383,22 @@ TEST_CASE("Recorder and report: by fit, and in a loop of one's own") {
   CHECK(size < 3'000'000);
 }
 
+TEST_CASE("Recorder: a run that diverges has a file and a page") {
+  const Scratch scratch;
+  const std::string path = scratch.path("run.glass");
+  seed_layers(1);
+  Sequential net{Flatten{}, Dense(784, 16, ReLU{}), Dense(16, 10)};
+  SGD sgd(net, {.lr = 1e30});
+  CHECK(message([&] {
+          fit(net, sgd, digits(),
+              {.epochs = 2, .batch = 32, .valid = digits(), .record = path, .out = nullptr});
+        }).find("fit: the loss is") == 0);
+  auto r = read(path);
+  CHECK(r["step"].size() >= 1);
+  CHECK(r["end"][0]["reason"] == "stopped: an error");
+  CHECK(report_html({read_glass(path)}).size() > 100'000);
+}
+
 TEST_CASE("Recorder: models of several inputs; errors") {
   const Scratch scratch;
   const std::string path = scratch.path("run.glass");
