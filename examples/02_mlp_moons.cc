@@ -73,7 +73,9 @@ int main(int argc, char** argv) {
   Batches batches(train, {.size = 40, .seed = 3});
   std::optional<Recorder> recorder;
   if (!record.empty()) {
-    recorder.emplace(net, record, RecorderOptions{.every = 10, .title = "Two moons", .seed = 3});
+    recorder.emplace(
+        net, record,
+        RecorderOptions{.every = 10, .count_every = 1, .title = "Two moons", .seed = 3});
   }
   for (int64_t epoch = 0; epoch < 60; ++epoch) {
     double loss_sum = 0;

@@ -75,6 +75,7 @@ int main(int argc, char** argv) {
     Adam adam(net, {.lr = o.lr});
     Recorder recorder(net, o.record,
                       {.every = 20,
+                       .count_every = 1,
                        .valid = data.test,
                        .title = fmt::format("{} layers of {}, {} weights, biases {}, rate {}",
                                             o.layers, o.activation, o.weights, o.bias, o.lr),
