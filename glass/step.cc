@@ -666,10 +666,10 @@ std::string Steps::lesson(const std::string& name, const std::pair<std::string, 
   for (const TapeStep& s : steps) {
     json additions = json::array();
     for (const Addition& a : s.additions) {
-      // A function of one number alone has a derivative for each of its elements.
-      const bool own = nodes[s.node].inputs.size() == 1 &&
-                       nodes[s.node].shape == nodes[a.to].shape &&
-                       unaries().contains(nodes[s.node].op);
+      // One number of one number has a derivative, and each element of an elementwise function.
+      const TapeNode &y = nodes[s.node], &x = nodes[a.to];
+      const bool own = (y.inputs.size() == 1 && y.shape == x.shape && unaries().contains(y.op)) ||
+                       (y.shape.numel() == 1 && a.local.defined() && a.local.numel() == 1);
       additions.push_back({{"to", a.to},
                            {"input", a.input},
                            {"local", own ? numbers(a.local) : json(nullptr)},

@@ -45,7 +45,8 @@ register({
       "op.prelu": "As leaky ReLU, but a is learned: it gets min(x, 0) times what comes in.",
       "op.elu": "Where x ≤ 0 the slope is α·eˣ, which is y + α.",
       "op.add": "A sum passes the gradient on unchanged, to both.",
-      "op.sub": "A difference passes it on unchanged, and with its sign turned.",
+      "op.sub":
+          "A difference passes it on unchanged to the first, and to the second with its sign turned.",
       "op.mul": "A product passes it on times the other factor.",
       "op.div": "The numerator gets it divided by the denominator.",
       "op.tanh": "The slope of tanh is 1 − y².",
@@ -100,7 +101,7 @@ register({
       "op.prelu": "Como a Leaky ReLU, mas a é aprendido: recebe min(x, 0) vezes o que chega.",
       "op.elu": "Onde x ≤ 0 a inclinação é α·eˣ, que é y + α.",
       "op.add": "Uma soma passa o gradiente sem mudança, a ambos.",
-      "op.sub": "Uma diferença passa-o sem mudança e, ao segundo, com o sinal trocado.",
+      "op.sub": "Uma diferença passa-o sem mudança ao primeiro e, ao segundo, com o sinal trocado.",
       "op.mul": "Um produto passa-o vezes o outro fator.",
       "op.div": "O numerador recebe-o dividido pelo denominador.",
       "op.tanh": "A inclinação da tanh é 1 − y².",
@@ -286,7 +287,8 @@ register({
       const [rows, columns] = table2d(n.shape);
       const one = rows * columns === 1;
       return {
-        width: Math.max(118, 14 + 7.5 * this.title(n).length, one ? 0 : 16 + columns * 60),
+        width: Math.max(
+            118, Math.min(280, 14 + 7.5 * this.title(n).length), one ? 0 : 16 + columns * 60),
         height: one ? 68 : 30 + rows * 38
       };
     };
@@ -425,9 +427,14 @@ function formulas(lines, shown = 4) {
 }
 // "∂L/∂x[1] = ∂L/∂y · 1[x > 0] = 0.37 · 0" as MathML, in pieces between which a line may break.
 function formula(line) {
-  const pieces = line.split(/ (?==|\+=|\+ )|; {3}/);
+  const pieces = line.split(/ (?==|\+=|\+ )|; {3}/),
+        long = pieces.some((piece) => piece.length > 40);
   return el(
-      "p", {class: "step-formula"}, pieces.flatMap((piece) => [math(...mathParts(piece)), " "]));
+      "p", {
+        class: long ? "step-formula long" : "step-formula",
+        ...(long ? {tabindex: 0, role: "group", "aria-label": line} : {})
+      },
+      pieces.flatMap((piece) => [math(...mathParts(piece)), " "]));
 }
 function mathParts(textOf) {
   const parts = [];

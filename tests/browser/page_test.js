@@ -120,6 +120,8 @@ const tests = {
         await page.$$eval("img, iframe, object, embed, [onerror]", (all) => all.length), 0);
     assert.strictEqual(await page.innerText("#side h1"), `hostile ${kHostile}`);
     assert((await page.textContent("#model")).includes(kHostile));
+    assert((await page.textContent("#stepper")).includes(kHostile));
+    assert((await page.textContent("#gradcheck")).includes(kHostile));
     await page.done();
   },
 

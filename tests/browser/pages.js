@@ -121,6 +121,56 @@ function sketch(next, std, mean = 0, zeros = 0, n = 2000) {
 const kHostile =
     "<img src=x onerror=alert(1)></script><script>window.hacked=1</script>&amp;\"'`{{ramp:data}}";
 
+// L = 0.37 relu(x), with names that `evil` spoils.
+function lesson(evil) {
+  const scalar = (op, name, inputs, value, gradient) => ({
+    op: evil(op),
+    activation: "",
+    name: evil(name),
+    shape: [],
+    inputs,
+    leaf: inputs.length === 0,
+    constant: false,
+    value: [value],
+    gradient: [gradient]
+  });
+  const added = (to, line, product) => ({
+    to,
+    input: 0,
+    local: [product],
+    product: [product],
+    before: null,
+    after: [product],
+    lines: [evil(line)]
+  });
+  return {
+    kind: "lesson",
+    name: evil("relu"),
+    title: {en: evil("ReLU"), pt: evil("ReLU")},
+    text: {en: evil("At -1."), pt: evil("Em -1.")},
+    nodes: [
+      scalar("leaf", "x", [], -1, 0), scalar("relu", "y", [0], 0, 0.37),
+      scalar("mul", "L", [1], 0, 1)
+    ],
+    steps: [
+      {phase: "forward", node: 1, lines: [evil("y = max(0, x) = max(0, (−1)) = 0")], additions: []},
+      {phase: "forward", node: 2, lines: [evil("L = 0.37 · y = 0")], additions: []},
+      {
+        phase: "backward",
+        node: 2,
+        lines: [evil("∂L/∂L = 1")],
+        additions: [added(1, "∂L/∂y = ∂L/∂L · 0.37 = 0.37", 0.37)]
+      },
+      {
+        phase: "backward",
+        node: 1,
+        lines: [],
+        additions: [added(0, "∂L/∂x = ∂L/∂y · 1[x > 0] = 0.37 · 0 = 0", 0)]
+      },
+    ],
+  };
+}
+
 // A chain of layers, with shortcuts if `residual`; `names(i)` is what they are called.
 function made({
   depth = 8,
@@ -331,7 +381,8 @@ function made({
     images: images ? [{kind: "images", step: 900, h: 28, w: 28, c: 1, pixels: classes.map((_, k) => disc(k)), labels: [...classes], maps: {0: {h: 14, w: 14, c: 16, data: classes.map((_, k) => b64(14 * 14 * 16, (i) => (i * (k + 3)) % 256)), lo: 0, hi: 2.5}}, saliency: classes.map((_, k) => disc(k)), filters: {[evil("0.weight")]: {kh: 3, kw: 3, in: 1, out: 32, data: b64(288, (i) => (i * 37) % 256), lo: -0.4, hi: 0.5}}}] : [],
     mistakes: images ? {kind: "mistakes", classes, confusion, cells, worst: Array.from({length: 8}, (_, k) => shot(k, (k + 2) % 10, 0.99 - 0.01 * k)), h: 28, w: 28, c: 1, n: 10000} : null,
     boundaries: boundary ? Array.from({length: 12}, (_, k) => ({kind: "boundary", step: 1 + k * 50, x: [-2, 3], y: [-1.5, 2], nx: 64, ny: 64, classes: 2,
-      p: b64(4096, (i) => 255 / (1 + Math.exp(-0.3 * k * ((i % 64) / 12 - 2.5 + Math.sin(Math.floor(i / 64) / 9))))), ...(k ? {} : {points: Array.from({length: 200}, (_, j) => [-1.5 + 4 * next(), -1 + 2.5 * next(), j % 2])})})) : [], lessons: [], gradchecks: [],
+      p: b64(4096, (i) => 255 / (1 + Math.exp(-0.3 * k * ((i % 64) / 12 - 2.5 + Math.sin(Math.floor(i / 64) / 9))))), ...(k ? {} : {points: Array.from({length: 200}, (_, j) => [-1.5 + 4 * next(), -1 + 2.5 * next(), j % 2])})})) : [], lessons: [lesson(evil)],
+    gradchecks: [{kind: "gradcheck", planted: hostile ? kHostile : "sign", parameters: [{name: evil("w"), index: 0, numeric: 0.5, analytic: -0.5, error: 0.67}, {name: evil("w"), index: 1, numeric: 0.25, analytic: 0.25, error: 1e-11}]}],
     findings: [{kind: "finding", code: "dead_units", layer: evil("2 Conv2d(16, 32, 3, relu)"), evidence: evil("3 of 32 units (9.4 %) were 0 for the last 4,096 examples and more"), remedy: evil("LeakyReLU, PReLU or ELU instead; a lower lr")}],
     end: {kind: "end", step: recorded * every, seconds: 83.2, reason: "done"},
   };
