@@ -11,6 +11,7 @@
 
 #include "ramp/autograd/backward.h"
 #include "ramp/autograd/ops_softmax.h"
+#include "ramp/core/parallel.h"
 #include "ramp/glass/glass_file.h"
 #include "ramp/glass/sketch.h"
 #include "ramp/train/metrics.h"
@@ -45,11 +46,26 @@ struct Picture {
     }
   }
   explicit operator bool() const { return h > 0; }
+  // Each so many-th pixel of each so many-th row is kept, so that there are at most 48 each way.
+  int64_t stride() const { return ceil_div(std::max(h, w), 48); }
+  int64_t rows() const { return ceil_div(h, stride()); }
+  int64_t columns() const { return ceil_div(w, stride()); }
 };
 
-std::string picture_json(const Tensor& x, int64_t i, double lo, double hi) {
+// f(place) for the kept ones of h x w places.
+template <typename F>
+void each_kept(int64_t h, int64_t w, int64_t stride, F f) {
+  for (int64_t i = 0; i < h; i += stride)
+    for (int64_t j = 0; j < w; j += stride) f(i * w + j);
+}
+
+std::string picture_json(const Picture& size, const Tensor& x, int64_t i, double lo, double hi) {
+  const std::vector<double> v = x.rows(i, i + 1).values();
   std::vector<uint8_t> bytes;
-  for (const double v : x.rows(i, i + 1).values()) bytes.push_back(byte_of(v, lo, hi));
+  each_kept(size.h, size.w, size.stride(), [&](int64_t place) {
+    for (int64_t k = 0; k < size.c; ++k)
+      bytes.push_back(byte_of(v[static_cast<size_t>(place * size.c + k)], lo, hi));
+  });
   return glass_bytes(bytes);
 }
 
@@ -149,15 +165,18 @@ std::string images_line(ModuleBase& net, const Dataset& data,
     const auto [low, high] = range(y);
     const std::vector<double> values = y.values();
     const int64_t places = y.numel() / y.dim(0) / of;
+    const int64_t h = image ? y.dim(1) : 1, w = image ? y.dim(2) : 1;
+    const int64_t stride = ceil_div(std::max(h, w), 32);
     maps += fmt::format(R"({}{}:{{"h":{},"w":{},"c":{},"of":{},"lo":{},"hi":{},"data":[)",
-                        maps.empty() ? "" : ",", glass_text(path), image ? y.dim(1) : 1,
-                        image ? y.dim(2) : 1, c, of, glass_number(low), glass_number(high));
+                        maps.empty() ? "" : ",", glass_text(path), ceil_div(h, stride),
+                        ceil_div(w, stride), c, of, glass_number(low), glass_number(high));
     maps += glass_join(all, [&, low = low, high = high](int64_t n) {
       std::vector<uint8_t> bytes;
-      for (int64_t p = 0; p < places; ++p)
+      each_kept(h, w, stride, [&](int64_t p) {
         for (int64_t k = 0; k < c; ++k)
           bytes.push_back(
               byte_of(values[static_cast<size_t>((n * places + p) * of + k)], low, high));
+      });
       return glass_bytes(bytes);
     });
     maps += "]}";
@@ -170,7 +189,9 @@ std::string images_line(ModuleBase& net, const Dataset& data,
     }
     const double most = *std::ranges::max_element(places);
     std::vector<uint8_t> bytes;
-    for (const double place : places) bytes.push_back(byte_of(place, 0, most));
+    each_kept(size.h, size.w, size.stride(), [&](int64_t place) {
+      bytes.push_back(byte_of(places[static_cast<size_t>(place)], 0, most));
+    });
     return glass_bytes(bytes);
   });
   std::string labels;
@@ -179,9 +200,9 @@ std::string images_line(ModuleBase& net, const Dataset& data,
       labels += fmt::format("{}{}", i > 0 ? "," : "", batch.y.data<int64_t>()[i]);
   return fmt::format(
       R"({{"kind":"images","step":{},"h":{},"w":{},"c":{},"pixels":[{}],"labels":[{}],"maps":{{{}}},"saliency":[{}],"filters":{{{}}}}})",
-      step, size.h, size.w, size.c,
-      glass_join(all, [&, lo = lo,
-                       hi = hi](int64_t n) { return picture_json(batch.x.detach(), n, lo, hi); }),
+      step, size.rows(), size.columns(), size.c,
+      glass_join(all, [&, lo = lo, hi = hi](
+                          int64_t n) { return picture_json(size, batch.x.detach(), n, lo, hi); }),
       labels, maps, saliency, filters(net, size));
 }
 
@@ -221,7 +242,7 @@ std::string mistakes_line(Module& net, const Dataset& data,
     top.resize(std::min<size_t>(top.size(), 3));
     std::string what;
     if (size) {
-      what = "\"pixels\":" + picture_json(data.x, i, lo, hi);
+      what = "\"pixels\":" + picture_json(size, data.x, i, lo, hi);
     } else {
       std::vector<double> x = data.x.rows(i, i + 1).values();
       x.resize(std::min<size_t>(x.size(), 8));
@@ -232,9 +253,11 @@ std::string mistakes_line(Module& net, const Dataset& data,
                          return fmt::format("[{},{}]", c, glass_number(row(i)[c]));
                        }));
   };
-  by_confidence(wrong, 40);
-  // About 400 pictures in all.
-  const size_t each = std::clamp<size_t>(400 / std::max<size_t>(cells.size(), 1), 2, 12);
+  // About 400 pictures of digits in all.
+  const int64_t bytes = size ? size.rows() * size.columns() * size.c : 64;
+  by_confidence(wrong, static_cast<size_t>(std::clamp<int64_t>(100'000 / bytes, 4, 40)));
+  const auto n_cells = std::max<int64_t>(1, std::ssize(cells));
+  const auto each = static_cast<size_t>(std::clamp<int64_t>(320'000 / bytes / n_cells, 1, 12));
   std::string of_cells;
   for (auto& [cell, list] : cells) {
     by_confidence(list, each);
@@ -256,7 +279,8 @@ std::string mistakes_line(Module& net, const Dataset& data,
                                          ? class_names[static_cast<size_t>(c)]
                                          : std::to_string(c));
                  }),
-      rows, of_cells, glass_join(wrong, example), size.h, size.w, size.c, n);
+      rows, of_cells, glass_join(wrong, example), size ? size.rows() : 0, size ? size.columns() : 0,
+      size.c, n);
 }
 
 BoundaryFilm::BoundaryFilm(const Dataset& data)

@@ -383,6 +383,28 @@ TEST_CASE("Recorder and report: by fit, and in a loop of one's own") {
   CHECK(size < 3'000'000);
 }
 
+TEST_CASE("Recorder: large images are kept small") {
+  const Scratch scratch;
+  const std::string path = scratch.path("run.glass");
+  const Dataset photos{Rng(1).uniform({60, 100, 120, 3}), Rng(2).randint({60}, 0, 3)};
+  seed_layers(1);
+  Sequential net{Conv2d(3, 4, 3, ReLU{}), GlobalAvgPool{}, Dense(4, 3)};
+  SGD sgd(net, {.lr = 0.01});
+  fit(net, sgd, photos, {.batch = 30, .valid = photos, .record = path, .out = nullptr});
+  auto r = read(path);
+  const Json images = r["images"][0], mistakes = r["mistakes"][0];
+  CHECK(images["h"] == 34);  // of 100 and 120 each third
+  CHECK(images["w"] == 40);
+  const size_t bytes = 34 * 40 * 3;
+  CHECK(images["pixels"][0].get<std::string>().size() == (bytes + 2) / 3 * 4);
+  CHECK(images["saliency"][0].get<std::string>().size() == (34 * 40 + 2) / 3 * 4);
+  CHECK(images["maps"]["0"]["h"] == 25);  // of 98 and 118 each fourth
+  CHECK(images["maps"]["0"]["data"][0].get<std::string>().size() == (25 * 30 * 4 + 2) / 3 * 4);
+  CHECK(mistakes["w"] == 40);
+  CHECK(mistakes["worst"][0]["pixels"].get<std::string>().size() == (bytes + 2) / 3 * 4);
+  CHECK(std::filesystem::file_size(path) < 1'000'000);
+}
+
 TEST_CASE("Recorder: a run that diverges has a file and a page") {
   const Scratch scratch;
   const std::string path = scratch.path("run.glass");
