@@ -111,8 +111,7 @@ void train(Sequential& net, const TrainTest& data, const Options& o) {
                                      .data = {{"training images", data.train.x},
                                               {"training labels", data.train.y},
                                               {"test images", data.test.x},
-                                              {"test labels", data.test.y}},
-                                     .schedule = schedule});
+                                              {"test labels", data.test.y}}});
     options.callbacks.push_back(*recorder);
   }
   const History history = fit(net, adam, data.train, options);

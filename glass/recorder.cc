@@ -489,7 +489,7 @@ struct Recorder::State {
       for (size_t i = 0; i < layers.size(); ++i) layers[i].epoch.add(pass->layers[i].firing);
       if (pass->sketches) {
         write_model();
-        write_step(loss, options.schedule ? lr * options.schedule(steps - 1) : lr);
+        write_step(loss, lr);
         write_boundary(batch);
       }
     }
@@ -761,7 +761,7 @@ Recorder::operator Callback() {
                 }
                 state.phases = s.seconds;
                 state.phases_known = true;
-                after_step(*s.data, s.loss, s.optimizer.lr());
+                after_step(*s.data, s.loss, s.lr);
               },
           .after_epoch = [this](TrainState& s) { epoch_end(s.history.rows.back().values); }};
 }

@@ -10,7 +10,6 @@
 
 #include "ramp/data/dataset.h"
 #include "ramp/layers/module.h"
-#include "ramp/optim/schedule.h"
 #include "ramp/train/doctor.h"
 #include "ramp/train/fit.h"
 
@@ -31,7 +30,6 @@ struct RecorderOptions {
   std::string title = {};                 // the program's name
   std::optional<uint64_t> seed = {};
   std::vector<std::pair<std::string, Tensor>> data = {};  // "train images": gets a checksum
-  Schedule schedule = {};  // the optimizer's: the rate of a step is lr schedule(step)
 };
 
 /// Looks at every hundredth step and writes a line for it into a `.glass` file, from which

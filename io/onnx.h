@@ -102,7 +102,7 @@ void save_onnx(const std::string& path, ModuleBase& net, const Shape& input,
 
 namespace onnx {
 struct Program;
-}
+}  // namespace onnx
 
 struct OnnxOptions {
   /// What comes in and goes out lies as in the file: images [n, c, h, w].
@@ -124,6 +124,7 @@ struct OnnxOptions {
 /// node that reads what no node before it makes.
 class OnnxModel final : public Module {
  public:
+  /// Reads the file. Errors: what is said above.
   explicit OnnxModel(const std::string& path, const OnnxOptions& options = {});
   /// The same from bytes in memory; `name` is for messages.
   static OnnxModel from_bytes(std::string_view bytes, const std::string& name = "model",

@@ -285,6 +285,7 @@ class Run {
     for (const Callback& c : callbacks_) {
       if (c.before_step) c.before_step(state_);
     }
+    state_.lr = optimizer_.next_lr();
     optimizer_.step();
     if (ema_) ema_->update();
     lap(&Phases::step);
@@ -308,7 +309,7 @@ class Run {
   // ---- epochs ----
 
   void end_epoch() {
-    History::Row row{epoch_ + 1, optimizer_.steps(), seconds(), optimizer_.lr(), {}};
+    History::Row row{epoch_ + 1, optimizer_.steps(), seconds(), state_.lr, {}};
     const auto add = [&](const std::string& name, Estimate e) { row.values.push_back({name, e}); };
     const double n = static_cast<double>(std::max<int64_t>(seen_, 1));
     add("loss", {loss_sum_ / n});
@@ -439,6 +440,7 @@ class Run {
       loss_sum_ = place.at("loss_sum").get<double>();
       sums_ = place.at("sums").get<std::vector<double>>();
       seconds_before_ = place.at("seconds").get<double>();
+      state_.lr = place.value("last_lr", optimizer_.lr());  // (not in the first files)
       best_ = place.at("best").is_null() ? kNaN : place.at("best").get<double>();
       history_ = History::from_json(place.at("history").get<std::string>());
       state_.stopped = place.at("stopped").get<std::string>();
@@ -470,6 +472,7 @@ class Run {
                {"loss_sum", loss_sum_},
                {"sums", sums_},
                {"seconds", seconds()},
+               {"last_lr", state_.lr},
                {"best", best_},
                // By a callback; what else ends a run is seen again.
                {"stopped", state_.stopped},
@@ -538,7 +541,7 @@ class Run {
   Clock::time_point saved_ = Clock::now(), lap_ = saved_;
   std::vector<Callback> callbacks_;
   detail::FitRecord record_;
-  TrainState state_{net_, optimizer_, 0, 0, 0, nullptr, 0, history_};
+  TrainState state_{net_, optimizer_, 0, 0, 0, nullptr, 0, 0, history_};
 };
 
 }  // namespace

@@ -67,7 +67,7 @@ struct TrainState {
   Optimizer& optimizer;
   int64_t epoch = 0, batch = 0, step = 0;  // from 0; of the batch at hand and the next step
   const Dataset* data = nullptr;           // the batch at hand; null between epochs
-  double loss = 0;                         // of that batch
+  double loss = 0, lr = 0;                 // of that batch; of its step
   const History& history;                  // of the epochs done
 
   Phases seconds = {};
