@@ -29,7 +29,12 @@ int main(int argc, char** argv) {
     return 106;
   }
   if (out.empty() && lessons) out = "lessons.html";
-  if (out.empty()) out = std::filesystem::path(files[0]).replace_extension(".html").string();
+  if (out.empty()) {  // of two runs a page of their own: that of the first one stays
+    std::filesystem::path name = files[0];
+    name.replace_extension();
+    if (files.size() > 1) name += "_" + std::filesystem::path(files[1]).stem().string();
+    out = name.string() + ".html";
+  }
   try {
     if (lessons) {
       ramp::save_lessons(out, options);
