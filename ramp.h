@@ -87,6 +87,7 @@
 #include "ramp/train/average.h"
 #include "ramp/train/blocks.h"
 #include "ramp/train/checkpoint.h"
+#include "ramp/train/checksum.h"
 #include "ramp/train/doctor.h"
 #include "ramp/train/find_lr.h"
 #include "ramp/train/fit.h"

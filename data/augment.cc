@@ -177,21 +177,30 @@ class Resampler {
 
 constexpr int64_t kGrain = 16;  // images
 
-// y_i = x_i resampled as piece(begin, end, resample) asks by resample(i, affine, field).
+// y [n, ..] of x's shape, made by make(begin, end, size, in, out) for chunks of the images: image i
+// lies at in + i size, and goes to out + i size.
 template <typename F>
-Tensor resampled(const Tensor& x, F piece) {
+Tensor each_chunk(const Tensor& x, F make) {
   Tensor y = Tensor::empty(x.shape());
   if (x.numel() == 0) return y;
   const int64_t size = x.shape().without(0).numel();
   const float* in = x.data<float>();
   float* out = y.mutable_data<float>();
-  parallel_for(x.dim(0), kGrain, [&](int64_t begin, int64_t end) {
+  parallel_for(x.dim(0), kGrain,
+               [&](int64_t begin, int64_t end) { make(begin, end, size, in, out); });
+  return y;
+}
+
+// y_i = x_i resampled as piece(begin, end, resample) asks by resample(i, affine, field).
+template <typename F>
+Tensor resampled(const Tensor& x, F piece) {
+  const auto make = [&](int64_t begin, int64_t end, int64_t size, const float* in, float* out) {
     Resampler resampler(x.dim(1), x.dim(2), x.dim(3));
     piece(begin, end, [&](int64_t i, const Affine& a, const ElasticField* field) {
       resampler(out + i * size, in + i * size, a, field);
     });
-  });
-  return y;
+  };
+  return each_chunk(x, make);
 }
 
 // One photo of h x w pixels of c channels.
@@ -240,17 +249,12 @@ void change_one(float* out, const float* in, int64_t h, int64_t w, int64_t c,
 // y_i = x_i changed as change(i) says.
 template <typename F>
 Tensor changed(const Tensor& x, F change) {
-  Tensor y = Tensor::empty(x.shape());
-  if (x.numel() == 0) return y;
-  const int64_t size = x.shape().without(0).numel();
-  const float* in = x.data<float>();
-  float* out = y.mutable_data<float>();
-  parallel_for(x.dim(0), kGrain, [&](int64_t begin, int64_t end) {
+  const auto make = [&](int64_t begin, int64_t end, int64_t size, const float* in, float* out) {
     for (int64_t i = begin; i < end; ++i) {
       change_one(out + i * size, in + i * size, x.dim(1), x.dim(2), x.dim(3), change(i));
     }
-  });
-  return y;
+  };
+  return each_chunk(x, make);
 }
 
 }  // namespace

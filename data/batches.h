@@ -68,6 +68,8 @@ class Batches {
   int64_t count() const { return count_; }
   int64_t examples() const;
   const BatchOptions& options() const { return options_; }
+  /// Where they come from; that of a Dataset too.
+  const LazyDataset& data() const { return data_; }
 
   class Epoch;
   /// Errors: number < 0.

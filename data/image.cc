@@ -4,17 +4,13 @@
 
 #include <algorithm>
 #include <cctype>
-#include <cerrno>
 #include <cmath>
 #include <csetjmp>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <filesystem>
-#include <fstream>
 #include <new>
 #include <string_view>
-#include <system_error>
 #include <utility>
 
 #ifdef RAMP_PNG
@@ -28,6 +24,7 @@
 
 #include "ramp/core/parallel.h"
 #include "ramp/data/new_file.h"
+#include "ramp/data/read_file.h"
 
 namespace ramp {
 namespace {
@@ -429,14 +426,7 @@ void check_image(const char* op, const Tensor& x, const char* name, int rank) {
 }  // namespace
 
 Tensor read_image(const std::string& path, const ReadImageOptions& options) {
-  std::error_code error;
-  std::vector<uint8_t> bytes(std::filesystem::file_size(path, error) * !error);
-  std::ifstream file(path, std::ios::binary);
-  if (error || !file.read(reinterpret_cast<char*>(bytes.data()),
-                          static_cast<std::streamsize>(bytes.size()))) {
-    fail("read_image: cannot read {}: {}. Hint: is the path right?", path,
-         error ? error.message() : std::strerror(errno));
-  }
+  const std::vector<uint8_t> bytes = read_bytes(path, "read_image");
   return read({"read_image: " + path, bytes}, "read_image", options);
 }
 

@@ -4,6 +4,8 @@
 #include <cstddef>
 #include <string>
 
+#include "ramp/core/ref.h"
+
 namespace ramp {
 
 /// ```
@@ -16,12 +18,10 @@ namespace ramp {
 /// stays: its target is written.
 /// Errors, which begin with `op`, and leave the old file: the name of a folder or of a device; a
 /// folder that is not there or read-only; a full disk.
-class NewFile {
+class NewFile : private NoCopy {
  public:
   NewFile(std::string op, const std::string& path);
   ~NewFile();
-  NewFile(const NewFile&) = delete;
-  NewFile& operator=(const NewFile&) = delete;
 
   void write(const void* data, size_t n);
   void finish();

@@ -18,13 +18,11 @@ namespace ramp {
 /// for (auto [x, y] : Prefetch(batches.epoch(e, augment))) step(x, y);
 /// ```
 /// To be gone through once. Leaving the loop early ends the thread.
-class Prefetch {
+class Prefetch : private NoCopy {
  public:
   /// Makes at most `ahead` batches before they are asked for. Errors: ahead < 1.
   explicit Prefetch(Batches::Epoch epoch, int64_t ahead = 2);
   ~Prefetch();
-  Prefetch(const Prefetch&) = delete;
-  Prefetch& operator=(const Prefetch&) = delete;
 
   /// The next batch; nothing after the last one. What the Transform throws is thrown here, in
   /// place of its batch, and ends the epoch.

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <filesystem>
+#include <fstream>
 #include <memory>
 #include <system_error>
 
@@ -49,6 +50,22 @@ std::string read_file(const std::string& path, std::string_view op) {
       n += static_cast<size_t>(got);
     }
   }
+}
+
+std::vector<uint8_t> read_bytes(const std::string& path, std::string_view op) {
+  std::error_code error;
+  std::vector<uint8_t> bytes(std::filesystem::file_size(path, error) * !error);
+  errno = 0;
+  std::ifstream file(path, std::ios::binary);
+  if (error || !file) {
+    fail("{}: cannot read {}: {}. Hint: is the path right?", op, path,
+         error ? error.message() : reason());
+  }
+  if (!file.read(reinterpret_cast<char*>(bytes.data()),
+                 static_cast<std::streamsize>(bytes.size()))) {
+    fail("{}: {} ended while it was read.", op, path);
+  }
+  return bytes;
 }
 
 }  // namespace ramp

@@ -36,12 +36,10 @@ struct DashboardOptions {
 ///     0.weight                    0.0123 ############
 ///     units that never fire, in the last 10 looks
 ///     1 Activate(relu)            3 of 32
-class Dashboard {
+class Dashboard : private NoCopy {
  public:
   /// `net` outlives it. Errors: every or width below 1.
   explicit Dashboard(ModuleBase& net, DashboardOptions options = {});
-  Dashboard(const Dashboard&) = delete;
-  Dashboard& operator=(const Dashboard&) = delete;
 
   void after_step(double loss);
   void draw();

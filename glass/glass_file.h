@@ -11,18 +11,18 @@
 #include <string_view>
 #include <vector>
 
+#include "ramp/core/ref.h"
+
 namespace ramp {
 
 /// Writes the lines.
-class GlassWriter {
+class GlassWriter : private NoCopy {
  public:
   /// Replaces a file of that name; with `after_step`, keeps what it says of the steps up to there
   /// and goes on behind that. Errors: a file that cannot be written; one to go on with that is no
   /// recorded run.
   explicit GlassWriter(const std::string& path, std::optional<int64_t> after_step = {});
   ~GlassWriter();
-  GlassWriter(const GlassWriter&) = delete;
-  GlassWriter& operator=(const GlassWriter&) = delete;
 
   /// One JSON object, without a line feed; it is in the file when this returns. Errors: a full
   /// disk.

@@ -13,7 +13,7 @@ namespace ramp {
 
 /// While it lives, this thread's modules and ops are told to `modules` and `ops` alone (null:
 /// to none): who else looks at training does not see what it did not ask for.
-class Alone {
+class Alone : private NoCopy {
  public:
   explicit Alone(detail::Watch modules = nullptr, detail::OpWatch ops = nullptr)
       : modules_(std::exchange(detail::watch, modules)),
@@ -22,8 +22,6 @@ class Alone {
     detail::watch = modules_;
     detail::op_watch = ops_;
   }
-  Alone(const Alone&) = delete;
-  Alone& operator=(const Alone&) = delete;
 
  private:
   const detail::Watch modules_;

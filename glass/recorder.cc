@@ -32,6 +32,7 @@
 #include "ramp/layers/norm.h"
 #include "ramp/layers/sequential.h"
 #include "ramp/train/blocks.h"
+#include "ramp/train/checksum.h"
 #include "ramp/train/watch.h"
 
 namespace ramp {
@@ -87,30 +88,21 @@ std::string compiler() {
 #endif
 }
 
-// FNV-1a over words of 8 bytes.
 std::string checksum(const Tensor& x) {
   return visit_dtype(x.dtype(), [&]<typename T>(T) {
     const T* v = x.data<T>();
     const size_t bytes = static_cast<size_t>(x.numel()) * sizeof(T);
-    uint64_t hash = 0xcbf29ce484222325;
+    Checksum sum;
     for (size_t i = 0; i < bytes; i += 8) {
       uint64_t word = 0;
       std::memcpy(&word, reinterpret_cast<const char*>(v) + i, std::min<size_t>(8, bytes - i));
-      hash = (hash ^ word) * 0x100000001b3;
+      sum.add(word);
     }
-    return fmt::format("{:016x}", hash);
+    return sum.str();
   });
 }
 
 // ---- the model ----
-
-const Activation* activation_of(ModuleBase& module) {
-  const Activation* f = nullptr;
-  if (const auto* linear = dynamic_cast<LinearLayer*>(&module)) f = &linear->activation;
-  if (const auto* batch_norm = dynamic_cast<BatchNorm*>(&module)) f = &batch_norm->activation;
-  if (const auto* activate = dynamic_cast<Activate*>(&module)) f = &activate->activation;
-  return f && !f->is_identity() ? f : nullptr;
-}
 
 // Its units fire or are silent: positive on one side of 0 alone.
 bool fires(ModuleBase& module) {
@@ -189,7 +181,7 @@ struct Tape {
 };
 
 // All that a forward and backward pass in training changes, kept and put back.
-class Untouched {
+class Untouched : private NoCopy {
  public:
   explicit Untouched(ModuleBase& net) {
     for (const Field& f : Fields(net)) {
@@ -213,8 +205,6 @@ class Untouched {
       node_of(g->of)->grad_used = g->used;
     }
   }
-  Untouched(const Untouched&) = delete;
-  Untouched& operator=(const Untouched&) = delete;
 
  private:
   struct Gradient {
@@ -227,14 +217,12 @@ class Untouched {
 };
 
 // The layer without its activation, while it lives.
-class WithoutActivation {
+class WithoutActivation : private NoCopy {
  public:
   explicit WithoutActivation(LinearLayer& layer) : layer_(layer), f_(layer.activation) {
     layer.activation = Identity{};
   }
   ~WithoutActivation() { layer_.activation = f_; }
-  WithoutActivation(const WithoutActivation&) = delete;
-  WithoutActivation& operator=(const WithoutActivation&) = delete;
 
  private:
   LinearLayer& layer_;

@@ -52,7 +52,7 @@ struct RecorderOptions {
 /// never whole tensors but those of the probe. It only looks: training ends with the bits that it
 /// had without. Steps that are not looked at run as if it were not there. What Doctor finds is in
 /// the file as well. The file is written line by line, and read without the end after a crash.
-class Recorder {
+class Recorder : private NoCopy {
  public:
   /// `net` outlives it. A file of that name is replaced at the first step, or continued where the
   /// optimizer's steps say that training goes on from a checkpoint. Errors: a file that cannot be
@@ -64,8 +64,6 @@ class Recorder {
       : Recorder(net, "run.glass", std::move(options)) {}
   /// finish(), but for its errors.
   ~Recorder();
-  Recorder(const Recorder&) = delete;
-  Recorder& operator=(const Recorder&) = delete;
 
   /// Errors: a full disk; also those of the probe's loss.
   void after_step(const Dataset& batch, double loss, double lr = NAN);

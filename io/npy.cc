@@ -4,17 +4,14 @@
 
 #include <algorithm>
 #include <bit>
-#include <cerrno>
 #include <cstring>
-#include <filesystem>
-#include <fstream>
 #include <iterator>
 #include <numeric>
-#include <system_error>
 #include <unordered_set>
 
 #include "ramp/autograd/ops_shape.h"
 #include "ramp/data/new_file.h"
+#include "ramp/data/read_file.h"
 #include "ramp/io/half.h"
 
 namespace ramp {
@@ -23,19 +20,6 @@ namespace {
 static_assert(std::endian::native == std::endian::little);
 
 using Bytes = std::span<const uint8_t>;
-
-std::vector<uint8_t> read_bytes(const char* op, const std::string& path) {
-  std::error_code error;
-  const uint64_t size = std::filesystem::file_size(path, error);
-  errno = 0;
-  std::ifstream in(path, std::ios::binary);
-  fail_if(error || !in, "{}: cannot read {}: {}.", op, path,
-          error ? error.message() : std::generic_category().message(errno));
-  std::vector<uint8_t> bytes(size);
-  in.read(reinterpret_cast<char*>(bytes.data()), static_cast<std::streamsize>(size));
-  fail_if(!in, "{}: {} ended while it was read.", op, path);
-  return bytes;
-}
 
 template <typename T>
 T little(Bytes bytes, size_t at) {
@@ -445,7 +429,7 @@ Tensor decode_npy(Bytes bytes, const std::string& name) {
   return permute(x, axes);
 }
 
-Tensor load_npy(const std::string& path) { return decode_npy(read_bytes("load_npy", path), path); }
+Tensor load_npy(const std::string& path) { return decode_npy(read_bytes(path, "load_npy"), path); }
 
 std::vector<uint8_t> encode_npy(const Tensor& x) {
   const std::string head = header_of(x);
@@ -479,7 +463,7 @@ TensorFile decode_npz(Bytes bytes, const std::string& name) {
 }
 
 TensorFile load_npz(const std::string& path) {
-  return decode_npz(read_bytes("load_npz", path), path);
+  return decode_npz(read_bytes(path, "load_npz"), path);
 }
 
 void save_npz(const std::string& path, const std::vector<NamedTensor>& tensors,

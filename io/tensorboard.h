@@ -15,6 +15,7 @@
 #include <variant>
 #include <vector>
 
+#include "ramp/core/ref.h"
 #include "ramp/core/tensor.h"
 
 namespace ramp {
@@ -32,14 +33,12 @@ struct EventWriterOptions {
 /// Errors, of each call: an empty tag; text that is not UTF-8; a step below 0; a folder or file
 /// that cannot be made or written. Source: tensorboard/compat/proto/event.proto, summary.proto; the
 /// records are TensorFlow's TFRecord, https://www.tensorflow.org/tutorials/load_data/tfrecord.
-class EventWriter {
+class EventWriter : private NoCopy {
  public:
   /// Makes the folder if it is not there.
   explicit EventWriter(const std::string& folder, const EventWriterOptions& options = {});
   /// Writes what is left; an error is not heard of any more: call flush().
   ~EventWriter();
-  EventWriter(const EventWriter&) = delete;
-  EventWriter& operator=(const EventWriter&) = delete;
 
   /// A point of a curve; TensorBoard keeps it as a float.
   void scalar(const std::string& tag, int64_t step, double value);

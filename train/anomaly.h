@@ -24,13 +24,11 @@ struct AnomalyOptions {
 ///
 /// Each number is looked at, so steps take about twice as long. Without recording (NoGrad) it sees
 /// nothing.
-class Anomaly {
+class Anomaly : private NoCopy {
  public:
   /// `net` outlives it.
   explicit Anomaly(ModuleBase& net, const AnomalyOptions& options = {});
   ~Anomaly();
-  Anomaly(const Anomaly&) = delete;
-  Anomaly& operator=(const Anomaly&) = delete;
 
   /// The passes through the tape (backward()) that it saw.
   int64_t steps() const;

@@ -46,11 +46,11 @@ std::vector<NamedTensor> Checkpoint::state() const {
 void Checkpoint::save() const {
   Metadata metadata = notes;
   metadata["checkpoint"] = kVersion;
-  remove_leftovers(path_);
   save_safetensors(path_, state(), metadata);
 }
 
 bool Checkpoint::load(const std::function<void(const Metadata& notes)>& accept) {
+  remove_leftovers(path_);
   std::error_code error;
   if (!std::filesystem::exists(path_, error) && !error) return false;
   const TensorFile file = load_safetensors(path_);

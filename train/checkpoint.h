@@ -36,12 +36,12 @@ class Checkpoint {
 
   Metadata notes;  // what else is to be remembered
 
-  /// Writes all parts and notes; the old file stays until the new one is whole. What a process that
-  /// was killed while it wrote has left beside the file is removed.
+  /// Writes all parts and notes; the old file stays until the new one is whole.
   /// Errors: a file that cannot be written.
   void save() const;
   /// True: all parts and the notes are those of the file; false: there is none. `accept` sees the
-  /// notes before anything is changed.
+  /// notes before anything is changed. What a process that was killed while it wrote has left
+  /// beside the file is removed.
   /// Errors: a file that cannot be read, or is no checkpoint; parts that are missing, extra or of
   /// other shapes. Then nothing has changed.
   bool load(const std::function<void(const Metadata& notes)>& accept = nullptr);

@@ -167,15 +167,6 @@ double norm(const Tensor& x) {
 // What there is of it: grad() would make one of rows dense.
 const Tensor& gradient_of(const Tensor& parameter) { return node_of(parameter)->grad; }
 
-// The activation that a layer ends in, if it ends in one.
-const Activation* activation_of(ModuleBase& module) {
-  const Activation* f = nullptr;
-  if (const auto* linear = dynamic_cast<LinearLayer*>(&module)) f = &linear->activation;
-  if (const auto* batch_norm = dynamic_cast<BatchNorm*>(&module)) f = &batch_norm->activation;
-  if (const auto* activate = dynamic_cast<Activate*>(&module)) f = &activate->activation;
-  return f && !f->is_identity() ? f : nullptr;
-}
-
 // Another thing in training than in evaluation.
 bool depends_on_mode(ModuleBase& module) {
   if (const auto* norm = dynamic_cast<BatchNorm*>(&module))

@@ -47,13 +47,11 @@ struct DoctorOptions {
 /// It only looks, from the thread that trains: outputs and their gradients on the way, weights and
 /// gradients after the step; training ends with the bits that it had without. A step that it does
 /// not look at costs it nothing but to read the loss.
-class Doctor {
+class Doctor : private NoCopy {
  public:
   /// `net` outlives it. Errors: every < 1.
   explicit Doctor(ModuleBase& net, const DoctorOptions& options = {});
   ~Doctor();
-  Doctor(const Doctor&) = delete;
-  Doctor& operator=(const Doctor&) = delete;
 
   void after_step(const Dataset& batch, double loss);
   /// Errors: a loss that is not one number.

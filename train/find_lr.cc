@@ -11,7 +11,7 @@ namespace ramp {
 namespace {
 
 // A model and its optimizer; at the end they are as they were.
-class Trial {
+class Trial : private NoCopy {
  public:
   Trial(const char* name, ModuleBase& net, Optimizer& optimizer, const Loss& loss,
         const Loss::OfBatch& outputs)
@@ -29,8 +29,6 @@ class Trial {
     net_.load_state(of_net_);
     optimizer_.load_state(of_optimizer_);
   }
-  Trial(const Trial&) = delete;
-  Trial& operator=(const Trial&) = delete;
 
   // One step; returns the loss before it.
   double step(const Dataset& batch) {

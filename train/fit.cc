@@ -4,9 +4,9 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <csignal>
-#include <cstring>
 #include <nlohmann/json.hpp>
 
 #include "ramp/autograd/backward.h"
@@ -18,6 +18,7 @@
 #include "ramp/optim/clip.h"
 #include "ramp/train/anomaly.h"
 #include "ramp/train/checkpoint.h"
+#include "ramp/train/checksum.h"
 #include "ramp/train/progress.h"
 
 namespace ramp {
@@ -28,7 +29,7 @@ constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 constexpr int64_t kValidBatch = 500;
 
 // While it lives, the first Ctrl-C or SIGTERM is only noted; the second one ends the program.
-class Interrupts {
+class Interrupts : private NoCopy {
  public:
   explicit Interrupts(bool on) : on_(on) {
     if (!on) return;
@@ -45,8 +46,6 @@ class Interrupts {
   ~Interrupts() {
     for (size_t i = 0; on_ && i < 2; ++i) sigaction(kSignals[i], &before_[i], nullptr);
   }
-  Interrupts(const Interrupts&) = delete;
-  Interrupts& operator=(const Interrupts&) = delete;
   bool seen() const { return on_ && signal_ != 0; }
 
  private:
@@ -70,42 +69,44 @@ struct BestWeights {
   }
 };
 
-// FNV-1a over what the first and last example consist of: another dataset is told by it.
+// Of the first and the last example: another dataset is told by it.
 std::string fingerprint(const LazyDataset& data) {
-  uint64_t hash = 0xcbf29ce484222325;
+  Checksum sum;
   const auto add = [&](const Tensor& t) {
-    for (const double v : t.values()) {
-      uint64_t bits;
-      std::memcpy(&bits, &v, 8);
-      hash = (hash ^ bits) * 0x100000001b3;
-    }
+    for (const double v : t.values()) sum.add(std::bit_cast<uint64_t>(v));
   };
   const Dataset ends = data.gather({0, data.size - 1});
   add(ends.x);
   add(ends.y);
   for (const Tensor& t : ends.more) add(t);
-  return fmt::format("{} examples, {:016x}", data.size, hash);
+  return fmt::format("{} examples, {}", data.size, sum.str());
+}
+
+BatchOptions batch_options(const FitOptions& o) {
+  return {.size = o.batch,
+          .shuffle = o.shuffle,
+          .seed = o.seed,
+          .drop_last = o.drop_last,
+          .weights = o.weights};
 }
 
 class Run {
  public:
-  Run(ModuleBase& net, Optimizer& optimizer, const LazyDataset& train, const FitOptions& options)
+  // reads_ahead: in a thread of its own, where making a batch takes time.
+  Run(ModuleBase& net, Optimizer& optimizer, Batches batches, bool reads_ahead,
+      const FitOptions& options)
       : net_(net),
         module_(dynamic_cast<Module*>(&net)),
         optimizer_(optimizer),
         parameters_(net),
         o_(options),
-        lazy_(train),
-        batches_(train, {.size = o_.batch,
-                         .shuffle = o_.shuffle,
-                         .seed = o_.seed,
-                         .drop_last = o_.drop_last,
-                         .weights = o_.weights}),
+        batches_(std::move(batches)),
+        reads_ahead_(reads_ahead),
         progress_(o_.epochs, batches_.examples(), o_.out),
         start_lr_(optimizer.lr()),
         checkpoint_(o_.checkpoint) {
     check_options();
-    const Dataset first = train.gather({0});
+    const Dataset first = batches_.data().gather({0});
     first.check("fit");
     choose_loss(first.y);
     if (o_.reduce_on_plateau) plateau_.emplace(plateau_options());
@@ -116,7 +117,7 @@ class Run {
     if (!o_.record.empty()) {
       Loss of_batch = loss_;
       if (!loss_.of_batch && !module_) {
-        of_batch.of_batch = [this](const Dataset& b) { return loss_.of_outputs(outputs_(b), b.y); };
+        of_batch.of_batch = [this](const Dataset& b) { return loss_of(b, outputs_(b)); };
       }
       record_ = detail::record_fit(net, o_, of_batch);
       callbacks_.push_back(record_.callback);
@@ -221,6 +222,11 @@ class Run {
     return false;
   }
 
+  // y: what the model gave, where the loss looks at that.
+  Tensor loss_of(const Dataset& batch, const Tensor& y) const {
+    return loss_.of_batch ? loss_.of_batch(batch) : loss_.of_outputs(y, batch.y);
+  }
+
   // ---- steps ----
 
   void train(const Batches::Epoch& epoch, const Interrupts& interrupts) {
@@ -230,7 +236,7 @@ class Run {
       const bool whole = batch_ % o_.accumulate == 0 || batch_ == batches_.count();
       return state_.stopped.empty() && !(interrupts.seen() && whole);
     };
-    if (o_.transform || lazy_.gather.target_type() != typeid(InMemory)) {
+    if (reads_ahead_) {
       for (const Dataset& batch : Prefetch(epoch)) {
         if (!goes_on(batch)) return;
       }
@@ -249,7 +255,7 @@ class Run {
     state_.data = &batch;
     Tensor y;
     if (!loss_.of_batch) y = outputs_(batch);
-    const Tensor loss = loss_.of_batch ? loss_.of_batch(batch) : loss_.of_outputs(y, batch.y);
+    const Tensor loss = loss_of(batch, y);
     if (loss.numel() != 1) {
       fail("fit: the loss of a batch must be one number; got {}. Hint: mean(loss).", loss.shape());
     }
@@ -320,7 +326,6 @@ class Run {
         shown += fmt::format("  {} {}", metrics_[i].name, metrics_[i].str({sums_[i] / n}));
       }
     }
-    const double of_loss_seconds = seconds();
     if (ema_) ema_->swap();
     if (has_valid()) shown += evaluate(add);
     const double measure = row[monitor_].value;
@@ -331,7 +336,6 @@ class Run {
       if (o_.keep_best) best_weights_.copy(net_.state());
     }
     if (ema_) ema_->swap();
-    row.seconds = of_loss_seconds;
     history_.rows.push_back(row);
     progress_.epoch(shown.empty() ? "" : shown.substr(2));
     if (plateau_) optimizer_.set_lr(start_lr_ * (*plateau_)(measure));
@@ -366,7 +370,7 @@ class Run {
       const Dataset batch = o_.valid.rows(i, std::min(i + kValidBatch, n));
       Tensor y;
       if (!loss_.of_batch || !metrics_.empty()) y = outputs_(batch);
-      const Tensor loss = loss_.of_batch ? loss_.of_batch(batch) : loss_.of_outputs(y, batch.y);
+      const Tensor loss = loss_of(batch, y);
       sum += loss.item() * static_cast<double>(batch.size());
       if (!metrics_.empty()) parts.push_back(y);
     }
@@ -386,7 +390,7 @@ class Run {
 
   // What a run that is continued must have in common with the one before.
   Json make_settings() const {
-    return {{"data", fingerprint(lazy_)},
+    return {{"data", fingerprint(batches_.data())},
             {"batch", o_.batch},
             {"seed", o_.seed},
             {"shuffle", o_.shuffle},
@@ -433,6 +437,10 @@ class Run {
   }
 
   void go_on(const Json& place) {
+    const auto broken = [&] {
+      fail("fit: {} has a broken note of where it was. Hint: remove it to begin anew.",
+           o_.checkpoint);
+    };
     try {
       epoch_ = place.at("epoch").get<int64_t>();
       batch_ = place.at("batch").get<int64_t>();
@@ -444,13 +452,11 @@ class Run {
       best_ = place.at("best").is_null() ? kNaN : place.at("best").get<double>();
       history_ = History::from_json(place.at("history").get<std::string>());
       state_.stopped = place.at("stopped").get<std::string>();
-    } catch (const Json::exception& error) {
-      fail("fit: {} has a broken note of where it was. Hint: remove it to begin anew.",
-           o_.checkpoint);
+    } catch (const Json::exception&) {
+      broken();
     }
     if (epoch_ < 0 || batch_ < 0 || batch_ > batches_.count() || sums_.size() != metrics_.size()) {
-      fail("fit: {} has a broken note of where it was. Hint: remove it to begin anew.",
-           o_.checkpoint);
+      broken();
     }
     history_.checkpoint = fmt::format("epoch {}, step {}", epoch_, optimizer_.steps());
     progress_.go_on(epoch_, seen_, loss_sum_);
@@ -494,8 +500,7 @@ class Run {
   [[noreturn]] void fail_not_finite() {
     fail("fit: the loss is {} at epoch {}, batch {} (step {}). {}", state_.loss, epoch_ + 1,
          batch_ + 1, optimizer_.steps(), autopsy(net_, *state_.data, [this](const Dataset& batch) {
-           return loss_.of_batch ? loss_.of_batch(batch)
-                                 : loss_.of_outputs(outputs_(batch), batch.y);
+           return loss_of(batch, loss_.of_batch ? Tensor() : outputs_(batch));
          }));
   }
 
@@ -505,21 +510,13 @@ class Run {
   }
   double seconds() const { return seconds_before_ + progress_.seconds(); }
 
- public:
-  // What gather() of a dataset in memory is: nothing is gained by reading ahead.
-  struct InMemory {
-    Dataset data;
-    Dataset operator()(const std::vector<int64_t>& rows) const { return data.take(rows); }
-  };
-
- private:
   ModuleBase& net_;
   Module* module_;  // null: called by loss and outputs alone
   Optimizer& optimizer_;
   Parameters parameters_;
   const FitOptions& o_;
-  const LazyDataset lazy_;
-  Batches batches_;
+  const Batches batches_;
+  const bool reads_ahead_;
   Progress progress_;
   double start_lr_;
   Checkpoint checkpoint_;
@@ -576,12 +573,13 @@ Loss::Loss(const std::string& name) {
 History fit(ModuleBase& net, Optimizer& optimizer, const Dataset& train,
             const FitOptions& options) {
   train.check("fit");
-  return Run(net, optimizer, {train.size(), Run::InMemory{train}}, options).run();
+  const bool reads_ahead = static_cast<bool>(options.transform);
+  return Run(net, optimizer, Batches(train, batch_options(options)), reads_ahead, options).run();
 }
 
 History fit(ModuleBase& net, Optimizer& optimizer, const LazyDataset& train,
             const FitOptions& options) {
-  return Run(net, optimizer, train, options).run();
+  return Run(net, optimizer, Batches(train, batch_options(options)), true, options).run();
 }
 
 }  // namespace ramp

@@ -2,6 +2,10 @@
 
 #include <utility>
 
+#include "ramp/layers/activation.h"
+#include "ramp/layers/dense.h"
+#include "ramp/layers/norm.h"
+
 namespace ramp {
 namespace {
 
@@ -35,6 +39,14 @@ void ModuleWatch::off() {
   Watches& w = watches();
   std::erase_if(w.list, [](const auto& f) { return f.expired(); });
   if (w.list.empty() && detail::watch == &w.tell_all) detail::watch = w.before;
+}
+
+const Activation* activation_of(ModuleBase& module) {
+  const Activation* f = nullptr;
+  if (const auto* linear = dynamic_cast<LinearLayer*>(&module)) f = &linear->activation;
+  if (const auto* batch_norm = dynamic_cast<BatchNorm*>(&module)) f = &batch_norm->activation;
+  if (const auto* activate = dynamic_cast<Activate*>(&module)) f = &activate->activation;
+  return f && !f->is_identity() ? f : nullptr;
 }
 
 }  // namespace ramp

@@ -16,13 +16,11 @@ namespace ramp {
 ///       fmt::print("{} {}\n", module.describe(), y[0].shape());
 ///     });
 ///     watch.on();
-class ModuleWatch {
+class ModuleWatch : private NoCopy {
  public:
   using Function = std::function<void(ModuleBase& module, const std::vector<Tensor>& y)>;
   explicit ModuleWatch(Function f) : f_(std::move(f)) {}
   ~ModuleWatch() { off(); }
-  ModuleWatch(const ModuleWatch&) = delete;
-  ModuleWatch& operator=(const ModuleWatch&) = delete;
 
   void on();
   /// From the thread where it is on.
@@ -32,5 +30,9 @@ class ModuleWatch {
   Function f_;
   std::shared_ptr<const Function> told_;  // f_, while it is on
 };
+
+/// The activation that a layer ends in, as Dense(8, 8, ReLU{}) does or a ReLU itself; null where
+/// there is none.
+const Activation* activation_of(ModuleBase& module);
 
 }  // namespace ramp

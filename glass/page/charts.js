@@ -378,6 +378,23 @@ function linePlot(
   return el("div", {}, box, out);
 }
 
+// What arrows of a graph end in: "url(#id)".
+function arrowHead(id) {
+  return svg(
+      "defs", {},
+      svg("marker", {
+        id,
+        viewBox: "0 0 8 8",
+        refX: 7,
+        refY: 4,
+        markerWidth: 8,
+        markerHeight: 8,
+        markerUnits: "userSpaceOnUse",
+        orient: "auto-start-reverse"
+      },
+          svg("path", {d: "M0 0.8L7 4L0 7.2Z", fill: "var(--muted)"})));
+}
+
 // The log histogram of a sketch as a small path, w x h, from (0, h); `close`: of the bins that are
 // used, as many on both sides of zero.
 function sparkline(sketch, w, h, attributes, close) {

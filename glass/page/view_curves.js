@@ -12,6 +12,22 @@ register({
           pale = rgb(colours("--ramp")(page.theme === "dark" ? 0.5 : 0.33));
     const suffix = (i) => (files.length > 1 ? `, ${fileLabel(files[i], i)}` : "");
     const series = [];
+    // One measure of file f over its epochs, or nothing.
+    const curve = (f, i, name, x, most) => {
+      const lines = f.epoch.filter((e) => e.values && isNumber(e.values[name]));
+      if (!lines.length) return [];
+      const valid = name.startsWith("valid_");
+      return [{
+        label: metricName(name) + suffix(i),
+        x: lines.map((e) => e[x]),
+        y: lines.map((e) => e.values[name]),
+        color: valid ? (i ? muted : ink) : (i ? muted : accent),
+        dash: dash(i, valid),
+        dots: lines.length < most,
+        hollow: valid,
+        error: lines.map((e) => (e.errors && e.errors[name]) || null)
+      }];
+    };
     files.forEach((f, i) => {
       if (f.steps.loss.length)
         series.push({
@@ -22,19 +38,7 @@ register({
           width: 1.25
         });
       for (const name of ["loss", "train_loss", "valid_loss"]) {
-        const lines = f.epoch.filter((e) => e.values && isNumber(e.values[name]));
-        if (!lines.length) continue;
-        const valid = name === "valid_loss";
-        series.push({
-          label: metricName(name) + suffix(i),
-          x: lines.map((e) => e.step),
-          y: lines.map((e) => e.values[name]),
-          color: valid ? (i ? muted : ink) : (i ? muted : accent),
-          dash: dash(i, valid),
-          dots: lines.length < 60,
-          hollow: valid,
-          error: lines.map((e) => (e.errors && e.errors[name]) || null)
-        });
+        series.push(...curve(f, i, name, "step", 60));
       }
     });
     const keys = (all) => keyList(
@@ -86,19 +90,7 @@ register({
       const lines = [];
       files.forEach((f, i) => {
         for (const name of [base, "train_" + base, "valid_" + base]) {
-          const es = f.epoch.filter((e) => e.values && isNumber(e.values[name]));
-          if (!es.length) continue;
-          const valid = name.startsWith("valid_");
-          lines.push({
-            label: metricName(name) + suffix(i),
-            x: es.map((e) => e.epoch),
-            y: es.map((e) => e.values[name]),
-            color: valid ? (i ? muted : ink) : (i ? muted : accent),
-            dash: dash(i, valid),
-            dots: es.length < 40,
-            hollow: valid,
-            error: es.map((e) => (e.errors && e.errors[name]) || null)
-          });
+          lines.push(...curve(f, i, name, "epoch", 40));
         }
       });
       if (!lines.length) continue;

@@ -316,19 +316,7 @@ register({
         }));
     this.svg = svg(
         "svg", {viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": t("stepper.graph")},
-        svg("defs", {},
-            svg("marker", {
-              id: "step-arrow",
-              viewBox: "0 0 8 8",
-              refX: 7,
-              refY: 4,
-              markerWidth: 8,
-              markerHeight: 8,
-              markerUnits: "userSpaceOnUse",
-              orient: "auto-start-reverse"
-            },
-                svg("path", {d: "M0 0.8L7 4L0 7.2Z", fill: "var(--muted)"}))),
-        this.edges, this.boxes);
+        arrowHead("step-arrow"), this.edges, this.boxes);
     this.canvas.replaceChildren(this.svg);
     const fit = () => {
       const room = this.canvas.clientWidth || page.paper || 520;

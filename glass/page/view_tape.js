@@ -288,19 +288,7 @@ register({
           role: "group",
           "aria-label": t("tape.graph")
         },
-            svg("defs", {},
-                svg("marker", {
-                  id: "arrow",
-                  viewBox: "0 0 8 8",
-                  refX: 7,
-                  refY: 4,
-                  markerWidth: 8,
-                  markerHeight: 8,
-                  markerUnits: "userSpaceOnUse",
-                  orient: "auto-start-reverse"
-                },
-                    svg("path", {d: "M0 0.8L7 4L0 7.2Z", fill: "var(--muted)"}))),
-            lines, [...this.boxes.values()]);
+            arrowHead("arrow"), lines, [...this.boxes.values()]);
     this.canvas.replaceChildren(this.svg);
     this.scale(1);
     const last = [...items.keys()].pop();
