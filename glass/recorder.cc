@@ -16,7 +16,6 @@
 #include <unordered_map>
 
 #include "ramp/autograd/backward.h"
-#include "ramp/autograd/ops_loss.h"
 #include "ramp/autograd/record.h"
 #include "ramp/core/blas.h"
 #include "ramp/core/kernels/kernels.h"
@@ -592,11 +591,7 @@ struct Recorder::State {
   // The loss of a batch whose x is that one.
   Tensor loss_of(const Dataset& batch) {
     if (options.loss.of_batch) return options.loss.of_batch(batch);
-    return loss_of_outputs(dynamic_cast<Module&>(net)(batch.x), batch.y);
-  }
-  Tensor loss_of_outputs(const Tensor& y, const Tensor& target) {
-    if (options.loss.of_outputs) return options.loss.of_outputs(y, target);
-    return is_float(target.dtype()) ? mse_loss(y, target) : cross_entropy(y, target);
+    return options.loss.of(dynamic_cast<Module&>(net)(batch.x), batch.y);
   }
 
   void write_probe() {
@@ -676,7 +671,7 @@ struct Recorder::State {
       const int64_t most = 200 / std::max<int64_t>(1, std::ssize(trained));
       const Dataset few = first_rows(probe, 4);
       const Tensor x = few.x.to(f64), y = is_float(few.y.dtype()) ? few.y.to(f64) : few.y;
-      const auto loss = [&] { return loss_of_outputs(copy(x), y); };
+      const auto loss = [&] { return options.loss.of(copy(x), y); };
       write(gradcheck_line(
           gradcheck_table(loss, trained, {.most = std::clamp<int64_t>(most, 1, 6)})));
     } catch (const Error&) {  // a layer that has no copy, a loss for f32 alone

@@ -4,7 +4,6 @@
 #include <cmath>
 
 #include "ramp/autograd/backward.h"
-#include "ramp/autograd/ops_loss.h"
 #include "ramp/data/batches.h"
 
 namespace ramp {
@@ -61,8 +60,7 @@ class Trial : private NoCopy {
           name_);
     }
     const Tensor y = outputs_ ? outputs_(batch) : (*module)(batch.x);
-    if (loss_.of_outputs) return loss_.of_outputs(y, batch.y);
-    return is_float(batch.y.dtype()) ? mse_loss(y, batch.y) : cross_entropy(y, batch.y);
+    return loss_.of(y, batch.y);
   }
 
   const char* name_;

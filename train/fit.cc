@@ -181,7 +181,6 @@ class Run {
   void choose_loss(const Tensor& y) {
     loss_ = o_.loss;
     const bool default_loss = !loss_.of_outputs && !loss_.of_batch;
-    if (default_loss) loss_ = is_float(y.dtype()) ? Loss("mse") : Loss("cross_entropy");
     if (o_.outputs) {
       outputs_ = o_.outputs;
     } else if (module_) {
@@ -203,7 +202,7 @@ class Run {
     monitor_ = !o_.monitor.empty() ? o_.monitor : has_valid() ? "valid_loss" : "loss";
     std::vector<std::string> columns = {"loss"};
     for (const Metric& m : metrics_) {
-      if (m.averages && loss_.of_outputs) columns.push_back(m.name);
+      if (m.averages && !loss_.of_batch) columns.push_back(m.name);
     }
     if (has_valid()) {
       columns.push_back("valid_loss");
@@ -224,7 +223,7 @@ class Run {
 
   // y: what the model gave, where the loss looks at that.
   Tensor loss_of(const Dataset& batch, const Tensor& y) const {
-    return loss_.of_batch ? loss_.of_batch(batch) : loss_.of_outputs(y, batch.y);
+    return loss_.of_batch ? loss_.of_batch(batch) : loss_.of(y, batch.y);
   }
 
   // ---- steps ----
@@ -321,7 +320,7 @@ class Run {
     add("loss", {loss_sum_ / n});
     std::string shown;
     for (size_t i = 0; i < metrics_.size(); ++i) {
-      if (metrics_[i].averages && loss_.of_outputs) {
+      if (metrics_[i].averages && !loss_.of_batch) {
         add(metrics_[i].name, {sums_[i] / n});
         shown += fmt::format("  {} {}", metrics_[i].name, metrics_[i].str({sums_[i] / n}));
       }
@@ -568,6 +567,11 @@ Loss::Loss(const std::string& name) {
     names += fmt::format("{}{}", names.empty() ? "" : ", ", n.name);
   }
   fail("loss: expected {}, or a function; got \"{}\".", names, name);
+}
+
+Tensor Loss::of(const Tensor& y, const Tensor& target) const {
+  if (of_outputs) return of_outputs(y, target);
+  return is_float(target.dtype()) ? mse_loss(y, target) : cross_entropy(y, target);
 }
 
 History fit(ModuleBase& net, Optimizer& optimizer, const Dataset& train,

@@ -52,6 +52,9 @@ class Loss {
   template <std::invocable<const Dataset&> F>
   Loss(F f) : of_batch(std::move(f)) {}  // NOLINT
 
+  /// Of what a model gave: by of_outputs, or where nothing was said as above.
+  Tensor of(const Tensor& y, const Tensor& target) const;
+
   OfOutputs of_outputs;
   OfBatch of_batch;
 };
