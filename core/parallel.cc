@@ -1,5 +1,6 @@
 #include "ramp/core/parallel.h"
 
+#include <algorithm>
 #include <atomic>
 #include <cstdlib>
 #include <exception>
@@ -33,12 +34,14 @@ void pause_briefly() {
 }
 
 // One job at a time. A worker that wakes late finds the job closed and is not waited for, so a
-// small job never costs more than doing it alone.
+// small job never costs more than doing it alone. Each thread has neighbouring chunks and takes
+// from others' only when its own are done: at an edge between two threads' memory the prefetcher
+// takes lines from the other core, and an array keeps its place in the caches from op to op.
 class Pool {
  public:
-  explicit Pool(int threads) {
+  explicit Pool(int threads) : shares_(static_cast<size_t>(threads)) {
     try {
-      for (int i = 1; i < threads; ++i) workers_.emplace_back([this] { work(); });
+      for (int i = 1; i < threads; ++i) workers_.emplace_back([this, i] { work(i); });
     } catch (const std::system_error&) {
       // The system gives no more threads: fewer do the same work.
     }
@@ -56,10 +59,14 @@ class Pool {
     n_ = n;
     grain_ = grain;
     f_ = &f;
-    next_.store(0, std::memory_order_relaxed);
+    const int64_t chunks = ceil_div(n, grain), threads = std::ssize(shares_);
+    for (int64_t i = 0; i < threads; ++i) {
+      shares_[i].next.store(chunks * i / threads, std::memory_order_relaxed);
+      shares_[i].end = chunks * (i + 1) / threads;
+    }
     open_.store(true);
     start_round();
-    take_chunks();
+    take_chunks(0);
     open_.store(false);
     for (int i = 0; active_.load() > 0; ++i)
       i < kSpins ? pause_briefly() : std::this_thread::yield();
@@ -68,47 +75,54 @@ class Pool {
   }
 
  private:
+  // The chunks [next, end).
+  struct alignas(64) Share {
+    std::atomic<int64_t> next{0};
+    int64_t end = 0;
+  };
+
   void start_round() {
     round_.fetch_add(1);
     round_.notify_all();
   }
 
-  void take_chunks() {
+  void take_chunks(size_t first) {
     in_parallel = true;
-    const int64_t chunks = ceil_div(n_, grain_);
-    for (;;) {
-      const int64_t i = next_.fetch_add(1, std::memory_order_relaxed);
-      if (i >= chunks) break;
-      try {
-        (*f_)(i * grain_, i + 1 == chunks ? n_ : (i + 1) * grain_);
-      } catch (...) {
-        const std::lock_guard lock(mutex_);
-        if (!error_) error_ = std::current_exception();
-        next_.store(chunks, std::memory_order_relaxed);
-      }
-    }
+    for (size_t i = 0; i < shares_.size(); ++i) take_share(shares_[(first + i) % shares_.size()]);
     in_parallel = false;
   }
 
-  void work() {
+  void take_share(Share& share) {
+    for (int64_t i; (i = share.next.fetch_add(1, std::memory_order_relaxed)) < share.end;) {
+      try {
+        (*f_)(i * grain_, std::min(n_, (i + 1) * grain_));
+      } catch (...) {
+        const std::lock_guard lock(mutex_);
+        if (!error_) error_ = std::current_exception();
+        for (Share& s : shares_) s.next.store(s.end, std::memory_order_relaxed);
+      }
+    }
+  }
+
+  void work(size_t i) {
     uint32_t seen = 0;
     while (!stop_) {
-      for (int i = 0; i < kSpins && round_.load(std::memory_order_acquire) == seen; ++i)
+      for (int k = 0; k < kSpins && round_.load(std::memory_order_acquire) == seen; ++i)
         pause_briefly();
       round_.wait(seen);  // sleeps unless it has changed
       seen = round_.load();
       active_.fetch_add(1);
-      if (open_.load()) take_chunks();
+      if (open_.load()) take_chunks(i);
       active_.fetch_sub(1);
     }
   }
 
+  std::vector<Share> shares_;
   std::vector<std::thread> workers_;
   std::mutex run_mutex_, mutex_;
   std::atomic<int> active_{0};
   std::atomic<bool> open_{false}, stop_{false};
   std::atomic<uint32_t> round_{0};
-  alignas(64) std::atomic<int64_t> next_{0};
   int64_t n_ = 0, grain_ = 1;
   FunctionRef<void(int64_t, int64_t)>* f_ = nullptr;
   std::exception_ptr error_;

@@ -113,6 +113,28 @@ TEST_CASE("the work is shared") {
   CHECK(here == 3);
 }
 
+TEST_CASE("each thread begins with chunks of its own, which lie side by side") {
+  const Restore restore;
+  set_num_threads(4);
+  std::mutex mutex;
+  std::set<std::thread::id> here;
+  Pieces first;
+  const auto all_here = [&] {
+    const std::lock_guard lock(mutex);
+    return here.size() == 4;
+  };
+  // Nobody takes a second chunk before all have their first.
+  parallel_for(40, 1, [&](int64_t i, int64_t end) {
+    {
+      const std::lock_guard lock(mutex);
+      if (here.insert(std::this_thread::get_id()).second) first.emplace_back(i, end);
+    }
+    while (!all_here()) std::this_thread::yield();
+  });
+  std::sort(first.begin(), first.end());
+  CHECK(first == Pieces{{0, 1}, {10, 11}, {20, 21}, {30, 31}});
+}
+
 TEST_CASE("nested calls run inline") {
   const Restore restore;
   set_num_threads(4);
