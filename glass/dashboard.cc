@@ -114,7 +114,8 @@ void Dashboard::after_step(double loss) {
     for (const NamedTensor& p : net_.named_parameters()) {
       if (!has_grad(p.tensor)) continue;
       double squares = 0;
-      for (const double g : p.tensor.grad().values()) squares += g * g;
+      const RowGradient* rows = row_gradient(p.tensor);  // grad() would make them dense
+      for (const double g : (rows ? rows->values : p.tensor.grad()).values()) squares += g * g;
       norms_.emplace_back(p.name, std::sqrt(squares));
     }
     if (terminal_) draw();

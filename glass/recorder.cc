@@ -13,6 +13,7 @@
 #include <iterator>
 #include <map>
 #include <numeric>
+#include <set>
 #include <unordered_map>
 
 #include "ramp/autograd/backward.h"
@@ -27,8 +28,11 @@
 #include "ramp/glass/sketch.h"
 #include "ramp/glass/step.h"
 #include "ramp/layers/activation.h"
+#include "ramp/layers/conv.h"
 #include "ramp/layers/dense.h"
+#include "ramp/layers/dropout.h"
 #include "ramp/layers/norm.h"
+#include "ramp/layers/pool.h"
 #include "ramp/layers/sequential.h"
 #include "ramp/train/blocks.h"
 #include "ramp/train/checksum.h"
@@ -103,11 +107,18 @@ std::string checksum(const Tensor& x) {
 
 // ---- the model ----
 
-// Its units fire or are silent: positive on one side of 0 alone.
+// Its units fire or are silent: positive on one side of 0, and small on the other one.
 bool fires(ModuleBase& module) {
   if (dynamic_cast<PReLU*>(&module) || dynamic_cast<RReLU*>(&module)) return true;
   const Activation* f = activation_of(module);
-  return f && f->value(1) > 0 && f->value(-1) <= 0;
+  return f && f->value(20) > 0 && f->value(-1) <= 0 && f->value(-20) > -f->value(20) / 2;
+}
+// A unit that is silent has no gradient, and stays so.
+bool dies(ModuleBase& module) {
+  const Activation* f = activation_of(module);
+  if (!f) return false;  // PReLU and RReLU
+  const double at[] = {-0.5, -1, -4, -20};
+  return std::ranges::all_of(at, [&](double x) { return f->derivative(x) == 0; });
 }
 
 std::string activation_name(ModuleBase& module) {
@@ -117,29 +128,57 @@ std::string activation_name(ModuleBase& module) {
   return f ? f->name() : "";
 }
 
-// Blocks of w, in a row.
-Tensor look(const Tensor& w) {
-  return visit_float("Recorder", w.dtype(), [&]<typename T>(T) {
-    std::vector<T> all;
-    for_each_block(w.numel(), 1, kWeights, [&](int64_t i, int64_t end) {
-      all.insert(all.end(), w.data<T>() + i, w.data<T>() + end);
-    });
-    return Tensor::of(all);
-  });
-}
+// Blocks of a parameter as it is before a step. Of one whose gradient is one of rows, as that of an
+// embedding's table: many whole rows, so that some of them take part in the step.
+struct Look {
+  Tensor values;    // in a row
+  int64_t row = 1;  // elements
 
-// |now - before| / |before|
-double ratio(const Tensor& before, const Tensor& now) {
-  double moved = 0, size = 0;
-  visit_float("Recorder", now.dtype(), [&]<typename T>(T) {
-    const T *a = before.data<T>(), *b = now.data<T>();
-    for (int64_t i = 0; i < now.numel(); ++i) {
-      const double d = static_cast<double>(b[i]) - a[i];
-      moved += d * d;
-      size += static_cast<double>(a[i]) * a[i];
-    }
-  });
-  return size > 0 ? std::sqrt(moved / size) : kNaN;
+  Look(const Tensor& w, bool by_rows) : row(by_rows ? row_of(w) : 1) {
+    values = visit_float("Recorder", w.dtype(), [&]<typename T>(T) {
+      std::vector<T> all;
+      each(w, [&](int64_t i, int64_t end) {
+        all.insert(all.end(), w.data<T>() + i, w.data<T>() + end);
+      });
+      return Tensor::of(all);
+    });
+  }
+  static int64_t row_of(const Tensor& w) { return w.numel() / std::max<int64_t>(1, w.dim(0)); }
+  template <typename F>
+  void each(const Tensor& w, F f) const {
+    for_each_block(w.numel(), row, row > 1 ? 16 * kWeights : kWeights, f);
+  }
+
+  // |now - before| / |before|; of the given rows alone, if they are given (rising). NaN: not known.
+  double ratio(const Tensor& now, const Tensor* rows) const {
+    if (rows && row != row_of(now)) return kNaN;
+    double moved = 0, size = 0;
+    visit_float("Recorder", now.dtype(), [&]<typename T>(T) {
+      const T *a = values.data<T>(), *b = now.data<T>();
+      each(now, [&](int64_t i, int64_t end) {
+        for (; i < end; ++i, ++a) {
+          if (rows && i % row == 0) {
+            const int64_t *ids = rows->data<int64_t>(), *stop = ids + rows->numel();
+            if (!std::binary_search(ids, stop, i / row)) {
+              i += row - 1;
+              a += row - 1;
+              continue;
+            }
+          }
+          const double d = static_cast<double>(b[i]) - *a;
+          moved += d * d;
+          size += static_cast<double>(*a) * *a;
+        }
+      });
+    });
+    return size > 0 ? std::sqrt(moved / size) : kNaN;
+  }
+};
+
+// A leaf's gradient: of one of rows, those rows.
+const Tensor& gradient_of(const Tensor& leaf) {
+  const RowGradient* rows = row_gradient(leaf);
+  return rows ? rows->values : node_of(leaf)->grad;
 }
 
 double norm(const Sketch& s, int64_t numel) {
@@ -148,12 +187,41 @@ double norm(const Sketch& s, int64_t numel) {
 
 struct Layer {
   std::string path, parent, text, activation;
-  bool leaf = true, fires = false;
+  bool leaf = true, fires = false, dies = false;
   ModuleBase* module = nullptr;
   Shape shape = {};
   double flops = kNaN;
+  // A parameter: unit i of a dying layer fired where its gradient is not 0 at i of the last axis.
+  // Null: none tells.
+  const Tensor* tells = nullptr;
+  int64_t units = 0;  // 0: not known yet
+  // Of this epoch: what was counted; the units that fired in no step that was, and had no gradient
+  // in the others, if that is told.
   Firing epoch = {};
+  std::vector<int64_t> silent = {};
+  bool is_told = false;
+
+  void begin_epoch(bool from_its_start) {
+    epoch = {};
+    silent.resize(static_cast<size_t>(units));
+    std::iota(silent.begin(), silent.end(), 0);
+    is_told = tells && from_its_start;
+  }
 };
+
+template <typename... M>
+bool is_one_of(ModuleBase* module) {
+  return (... || (dynamic_cast<M*>(module) != nullptr));
+}
+
+// Whether some element at `unit` of the last axis is not 0.
+bool is_moved(const Tensor& g, int64_t unit, int64_t units) {
+  return visit_float("Recorder", g.dtype(), [&]<typename T>(T) {
+    for (int64_t k = unit; k < g.numel(); k += units)
+      if (g.data<T>()[k] != 0) return true;
+    return false;
+  });
+}
 
 // What one recorded step says; the tape's hooks hold it too.
 struct OfLayer {
@@ -163,7 +231,7 @@ struct OfLayer {
 struct Pass {
   bool sketches = false;  // else units are counted and that is all
   std::vector<OfLayer> layers;
-  std::vector<Tensor> before;  // blocks of the weights
+  std::vector<Look> before;  // the parameters
 };
 
 // An op of the probe.
@@ -188,7 +256,7 @@ class Untouched : private NoCopy {
       if (f.tensor && !f.trained) buffers_.emplace_back(*f.tensor, f.tensor->detach().clone());
       if (f.tensor && f.trained && node_of(*f.tensor)) {
         Node* node = node_of(*f.tensor);
-        gradients_.push_back({*f.tensor, node->grad, node->grad_used});
+        gradients_.push_back({*f.tensor, node->grad, std::move(node->rows), node->grad_used});
         node->grad = {};
         node->grad_used = false;
       }
@@ -201,6 +269,7 @@ class Untouched : private NoCopy {
     // (One that is named twice was kept empty the second time.)
     for (auto g = gradients_.rbegin(); g != gradients_.rend(); ++g) {
       node_of(g->of)->grad = g->grad;
+      node_of(g->of)->rows = std::move(g->rows);
       node_of(g->of)->grad_used = g->used;
     }
   }
@@ -208,6 +277,7 @@ class Untouched : private NoCopy {
  private:
   struct Gradient {
     Tensor of, grad;
+    std::unique_ptr<RowGradient> rows;
     bool used;
   };
   std::vector<std::pair<Rng*, Rng>> rngs_;
@@ -258,7 +328,9 @@ struct Recorder::State {
 
   Clock::time_point began = Clock::now();
   int64_t steps = 0, epoch = 0, next_probe_epoch = 1;
-  Phases phases, phases_before;  // in all: now, and at the last line
+  int64_t epoch_steps = 0, epoch_counted = 0;
+  std::set<std::string> by_rows;  // parameters that had a gradient of rows
+  Phases phases, phases_before;   // in all: now, and at the last line
   bool phases_known = false, model_written = false, finished = false;
   double last_loss = kNaN;
 
@@ -293,12 +365,17 @@ struct Recorder::State {
   void list_layers() {
     const auto add = [&](const std::string& at, const std::string& parent, ModuleBase& m) {
       place.emplace(&m, layers.size());
-      layers.push_back({at, parent, m.describe(), activation_name(m), true, fires(m), &m});
+      layers.push_back(
+          {at, parent, m.describe(), activation_name(m), true, fires(m), fires(m) && dies(m), &m});
     };
     add("", "", net);
     std::map<std::string, size_t> by_path{{"", 0}};
+    std::vector<const Tensor*> shifts(1);  // by layer: its bias, or else its weight
     for (const Field& f : Fields(net)) {
+      if (f.tensor && f.trained && (f.path.ends_with("bias") || !shifts.back()))
+        shifts.back() = f.tensor;
       if (!f.module) continue;
+      shifts.push_back(nullptr);
       // (A name may have dots of its own: the parent is the longest path there is.)
       std::string parent = f.path;
       do {
@@ -308,6 +385,21 @@ struct Recorder::State {
       layers[by_path[parent]].leaf = false;
       by_path[f.path] = layers.size();
       add(f.path, parent, *f.module);
+    }
+    // What moves a unit: the layer itself, or in a Sequential the one behind which its activation
+    // stands, with nothing between them that mixes units.
+    for (size_t i = 0; i < layers.size(); ++i) {
+      if (!layers[i].dies) continue;
+      size_t from = i;
+      const size_t parent = by_path[layers[i].parent];
+      if (is_one_of<Activate>(layers[i].module) && is_one_of<Sequential>(layers[parent].module)) {
+        do --from;
+        while (layers[from].parent == layers[i].parent &&
+               is_one_of<MaxPool2d, AvgPool2d, Dropout, Dropout2d>(layers[from].module));
+        if (layers[from].parent != layers[i].parent || !layers[from].activation.empty()) continue;
+      }
+      if (is_one_of<Dense, Conv2d, Conv1d, BatchNorm>(layers[from].module))
+        layers[i].tells = shifts[from];
     }
   }
 
@@ -325,8 +417,9 @@ struct Recorder::State {
     pass = std::make_shared<Pass>();
     pass->sketches = recorded;
     pass->layers.resize(layers.size());
-    for (const NamedTensor& p : net.named_parameters())
-      if (recorded) pass->before.push_back(look(p.tensor));
+    if (recorded)
+      for (const NamedTensor& p : net.named_parameters())
+        pass->before.emplace_back(p.tensor, by_rows.contains(p.name));
     watch.on();
   }
 
@@ -353,7 +446,7 @@ struct Recorder::State {
     const Tensor& out = y[0];
     if (!pass || !grad_enabled() || !layer.leaf || !is_float(out.dtype())) return;
     OfLayer& of = pass->layers[i];
-    if (layer.fires) of.firing.add(out);
+    if (layer.fires) count(layer, of.firing, out);
     if (!pass->sketches) return;
     of.y.add(out);
     if (!model_written) measure(layer, out);
@@ -364,6 +457,54 @@ struct Recorder::State {
       pass->layers[i].dy.add(dy);
       return Tensor();
     });
+  }
+
+  void count(Layer& layer, Firing& firing, const Tensor& y) {
+    const size_t units = static_cast<size_t>(y.rank() > 0 ? y.dim(-1) : 1);
+    for (const Firing* before : {&firing, &layer.epoch}) {
+      if (before->seen == 0 || before->fired.size() == units) continue;
+      layer.fires = false;  // its last axis does not stand for units
+      layer.epoch = firing = {};
+      return;
+    }
+    firing.add(y);
+  }
+
+  // After each step.
+  void follow_units() {
+    for (size_t i = 0; i < layers.size(); ++i) {
+      Layer& layer = layers[i];
+      const Tensor g = layer.tells && layer.tells->meta() ? gradient_of(*layer.tells) : Tensor();
+      const auto is_silent_by_gradient = [&](int64_t unit) {
+        return !is_moved(g, unit, layer.units);
+      };
+      if (!pass) {
+        if (layer.is_told && g.defined())
+          std::erase_if(layer.silent, std::not_fn(is_silent_by_gradient));
+        continue;
+      }
+      const Firing& now = pass->layers[i].firing;
+      if (now.seen == 0) continue;
+      if (layer.units == 0) {
+        layer.units = std::ssize(now.fired);
+        layer.begin_epoch(epoch_steps == 1);
+      }
+      // What is counted shows whether gradients tell the same: a penalty on the weights hides it.
+      int64_t fired = 0, moved = 0;
+      layer.is_told &= g.defined() && g.dim(-1) == layer.units;
+      for (int64_t unit = 0; layer.is_told && unit < layer.units; ++unit) {
+        const bool fires = now.fired[static_cast<size_t>(unit)] > 0;
+        if (fires && moved > 0) continue;
+        const bool moves = !is_silent_by_gradient(unit);
+        fired += fires;
+        moved += moves;
+        if (moves && !fires) layer.is_told = false;
+      }
+      if (fired > 0 && moved == 0) layer.is_told = false;
+      std::erase_if(layer.silent,
+                    [&](int64_t unit) { return now.fired[static_cast<size_t>(unit)] > 0; });
+      layer.epoch.add(now);
+    }
   }
 
   // What goes into the activation: the input of a layer that is one; else it is computed again, for
@@ -456,13 +597,14 @@ struct Recorder::State {
       const int64_t n = known ? std::max<int64_t>(l.shape[0], 1) : 1;
       return fmt::format(
           R"({{"path":{},"parent":{},"text":{},"type":{},"activation":{},"leaf":{},"shape":{},)"
-          R"("units":{},"parameters":[{}],"flops":{},"bytes":{}}})",
+          R"("units":{},"parameters":[{}],"flops":{},"bytes":{},"dies":{}}})",
           glass_text(l.path), glass_text(l.parent), glass_text(l.text),
           glass_text(l.text.substr(0, l.text.find('('))), glass_text(l.activation), l.leaf,
           known ? shape_json(l.shape) : "null",
           known ? std::to_string(l.shape[l.shape.rank() - 1]) : "null", parameters_of[l.path],
           std::isnan(l.flops) ? "null" : fmt::format("{:.0f}", l.flops),
-          known ? std::to_string(l.shape.numel() / n * 4) : "null");
+          known ? std::to_string(l.shape.numel() / n * 4) : "null",
+          l.fires ? fmt::format("{}", l.dies) : "null");
     });
     writer->write(fmt::format(R"({{"kind":"model","summary":{},"layers":[{}],"parameters":[{}]}})",
                               glass_text(net.summary()), all, parameters));
@@ -471,14 +613,14 @@ struct Recorder::State {
   void after_step(const Dataset& batch, double loss, double lr) {
     start();
     ++steps;
+    ++epoch_steps;
     last_loss = loss;
-    if (pass) {
-      for (size_t i = 0; i < layers.size(); ++i) layers[i].epoch.add(pass->layers[i].firing);
-      if (pass->sketches) {
-        write_model();
-        write_step(loss, lr);
-        write_boundary(batch);
-      }
+    epoch_counted += pass != nullptr;
+    follow_units();
+    if (pass && pass->sketches) {
+      write_model();
+      write_step(loss, lr);
+      write_boundary(batch);
     }
     doctor.after_step(batch, loss);
     if (!probe.x.defined()) probe = first_rows(batch, kProbe);
@@ -512,12 +654,17 @@ struct Recorder::State {
       const auto& [name, w, decays] = parameters[i];
       Sketch of_w, of_g;
       of_w.add(w);
-      if (w.grad().defined()) of_g.add(w.grad());
-      of_parameters += fmt::format(R"({}{}:{{"w":{},"g":{},"ratio":{},"gnorm":{},"wnorm":{}}})",
-                                   of_parameters.empty() ? "" : ",", glass_text(name), of_w.json(),
-                                   or_null(of_g), or_null(ratio(pass->before[i], look(w))),
-                                   of_g.n > 0 ? glass_number(norm(of_g, w.numel())) : "null",
-                                   glass_number(norm(of_w, w.numel())));
+      const RowGradient* rows = w.meta() ? row_gradient(w) : nullptr;
+      const Tensor g = w.meta() ? gradient_of(w) : Tensor();
+      if (g.defined()) of_g.add(g);
+      if (rows) by_rows.insert(name);
+      of_parameters +=
+          fmt::format(R"({}{}:{{"w":{},"g":{},"ratio":{},"gnorm":{},"wnorm":{}{}}})",
+                      of_parameters.empty() ? "" : ",", glass_text(name), of_w.json(),
+                      or_null(of_g), or_null(pass->before[i].ratio(w, rows ? &rows->ids : nullptr)),
+                      of_g.n > 0 ? glass_number(norm(of_g, g.numel())) : "null",
+                      glass_number(norm(of_w, w.numel())),
+                      rows ? fmt::format(",\"rows\":[{},{}]", rows->ids.numel(), w.dim(0)) : "");
     }
     std::string line =
         fmt::format(R"({{"kind":"step","step":{},"epoch":{},"loss":{},"lr":{},"seconds":{:.6g},)",
@@ -539,7 +686,7 @@ struct Recorder::State {
     start();
     doctor.epoch_end();
     ++epoch;
-    std::string all, errors, fired, seen;
+    std::string all, errors, fired, seen, silent;
     for (const auto& [name, e] : values) {
       all +=
           fmt::format("{}{}:{}", all.empty() ? "" : ",", glass_text(name), glass_number(e.value));
@@ -552,14 +699,20 @@ struct Recorder::State {
       fired += fmt::format("{}{}:{}", fired.empty() ? "" : ",", glass_text(l.path),
                            glass_list(l.epoch.fired));
       seen += fmt::format("{}{}:{}", seen.empty() ? "" : ",", glass_text(l.path), l.epoch.seen);
-      l.epoch = {};
+      if (l.is_told || epoch_counted == epoch_steps)
+        silent += fmt::format("{}{}:{}", silent.empty() ? "" : ",", glass_text(l.path),
+                              glass_list(l.silent));
     }
     writer->write(fmt::format(
-        R"({{"kind":"epoch","epoch":{},"step":{},"values":{{{}}},"errors":{{{}}},"fired":{{{}}},"seen":{{{}}}}})",
-        epoch, steps, all, errors, fired, seen));
-    if (epoch < next_probe_epoch) return;
-    next_probe_epoch = 2 * epoch;
-    write_probe();
+        R"({{"kind":"epoch","epoch":{},"step":{},"values":{{{}}},"errors":{{{}}},"steps":{},)"
+        R"("counted":{},"fired":{{{}}},"seen":{{{}}},"silent":{{{}}}}})",
+        epoch, steps, all, errors, epoch_steps, epoch_counted, fired, seen, silent));
+    for (Layer& l : layers) l.begin_epoch(true);
+    epoch_steps = epoch_counted = 0;
+    if (epoch >= next_probe_epoch) {
+      next_probe_epoch = 2 * epoch;
+      write_probe();
+    }
     arm();
   }
 
@@ -615,7 +768,11 @@ struct Recorder::State {
     for (const NamedTensor& p : net.named_parameters()) names[node_of(p.tensor)] = p.name;
     const std::string nodes = glass_join(tape->ops, [&](Op& op) {
       const Node& node = *node_of(op.y);
-      if (node.is_leaf && node.grad.defined()) op.gradient.add(node.grad);
+      int64_t of_gradient = op.y.numel();  // elements
+      if (const Tensor g = node.is_leaf ? gradient_of(op.y) : Tensor(); g.defined()) {
+        op.gradient.add(g);
+        of_gradient = g.numel();
+      }
       const int64_t n = op.y.numel();
       const auto name = names.find(&node);
       return fmt::format(
@@ -625,7 +782,7 @@ struct Recorder::State {
           node.activation ? glass_text(node.activation) : "null", glass_text(op.layer),
           shape_json(op.y.shape()), glass_list(op.inputs),
           n == 1 ? glass_number(op.y.item()) : "null", or_null(op.values), or_null(op.gradient),
-          op.gradient.n > 0 ? glass_number(norm(op.gradient, n)) : "null",
+          op.gradient.n > 0 ? glass_number(norm(op.gradient, of_gradient)) : "null",
           name == names.end() ? "null" : glass_text(name->second), node.is_leaf);
     });
     writer->write(fmt::format(R"({{"kind":"probe","step":{},"loss":{},"nodes":[{}]}})", steps,
@@ -703,10 +860,14 @@ struct Recorder::State {
     if (auto* module = dynamic_cast<Module*>(&net); module && options.valid.x.defined())
       write(mistakes_line(*module, options.valid, options.classes, steps));
     write_gradcheck();
-    for (const auto& [code, layer, evidence, remedy] : doctor.findings()) {
+    for (const Finding& f : doctor.findings()) {
       writer->write(fmt::format(
-          R"({{"kind":"finding","code":{},"layer":{},"evidence":{},"remedy":{}}})",
-          glass_text(code), glass_text(layer), glass_text(evidence), glass_text(remedy)));
+          R"({{"kind":"finding","code":{},"layer":{},"evidence":{},"remedy":{},"key":{},)"
+          R"("values":{{{}}}}})",
+          glass_text(f.code), glass_text(f.layer), glass_text(f.evidence), glass_text(f.remedy),
+          glass_text(f.key), glass_join(f.values, [](const auto& v) {
+            return glass_text(v.first) + ":" + glass_text(v.second);
+          })));
     }
     writer->write(fmt::format(R"({{"kind":"end","step":{},"seconds":{:.6g},"reason":{}}})", steps,
                               seconds(), glass_text(reason)));

@@ -17,8 +17,10 @@ namespace ramp {
 
 struct RecorderOptions {
   int64_t every = 100;  // steps; and steps 1, 2, 4, 8, .. below that
-  /// Units are counted at each such step (1: all that they do); 0: at those that are recorded.
-  int64_t count_every = 0;
+  /// Units are counted at each such step and at those that are recorded (1: at all; 0: at the
+  /// latter alone). At the others a ReLU's units are known by the gradient of their bias or,
+  /// without one, their weights: it is 0 where a unit fires for no example.
+  int64_t count_every = 20;
   /// At most 64 examples, of which the whole tape is kept: op by op, with the gradients. Without
   /// one: the first of the first batch.
   Dataset probe = {};

@@ -100,6 +100,7 @@ struct Series {
 struct Units {
   std::vector<int64_t> fired, alive;  // alive: the last recorded step where it fired, or -1
   std::vector<char> ever;             // in an epoch before the last one
+  std::vector<char> never;            // in no step of the last epoch, counted or not; or empty
   std::vector<double> sums;           // of the recorded shares
   double shares = 0;
   int64_t seen = 0;
@@ -117,6 +118,7 @@ class Run {
         add_epoch(Json::parse(r.json));
       } else if (r.kind == "run" || r.kind == "model" || r.kind == "mistakes" || r.kind == "end") {
         single_[r.kind] = &r.json;  // the last one
+        if (r.kind == "model") add_model(Json::parse(r.json));
       } else {
         lists_[r.kind].push_back(&r.json);
       }
@@ -140,6 +142,7 @@ class Run {
     }
     text += ",\"epochs\":" + epochs(bytes_ / 8);
     text += ",\"curve\":" + curve() + ",\"flow\":" + flow() + ",\"clinic\":" + clinic();
+    text += ",\"counted\":" + (counted_.empty() ? "null" : counted_ + "}");
     const size_t left = bytes_ > text.size() ? bytes_ - text.size() : 0;
     return text + ",\"steps\":" + some(steps_, kSteps, left) + "}";
   }
@@ -195,6 +198,8 @@ class Run {
         put(parameters_[name]["g"], g);
         put(parameters_[name]["w"], number(p, "wnorm"));
         put(parameters_[name]["ratio"], number(p, "ratio"));
+        if (const auto rows = p.find("rows"); rows != p.end() && rows->is_array())
+          put(parameters_[name]["rows"], rows->at(0).get<double>());
         if (!std::isnan(g)) squares += g * g;
       }
     }
@@ -275,15 +280,38 @@ class Run {
 
   // ---- epochs ----
 
+  // The layers whose silent units still have a gradient. (Older files do not tell.)
+  void add_model(const Json& model) {
+    lives_.clear();
+    for (const Json& layer : model.value("layers", Json::array())) {
+      const auto dies = layer.find("dies");
+      const std::string f = layer.contains("activation") && layer["activation"].is_string()
+                                ? layer["activation"]
+                                : "";
+      const bool told = dies != layer.end() && dies->is_boolean();
+      if (told ? !dies->get<bool>() : !f.empty() && f != "relu" && f != "relu6")
+        lives_.insert(layer.value("path", ""));
+    }
+  }
+
   void add_epoch(const Json& epoch) {
     const auto fired = epoch.find("fired"), seen = epoch.find("seen");
     if (fired == epoch.end() || seen == epoch.end()) return;
+    counted_ =
+        fmt::format("{{\"epoch\":{},\"steps\":{},\"counted\":{}", epoch.value("epoch", int64_t{0}),
+                    epoch.value("steps", int64_t{0}), epoch.value("counted", int64_t{0}));
+    const auto silent = epoch.find("silent");
     for (const auto& [path, list] : fired->items()) {
       Units& u = units_[path];
       u.ever.resize(list.size());
-      for (size_t i = 0; i < u.fired.size() && i < u.ever.size(); ++i) u.ever[i] |= u.fired[i] > 0;
+      for (size_t i = 0; i < u.fired.size() && i < u.ever.size(); ++i)
+        u.ever[i] |= u.never.empty() ? u.fired[i] > 0 : !u.never[i];
       u.fired = list.get<std::vector<int64_t>>();
       u.seen = seen->value(path, int64_t{0});
+      u.never.clear();
+      if (silent == epoch.end() || !silent->contains(path)) continue;
+      u.never.resize(u.fired.size());
+      for (const Json& unit : (*silent)[path]) u.never.at(unit.get<size_t>()) = 1;
     }
   }
 
@@ -307,7 +335,8 @@ class Run {
     return text + ']';
   }
 
-  // Units that never fired in the last epoch, and since when; those that fired for less than 1 %.
+  // Units that never fired in the last epoch, and since when: dead, or where the slope below 0 is
+  // not 0 silent; those that fired for less than 1 %.
   std::string clinic() {
     std::string text = "{";
     for (auto& [path, u] : units_) {
@@ -317,26 +346,29 @@ class Run {
       }
       u.alive.resize(u.fired.size(), -1);
       u.ever.resize(u.fired.size());
-      std::string dead;
+      std::string never;
       std::vector<size_t> sleeping;
       for (size_t i = 0; i < u.fired.size(); ++i) {
-        if (u.fired[i] == 0 && u.seen > 0) {
+        if (u.never.empty() ? u.fired[i] == 0 && u.seen > 0 : u.never[i]) {
           const bool born = u.alive[i] < 0 && !u.ever[i];
           // The first recorded step where it did not fire, and did not after.
           const size_t row = std::min(static_cast<size_t>(u.alive[i] + 1), steps_.size() - 1);
           const double lr = steps_.empty() ? kNaN : curve_["lr"][row];
-          dead +=
-              fmt::format(R"({}{{"unit":{},"born":{},"step":{},"lr":{}}})", dead.empty() ? "" : ",",
-                          i, born, steps_.empty() ? 0 : std::llround(curve_["step"][row]),
-                          std::isnan(lr) ? "null" : glass_number(lr));
+          never += fmt::format(R"({}{{"unit":{},"born":{},"step":{},"lr":{}}})",
+                               never.empty() ? "" : ",", i, born,
+                               steps_.empty() ? 0 : std::llround(curve_["step"][row]),
+                               std::isnan(lr) ? "null" : glass_number(lr));
         } else if (100 * u.fired[i] < u.seen) {
           sleeping.push_back(i);
         }
       }
-      text += fmt::format(R"({}{}:{{"units":{},"seen":{},"fired":{},"dead":[{}],"sleeping":{}}})",
-                          text.size() > 1 ? "," : "", glass_text(path), u.fired.size(),
-                          counts(std::vector<int64_t>(u.fired.size(), u.seen)), counts(u.fired),
-                          dead, counts(sleeping));
+      const bool lives = lives_.contains(path);
+      text += fmt::format(
+          R"({}{}:{{"units":{},"seen":{},"fired":{},"dead":[{}],"silent":[{}],"sleeping":{},)"
+          R"("every_step":{}}})",
+          text.size() > 1 ? "," : "", glass_text(path), u.fired.size(),
+          counts(std::vector<int64_t>(u.fired.size(), u.seen)), counts(u.fired), lives ? "" : never,
+          lives ? never : "", counts(sleeping), !u.never.empty());
     }
     return text + '}';
   }
@@ -351,6 +383,8 @@ class Run {
   std::vector<double> all_gradients_;
   std::set<size_t> nan_losses_;  // as words: no gaps
   std::map<std::string, Units> units_;
+  std::set<std::string> lives_;  // layers
+  std::string counted_;          // where the units' numbers are from
 };
 
 std::string html_text(const std::string& text) {

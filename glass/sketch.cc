@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <limits>
 #include <type_traits>
 #include <utility>
 
@@ -11,47 +12,86 @@
 namespace ramp {
 namespace {
 
-// One block; four histograms, so that equal bins in a row do not wait for each other.
 template <typename T>
-void add_block(const T* v, int64_t n, Sketch& s, std::array<std::array<int32_t, 64>, 4>& hist) {
+struct Float {
   using Bits = std::conditional_t<sizeof(T) == 4, uint32_t, uint64_t>;
-  constexpr int kMantissa = sizeof(T) == 4 ? 23 : 52, kBias = sizeof(T) == 4 ? 127 : 1023;
-  double sum = 0, squares = 0, low = s.min, high = s.max;
+  static constexpr int kMantissa = sizeof(T) == 4 ? 23 : 52, kBias = sizeof(T) == 4 ? 127 : 1023;
+  static constexpr size_t kTops = size_t{4} * static_cast<size_t>(kBias + 1);  // sign and exponent
+};
+
+// One block. `tops` counts signs and exponents, in four parts, so that equal ones in a row do not
+// wait for each other; zeros are also counted by their sign.
+template <typename T>
+void add_block(const T* v, int64_t n, Sketch& s, std::vector<int32_t>& tops, int64_t (&zeros)[2]) {
+  using Bits = typename Float<T>::Bits;
+  constexpr Bits kSize = ~Bits{0} >> 1, kInf = Bits{2 * Float<T>::kBias + 1} << Float<T>::kMantissa;
+  for (int64_t i = 0; i < n; ++i)
+    ++tops[static_cast<size_t>(i & 3) * Float<T>::kTops +
+           static_cast<size_t>(std::bit_cast<Bits>(v[i]) >> Float<T>::kMantissa)];
+  Bits bad = 0, plus = 0, minus = 0;
   for (int64_t i = 0; i < n; ++i) {
-    const Bits bits = std::bit_cast<Bits>(v[i]), size = bits & (~Bits{0} >> 1);
-    const int exponent = static_cast<int>(size >> kMantissa);
-    if (exponent == 2 * kBias + 1) {
-      ++s.bad;
-      continue;
+    const Bits bits = std::bit_cast<Bits>(v[i]);
+    bad += (bits & kSize) >= kInf;
+    plus += bits == 0;
+    minus += bits == kSize + 1;
+  }
+  zeros[0] += static_cast<int64_t>(plus);
+  zeros[1] += static_cast<int64_t>(minus);
+  // Side by side, as vectors; what is not finite counts as 0.
+  constexpr int64_t kLanes = 16 / sizeof(T) * 2;
+  double sum[kLanes] = {}, squares[kLanes] = {};
+  T low[kLanes], high[kLanes];
+  std::ranges::fill(low, std::numeric_limits<T>::infinity());
+  std::ranges::fill(high, -std::numeric_limits<T>::infinity());
+  const auto add = [&](const T* from, int64_t lanes) {
+    for (int64_t k = 0; k < lanes; ++k) {
+      const double a = from[k];
+      sum[k] += a;
+      squares[k] += a * a;
+      low[k] = std::min(low[k], from[k]);
+      high[k] = std::max(high[k], from[k]);
     }
-    const double a = v[i];
-    sum += a;
-    squares += a * a;
-    low = std::min(low, a);
-    high = std::max(high, a);
-    const int k = std::clamp(exponent - kBias + 24, 0, 30);
-    const int bin = size == 0 ? 31 : size == bits ? 32 + k : 30 - k;
-    ++hist[static_cast<size_t>(i & 3)][static_cast<size_t>(bin)];
+  };
+  if (bad == 0) {
+    int64_t i = 0;
+    for (; i + kLanes <= n; i += kLanes) add(v + i, kLanes);
+    add(v + i, n - i);
+  } else {
+    for (int64_t i = 0; i < n; ++i)
+      if ((std::bit_cast<Bits>(v[i]) & kSize) < kInf) add(v + i, 1);
   }
   s.n += n;
-  s.sum += sum;
-  s.squares += squares;
-  s.min = low;
-  s.max = high;
+  s.bad += static_cast<int64_t>(bad);
+  for (int64_t k = 0; k < kLanes; ++k) {
+    s.sum += sum[k];
+    s.squares += squares[k];
+    s.min = std::min<double>(s.min, low[k]);
+    s.max = std::max<double>(s.max, high[k]);
+  }
 }
 
 }  // namespace
 
 void Sketch::add(const Tensor& x, int64_t look) {
   check_float("Sketch", x);
-  std::array<std::array<int32_t, 64>, 4> counts{};
   visit_float("Sketch", x.dtype(), [&]<typename T>(T) {
+    using F = Float<T>;
     const T* v = x.data<T>();
+    std::vector<int32_t> tops(4 * F::kTops);
+    int64_t none[2] = {};
     for_each_block(x.numel(), 1, look,
-                   [&](int64_t i, int64_t end) { add_block(v + i, end - i, *this, counts); });
+                   [&](int64_t i, int64_t end) { add_block(v + i, end - i, *this, tops, none); });
+    for (size_t top = 0; top < F::kTops; ++top) {
+      const int64_t n =
+          tops[top] + tops[F::kTops + top] + tops[2 * F::kTops + top] + tops[3 * F::kTops + top];
+      const bool minus = top >= F::kTops / 2;
+      const int exponent = static_cast<int>(top % (F::kTops / 2));
+      if (n == 0 || exponent == 2 * F::kBias + 1) continue;  // none, or not finite
+      const auto k = static_cast<size_t>(std::clamp(exponent - F::kBias + 24, 0, 30));
+      hist[minus ? 30 - k : 32 + k] += n - (exponent == 0 ? none[minus] : 0);
+    }
+    hist[31] += none[0] + none[1];
   });
-  for (size_t i = 0; i < hist.size(); ++i)
-    hist[i] += counts[0][i] + counts[1][i] + counts[2][i] + counts[3][i];
   zeros = hist[31];
 }
 

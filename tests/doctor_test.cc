@@ -6,6 +6,7 @@
 #include <fstream>
 #include <functional>
 #include <iterator>
+#include <nlohmann/json.hpp>
 #include <numbers>
 
 #include "message.h"
@@ -270,6 +271,31 @@ std::string str(const Findings& findings) {
   return text;
 }
 
+// The page of a recorded run says the same as the library, and in Portuguese as well.
+void check_words(const Finding& f) {
+  using Json = nlohmann::json;
+  const auto words = [](const char* lang) {
+    std::ifstream in(fmt::format("{}/../../glass/page/words.{}.json", RAMP_FIXTURES_DIR, lang));
+    return Json::parse(in);
+  };
+  static const Json english = words("en"), portuguese = words("pt");
+  const std::string key = "finding." + f.key;
+  CAPTURE(key);
+  REQUIRE(english.contains(key + ".evidence"));
+  for (const Json* lang : {&english, &portuguese}) {
+    std::string text = (*lang)[key + ".evidence"];
+    for (const auto& [name, value] : f.values) {
+      const std::string mark = "{" + name + "}";
+      REQUIRE(text.find(mark) != std::string::npos);
+      text.replace(text.find(mark), mark.size(), value);
+    }
+    CHECK(text.find('{') == std::string::npos);
+    if (lang == &english) CHECK(text == f.evidence);
+  }
+  CHECK(english[key + ".remedy"] == f.remedy);
+  CHECK(portuguese[key + ".remedy"] != f.remedy);
+}
+
 // Each for some seeds of the weights.
 constexpr uint64_t kSeeds = 3;
 
@@ -284,6 +310,7 @@ TEST_CASE("doctor: planted faults, each named first") {
       INFO(str(findings));
       REQUIRE(!findings.empty());
       CHECK(findings[0].code == fault.code);
+      for (const Finding& f : findings) check_words(f);
     }
   }
 }
@@ -587,4 +614,33 @@ TEST_CASE("doctor: a user's mistakes, and the text of a finding") {
   CHECK(text.find("inputs_not_normalized\n  x: mean ") == 0);
   CHECK(text.find("\n  try: (x - mean) / std of the training data; pixels / 255\n") !=
         std::string::npos);
+}
+
+TEST_CASE("doctor: gradients of rows are gradients") {
+  const auto findings = [](double scale, int64_t words) {
+    seed_layers(1);
+    Sequential net{EmbeddingBag(words, 8), Dense(8, 2)};
+    SGD sgd(net, {.lr = 0.01 / scale});
+    Doctor doctor(net);
+    Rng rng(2);
+    for (int i = 0; i < 80; ++i) {
+      const Tensor x = rng.randint({32, 4}, 0, words), y = rng.randint({32}, 0, 2);
+      const Tensor loss = scale * cross_entropy(net(x), y);
+      loss.backward();
+      REQUIRE(row_gradient(net.get<EmbeddingBag>(0).weight));
+      sgd.step();
+      doctor.after_step({x, y}, loss);
+      REQUIRE(row_gradient(net.get<EmbeddingBag>(0).weight));
+      sgd.zero_grad();
+    }
+    doctor.epoch_end();
+    return doctor.findings();
+  };
+  const auto has = [](const std::vector<Finding>& list, const char* code, const char* layer) {
+    return std::ranges::count_if(
+               list, [&](const Finding& f) { return f.code == code && f.layer == layer; }) > 0;
+  };
+  // A batch touches few of many rows: they are what the rate is judged by.
+  CHECK_FALSE(has(findings(1, 100'000), "update_ratio", "0.weight"));
+  CHECK(has(findings(1e6, 50), "exploding_gradients", "0.weight"));
 }

@@ -155,6 +155,174 @@ TEST_CASE("Recorder: units that fire are counted as brute force counts them") {
   CHECK(records["step"][0]["fire"]["1"].get<std::vector<int64_t>>() == thousandths);
 }
 
+// Few steps are counted; who is called silent fires in none of them all.
+TEST_CASE("Recorder: dead units did not fire in any step, counted or not") {
+  const Scratch scratch;
+  const std::string path = scratch.path("run.glass");
+  for (const bool penalty : {false, true}) {
+    CAPTURE(penalty);
+    seed_layers(2);
+    // By a bias, by that of a norm behind a pooling, by weights alone; and three that do not die.
+    Sequential net{Conv2d(1, 20, 3, {.bias = false}),
+                   MaxPool2d(2),
+                   BatchNorm2d(20),
+                   ReLU{},
+                   Flatten{},
+                   Dense(80, 20, ReLU{}),
+                   Dense(20, 20, DenseOptions{.bias = false}),
+                   ReLU{},
+                   Dense(20, 20, LeakyReLU{}),
+                   Dense(20, 4),
+                   PReLU{},
+                   Dense(4, 30, Tanh{}),
+                   Dense(30, 2, GELU{})};
+    // Units that fire for one example in hundreds, also in steps that are not counted.
+    net.get<BatchNorm>(2).bias = Rng(5).uniform({20}, -4, -2);
+    net.get<Dense>(5).bias = Rng(5).uniform({20}, -4, 2);
+    net.get<Dense>(6).weight = Rng(6).normal({20, 20}, -0.7, 1);
+    net.get<Dense>(8).bias = Tensor::full({20}, -8);
+    const std::vector<std::string> dying{"3", "5", "7"}, all{"3", "5", "7", "8", "10", "12"};
+    Recorder recorder(net, path, {.every = 64, .count_every = 32});
+    std::map<std::string, std::vector<int64_t>> fired, counted;
+    std::map<std::string, Json> silent;
+    SGD sgd(net, {.lr = 1e-4});
+    Rng rng(4);
+    int64_t step = 0;
+    for (int epoch = 0; epoch < 2; ++epoch) {
+      fired.clear(), counted.clear();
+      for (int i = 0; i < 150; ++i) {
+        const Tensor x = rng.normal({4, 6, 6, 1}, 0, 2), y = rng.normal({4, 2});
+        const bool counts = ++step % 32 == 0 || (step < 64 && (step & (step - 1)) == 0);
+        ModuleWatch watch([&](ModuleBase& module, const std::vector<Tensor>& out) {
+          for (const std::string& name : all) {
+            if (&module != &net[std::stoll(name)]) continue;
+            const std::vector<double> v = out[0].values();
+            const size_t units = static_cast<size_t>(out[0].dim(-1));
+            fired[name].resize(units), counted[name].resize(units);
+            for (size_t k = 0; k < v.size(); ++k) {
+              fired[name][k % units] += v[k] > 0;
+              counted[name][k % units] += counts && v[k] > 0;
+            }
+          }
+        });
+        watch.on();
+        Tensor loss = mse_loss(net(x), y);
+        watch.off();
+        if (penalty)
+          for (const NamedTensor& p : net.named_parameters())
+            loss = loss + 0.01 * sum(p.tensor * p.tensor);
+        loss.backward();
+        sgd.step();
+        recorder.after_step({x, y}, loss);
+        sgd.zero_grad();
+      }
+      recorder.epoch_end();
+      const Json e = read(path)["epoch"].back();
+      CHECK(e["steps"] == 150);
+      CHECK(e["counted"] == (epoch == 0 ? 9 : 5));
+      CHECK(e["silent"].size() == (penalty ? 0 : 3));  // a penalty is a gradient, too
+      CHECK(e["fired"].size() == 6);                   // tanh is no rectifier
+      for (const std::string& name : all) {
+        CAPTURE(name);
+        CHECK(e["fired"][name] == Json(counted[name]));
+        silent[name] = Json::array();
+        for (size_t j = 0; j < fired[name].size(); ++j)
+          if (fired[name][j] == 0) silent[name].push_back(j);
+      }
+      for (const std::string& name : dying) {
+        CAPTURE(name);
+        CHECK(silent[name].size() > 0);
+        // What the counts alone would have called dead.
+        const auto not_counted = std::ranges::count(counted[name], 0);
+        CHECK(not_counted >= std::ssize(silent[name]));
+        if (name == "3") CHECK(not_counted > std::ssize(silent[name]));
+        if (!penalty) CHECK(e["silent"][name] == silent[name]);
+      }
+    }
+    recorder.finish();
+    const Json layers = read(path)["model"][0]["layers"];
+    for (const Json& layer : layers) {
+      const std::string name = layer["path"];
+      const bool dies = std::ranges::count(dying, name) > 0, fires = std::ranges::count(all, name);
+      CHECK(layer["dies"] == (fires ? Json(dies) : Json()));
+    }
+    const std::string html = report_html({read_glass(path)});
+    const std::string open = "<script type=\"application/json\" id=\"data\">";
+    const size_t begin = html.find(open) + open.size();
+    const Json page = Json::parse(html.substr(begin, html.find("</script", begin) - begin));
+    const Json& clinic = page["runs"][0]["clinic"];
+    CHECK(page["runs"][0]["counted"] == Json({{"epoch", 2}, {"steps", 150}, {"counted", 5}}));
+    CHECK(clinic["5"]["every_step"] == !penalty);
+    CHECK(clinic["5"]["silent"].empty());
+    if (!penalty) CHECK(clinic["5"]["dead"].size() == silent["5"].size());
+    CHECK(clinic["8"]["dead"].empty());
+    CHECK(clinic["8"]["silent"].size() == 20);
+    CHECK(clinic["8"]["every_step"] == false);
+  }
+}
+
+TEST_CASE("Recorder: a last axis that changes is no axis of units; training goes on") {
+  const Scratch scratch;
+  const std::string path = scratch.path("run.glass");
+  Sequential net{ReLU{}};
+  Recorder recorder(net, path, {.count_every = 1});
+  const Tensor w = Tensor::ones({1}).requires_grad_();
+  for (const int64_t n : {5, 5, 7, 5}) {
+    const Tensor loss = sum(net(w * Tensor::ones({2, n})));
+    loss.backward();
+    recorder.after_step({Tensor::ones({2, n}), Tensor::ones({2, n})}, loss);
+  }
+  recorder.epoch_end();
+  CHECK(read(path)["epoch"][0]["fired"].empty());
+}
+
+TEST_CASE("Recorder: gradients of rows") {
+  const Scratch scratch;
+  const std::string path = scratch.path("run.glass");
+  seed_layers(2);
+  Sequential net{EmbeddingBag(2000, 16), Dense(16, 3)};
+  const Parameter& table = net.get<EmbeddingBag>(0).weight;
+  SGD sgd(net, {.lr = 0.5});
+  Recorder recorder(net, path, {.every = 2});
+  Rng rng(1);
+  double norm = 0, ratio = 0;
+  int64_t rows = 0;
+  for (int step = 1; step <= 4; ++step) {
+    const Tensor x = rng.randint({32, 20}, 0, 2000), y = rng.randint({32}, 0, 3);
+    const Tensor before = table.detach().clone();
+    const Tensor loss = cross_entropy(net(x), y);
+    loss.backward();
+    REQUIRE(row_gradient(table));
+    sgd.step();
+    const Tensor g = row_gradient(table)->values;
+    norm = std::sqrt(sum(g * g).item());
+    rows = row_gradient(table)->ids.numel();
+    double moved = 0, size = 0;
+    const std::vector<double> a = before.values(), b = table.detach().values();
+    for (size_t i = 0; i < a.size(); ++i) {
+      if (a[i] != b[i]) moved += (a[i] - b[i]) * (a[i] - b[i]), size += a[i] * a[i];
+    }
+    ratio = std::sqrt(moved / size);
+    recorder.after_step({x, y}, loss, sgd.lr());
+    CHECK(row_gradient(table));  // still
+    sgd.zero_grad();
+  }
+  recorder.finish();
+  auto r = read(path);
+  const Json p = r["step"].back()["parameters"]["0.weight"];
+  CHECK(r["step"].back()["step"] == 4);
+  CHECK(p["gnorm"].get<double>() == doctest::Approx(norm).epsilon(1e-4));
+  CHECK(p["rows"] == Json({rows, 2000}));
+  CHECK(p["ratio"].get<double>() ==
+        doctest::Approx(ratio).epsilon(1e-3));                       // all rows are looked at
+  CHECK(r["step"][0]["parameters"]["0.weight"]["ratio"].is_null());  // not known before
+  CHECK_FALSE(r["step"].back()["parameters"]["1.weight"].contains("rows"));
+  bool seen = false;
+  for (const Json& node : r["probe"].back()["nodes"])
+    seen |= node["name"] == "0.weight" && node["gnorm"].is_number() && node["gnorm"] > 0;
+  CHECK(seen);
+}
+
 TEST_CASE("Recorder: what it writes") {
   const Scratch scratch;
   const std::string path = scratch.path("run.glass");

@@ -182,6 +182,29 @@ TEST_CASE("report: units born dead, those that died, and those asleep") {
   CHECK(clinic["dead"][0] == Json({{"unit", 1}, {"born", true}, {"step", 100}, {"lr", 0.3}}));
   CHECK(clinic["dead"][1] == Json({{"unit", 2}, {"born", false}, {"step", 300}, {"lr", 0.1}}));
   CHECK(clinic["dead"][2]["born"] == false);  // between recorded steps it did fire
+  CHECK(clinic["silent"].empty());
+  CHECK(clinic["every_step"] == false);
+  // Unit 3 is called silent, unit 4 fired in a step that was not counted; LeakyReLU lives.
+  file.records.back().json = R"({"kind":"epoch","epoch":2,"values":{},"steps":70,"counted":9,)"
+                             R"("fired":{"0":[500,0,0,9,0]},"seen":{"0":1000},)"
+                             R"("silent":{"0":[1,2]}})";
+  for (const char* dies : {R"("dies":true)", R"("dies":false)", R"("activation":"relu")",
+                           R"("activation":"leaky_relu")"}) {
+    file.records[0] = kRun;
+    file.records.insert(
+        file.records.begin() + 1,
+        {"model", fmt::format(R"({{"kind":"model","layers":[{{"path":"0",{}}}]}})", dies)});
+    const Json run = parsed(report_html({file}))["runs"][0], c = run["clinic"]["0"];
+    const std::string d = dies;
+    const bool lives = d.find("false") != std::string::npos || d.find("leaky") != std::string::npos;
+    CHECK(c[lives ? "dead" : "silent"].empty());
+    REQUIRE(c[lives ? "silent" : "dead"].size() == 2);
+    CHECK(c[lives ? "silent" : "dead"][1]["unit"] == 2);
+    CHECK(c["every_step"] == true);
+    CHECK(c["sleeping"] == Json({3, 4}));
+    CHECK(run["counted"] == Json({{"epoch", 2}, {"steps", 70}, {"counted", 9}}));
+    file.records.erase(file.records.begin() + 1);
+  }
   // A crash in the first epoch.
   file.records.resize(3);
   clinic = parsed(report_html({file}))["runs"][0]["clinic"]["0"];

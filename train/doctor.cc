@@ -110,6 +110,22 @@ constexpr int64_t kEnoughSteps = 50, kEnoughLooks = 8;
 // costs the same whatever the model's size.
 constexpr int64_t kLook = 1 << 13;
 
+// Numbers of a finding, by the names that they have in its text.
+using Values = std::vector<std::pair<std::string, std::string>>;
+
+std::string text(double x, int digits = 3) { return fmt::format("{:.{}g}", x, digits); }
+std::string percent(double share) { return text(100 * share) + " %"; }
+
+// "{n} of {units} units", filled in.
+std::string filled(std::string words, const Values& values) {
+  for (const auto& [name, value] : values) {
+    const std::string mark = "{" + name + "}";
+    for (size_t at = 0; (at = words.find(mark, at)) != std::string::npos; at += value.size())
+      words.replace(at, mark.size(), value);
+  }
+  return words;
+}
+
 struct Stats {
   double n = 0, sum = 0, squares = 0, nonzero = 0, bad = 0;
   double low = INFINITY, high = -INFINITY;
@@ -145,9 +161,8 @@ struct Stats {
     const bool is_small = rms() < 1 / kLargeInput && nonzero > n / 2;
     return n > bad && (rms() > kLargeInput || is_small || std::abs(mean()) > kFarMean * std());
   }
-  std::string str() const {
-    return fmt::format("mean {:.3g}, standard deviation {:.3g}, from {:.3g} to {:.3g}", mean(),
-                       std(), low, high);
+  Values values() const {
+    return {{"mean", text(mean())}, {"std", text(std())}, {"low", text(low)}, {"high", text(high)}};
   }
 };
 
@@ -164,8 +179,28 @@ double norm(const Tensor& x) {
                    static_cast<double>(std::max<int64_t>(seen, 1)));
 }
 
-// What there is of it: grad() would make one of rows dense.
-const Tensor& gradient_of(const Tensor& parameter) { return node_of(parameter)->grad; }
+// What there is of it, of a gradient of rows those rows: grad() would make it dense.
+const Tensor& gradient_of(const Tensor& parameter) {
+  const RowGradient* rows = row_gradient(parameter);
+  return rows ? rows->values : node_of(parameter)->grad;
+}
+
+// f(begin, end, g) for pieces of the elements [i, end) of a parameter: g is where their gradient
+// begins, null for a row that has none.
+template <typename T, typename F>
+void each_piece(const Tensor& parameter, const Tensor& g, int64_t i, int64_t end, F f) {
+  const RowGradient* rows = row_gradient(parameter);
+  if (!rows) return f(i, end, g.data<T>() + i);
+  const int64_t width = parameter.numel() / parameter.dim(0);
+  const int64_t *ids = rows->ids.data<int64_t>(), *stop = ids + rows->ids.numel();
+  while (i < end) {
+    const int64_t row = i / width, next = std::min(end, (row + 1) * width);
+    const int64_t* at = std::lower_bound(ids, stop, row);
+    const bool has = at != stop && *at == row;
+    f(i, next, has ? g.data<T>() + (at - ids) * width + i % width : nullptr);
+    i = next;
+  }
+}
 
 // Another thing in training than in evaluation.
 bool depends_on_mode(ModuleBase& module) {
@@ -370,8 +405,6 @@ bool are_probabilities(const Tensor& x) {
   });
 }
 
-std::string percent(double share) { return fmt::format("{:.3g} %", 100 * share); }
-
 // ---- what is gathered ----
 
 struct Layer {
@@ -545,8 +578,17 @@ struct Doctor::State {
         });
   }
 
-  void add(Code code, const std::string& layer, std::string evidence, const char* remedy) {
-    found.try_emplace(code, Finding{kNames[code], layer, std::move(evidence), remedy});
+  // `key` is that of the words, where one code has several: what stands behind its name.
+  void set(Code code, const char* key, const std::string& layer, const char* evidence,
+           const Values& values, const char* remedy) {
+    const std::string name = kNames[code];
+    found.insert_or_assign(code, Finding{name, layer, filled(evidence, values), remedy,
+                                         *key ? name + "_" + key : name, values});
+  }
+  // The first one stays.
+  void add(Code code, const char* key, const std::string& layer, const char* evidence,
+           const Values& values, const char* remedy) {
+    if (!found.contains(code)) set(code, key, layer, evidence, values, remedy);
   }
 
   // ---- a step ----
@@ -577,24 +619,28 @@ struct Doctor::State {
 
   void not_finite(const Dataset& batch, double l) {
     if (found.contains(kNotFinite)) return;
+    const std::string step = std::to_string(steps + 1), loss = fmt::format("{}", l);
     if (Stats all; is_float(batch.x.dtype())) {
       all.add(batch.x, batch.x.numel());
       if (all.bad > 0) {
-        add(kInputsNotFinite, "",
-            fmt::format("{} of {} numbers of x are NaN or inf in step {}", all.bad, all.n,
-                        steps + 1),
+        add(kInputsNotFinite, "", "", "{n} of {of} numbers of x are NaN or inf in step {step}",
+            {{"n", text(all.bad, 15)}, {"of", text(all.n, 15)}, {"step", step}},
             "find them in the data: where they are made, or drop those examples");
       }
     }
-    const std::string when = fmt::format("the loss is {} in step {}", l, steps + 1);
     if (steps > 0 && (largest_ratio > kReplacingRatio || last_loss > kRise * first_loss)) {
-      add(kLrTooHigh, "",
-          fmt::format("{}; before it was {:.3g}, and {:.3g} at the start; a step moved the weights "
-                      "by up to {} of their size",
-                      when, last_loss, first_loss, percent(largest_ratio)),
+      add(kLrTooHigh, "not_finite", "",
+          "the loss is {loss} in step {step}; before it was {before}, and {first} at the start; a "
+          "step moved the weights by up to {share} of their size",
+          {{"loss", loss},
+           {"step", step},
+           {"before", text(last_loss)},
+           {"first", text(first_loss)},
+           {"share", percent(largest_ratio)}},
           kLowerRate);
     }
-    add(kNotFinite, "", when, "look for the op that made it: Anomaly, autopsy()");
+    add(kNotFinite, "", "", "the loss is {loss} in step {step}", {{"loss", loss}, {"step", step}},
+        "look for the op that made it: Anomaly, autopsy()");
   }
 
   void look_at(const Dataset& batch, double l) {
@@ -617,8 +663,8 @@ struct Doctor::State {
     for (const Call& call : pass->calls) {
       if (call.has_gradient()) {
         if (!call.model_trains && call.whole && !call.evaluates.empty() && call.trains.empty()) {
-          add(kEvalModeInTraining, call.evaluates,
-              fmt::format("step {} was taken in eval mode", steps + 1),
+          add(kEvalModeInTraining, "", call.evaluates, "step {step} was taken in eval mode",
+              {{"step", std::to_string(steps + 1)}},
               "net.train() before the epoch, or EvalMode around the validation alone");
         }
         look_at_results(call);
@@ -630,8 +676,8 @@ struct Doctor::State {
       } else {
         ++idle;
         if (pass->after_epoch && idle > most_idle && !call.trains.empty()) {
-          add(kTrainModeInValidation, call.trains,
-              "between two epochs it was called in train mode, and no backward() followed",
+          add(kTrainModeInValidation, "", call.trains,
+              "between two epochs it was called in train mode, and no backward() followed", {},
               "evaluate() or predict(), or `const EvalMode eval; const NoGrad no_grad;` around it");
         }
       }
@@ -668,16 +714,22 @@ struct Doctor::State {
       const Tensor &w = pass->parameters[i].tensor, &before = pass->before[i], &g = gradient_of(w);
       if (!before.defined() || !g.defined()) continue;
       double moved = 0, size = 0, gradient = 0, along = 0;
+      double its_moved = 0, its_size = 0;  // of what has a gradient: of some rows, those
       visit_float("doctor", w.dtype(), [&]<typename T>(T) {
-        const T *a = before.data<T>(), *b = w.data<T>(), *d = g.data<T>();
-        for_each_block(w.numel(), 1, kLook, [&](int64_t k, int64_t end) {
-          for (; k < end; ++k, ++a) {
-            const double step = static_cast<double>(b[k]) - *a, slope = d[k];
-            moved += step * step;
-            size += static_cast<double>(*a) * *a;
-            gradient += slope * slope;
-            along -= slope * step;
-          }
+        const T *a = before.data<T>(), *b = w.data<T>();
+        for_each_block(w.numel(), 1, kLook, [&](int64_t block, int64_t block_end) {
+          each_piece<T>(w, g, block, block_end, [&](int64_t k, int64_t end, const T* d) {
+            double m = 0, s = 0;
+            for (; k < end; ++k, ++a) {
+              const double step = static_cast<double>(b[k]) - *a, slope = d ? *d++ : 0;
+              m += step * step;
+              s += static_cast<double>(*a) * *a;
+              gradient += slope * slope;
+              along -= slope * step;
+            }
+            moved += m, size += s;
+            if (d) its_moved += m, its_size += s;
+          });
         });
       });
       const double scale = static_cast<double>(w.numel()) / static_cast<double>(before.numel());
@@ -691,7 +743,8 @@ struct Doctor::State {
         weight.first_norm = std::sqrt(scale * size);
         weight.first_gradient = std::sqrt(scale * gradient);
       }
-      if (size > 0) weight.ratio += span * std::sqrt(moved / size), weight.steps += span;
+      if (its_size > 0)
+        weight.ratio += span * std::sqrt(its_moved / its_size), weight.steps += span;
     }
     new_norm = std::sqrt(gradient_squares);
     weight_gradient =
@@ -710,35 +763,42 @@ struct Doctor::State {
   void examine() {
     if (looks == 0) return;
     if (x_matters && x.is_far()) {
-      add(kInputsNotNormalized, "", "x: " + x.str(),
+      add(kInputsNotNormalized, "", "",
+          "x: mean {mean}, standard deviation {std}, from {low} to {high}", x.values(),
           "(x - mean) / std of the training data; pixels / 255");
     }
     if (y.is_far()) {
-      add(kTargetsNotNormalized, "", "y: " + y.str(),
+      add(kTargetsNotNormalized, "", "",
+          "y: mean {mean}, standard deviation {std}, from {low} to {high}", y.values(),
           "(y - mean) / std for training, undone for predictions");
     }
     if (probabilities > looks / 2) {
-      add(kSoftmaxBeforeCrossEntropy, "",
-          fmt::format("in {} of {} steps each row of the output was at least 0 with the sum 1, and "
-                      "the loss is its cross_entropy(), which takes a softmax itself",
-                      probabilities, looks),
+      add(kSoftmaxBeforeCrossEntropy, "", "",
+          "in {n} of {of} steps each row of the output was at least 0 with the sum 1, and the loss "
+          "is its cross_entropy(), which takes a softmax itself",
+          {{"n", std::to_string(probabilities)}, {"of", std::to_string(looks)}},
           "leave the softmax out: cross_entropy() takes logits");
     }
     if (stale > 1) {
-      add(kGradientsNotCleared, "",
-          fmt::format(
-              "in {} of {} steps backward() found the gradients of before, of norm {:.3g}, and "
-              "added to them: {:.3g}",
-              stale, looks, stale_norm, new_norm),
+      add(kGradientsNotCleared, "", "",
+          "in {n} of {of} steps backward() found the gradients of before, of norm {before}, and "
+          "added to them: {after}",
+          {{"n", std::to_string(stale)},
+           {"of", std::to_string(looks)},
+           {"before", text(stale_norm)},
+           {"after", text(new_norm)}},
           "zero_grad() after each step");
     }
     // Training may have ended here, by an exception; else examine_epoch() thinks again.
     if (largest_ratio > kReplacingRatio && last_loss > 2 * first_loss && lowest >= 0) {
-      add(kLrTooHigh, "",
-          fmt::format(
-              "the loss rose from {:.3g} to {:.3g} in {} steps; a step moved the weights by up "
-              "to {} of their size",
-              first_loss, last_loss, steps, percent(largest_ratio)),
+      add(kLrTooHigh, "rose", "",
+          "the loss rose from {first} to {last} in {steps} steps; a step moved the weights by up "
+          "to "
+          "{share} of their size",
+          {{"first", text(first_loss)},
+           {"last", text(last_loss)},
+           {"steps", std::to_string(steps)},
+           {"share", percent(largest_ratio)}},
           kLowerRate);
     }
     examine_units();
@@ -754,23 +814,21 @@ struct Doctor::State {
           std::ranges::count_if(layer.silent, [](int64_t rows) { return rows >= kSilentRows; }));
       if (units > 0 && dead / units >= dead_limit(units) && dead / units > worst) {
         worst = dead / units;
-        found.insert_or_assign(
-            kDeadUnits,
-            Finding{kNames[kDeadUnits], layer.name,
-                    fmt::format("{} of {} units ({}) let no gradient through for the last {} "
-                                "examples and more",
-                                dead, units, percent(worst), kSilentRows),
-                    "LeakyReLU, PReLU or ELU instead; a lower lr; biases that start at 0, He's "
-                    "weights"});
+        set(kDeadUnits, "", layer.name,
+            "{n} of {of} units ({share}) let no gradient through for the last {examples} examples "
+            "and more",
+            {{"n", text(dead, 6)},
+             {"of", text(units, 6)},
+             {"share", percent(worst)},
+             {"examples", std::to_string(kSilentRows)}},
+            "LeakyReLU, PReLU or ELU instead; a lower lr; biases that start at 0, He's weights");
       }
       if (layer.flat > flattest && least_loss > kHalf * first_loss) {
         flattest = layer.flat;
-        found.insert_or_assign(
-            kSaturatedUnits,
-            Finding{kNames[kSaturatedUnits], layer.name,
-                    fmt::format("{} of its outputs lie where the slope is below {} of the largest",
-                                percent(layer.flat), percent(kFlat)),
-                    "smaller weights at the start (Glorot, He), BatchNorm before it, or ReLU"});
+        set(kSaturatedUnits, "", layer.name,
+            "{share} of its outputs lie where the slope is below {limit} of the largest",
+            {{"share", percent(layer.flat)}, {"limit", percent(kFlat)}},
+            "smaller weights at the start (Glorot, He), BatchNorm before it, or ReLU");
       }
     }
   }
@@ -786,19 +844,17 @@ struct Doctor::State {
       // Later the lr may be what is too high.
       if (layer->first_gradient > high) high = layer->first_gradient, most = layer;
     }
-    const auto evidence = [](double ratio) {
-      return fmt::format("the gradient of its output is {:.2g} times that of the model's output",
-                         ratio);
-    };
+    constexpr const char* kTimes =
+        "the gradient of its output is {ratio} times that of the model's output";
     if (most) {
-      add(kExplodingGradients, most->name, evidence(high),
+      add(kExplodingGradients, "", most->name, kTimes, {{"ratio", text(high, 2)}},
           "He's weights and BatchNorm between the layers; clip_grad_norm(net, 1)");
     }
     for (const auto& [name, w] : weights) {
       if (w.first_norm > 0 && w.first_gradient > kGradientOfWeight * w.first_norm) {
-        add(kExplodingGradients, name,
-            fmt::format("its gradient has the norm {:.3g}, and the weights {:.3g}",
-                        w.first_gradient, w.first_norm),
+        add(kExplodingGradients, "weight", name,
+            "its gradient has the norm {gradient}, and the weights {weights}",
+            {{"gradient", text(w.first_gradient)}, {"weights", text(w.first_norm)}},
             "clip_grad_norm(net, 1); a loss that is a mean, targets of standard deviation 1");
       }
     }
@@ -807,12 +863,12 @@ struct Doctor::State {
         found.contains(kLrTooHigh) || found.contains(kDeadUnits) || found.contains(kSaturatedUnits);
     if (least &&
         (!explained || (least->first_gradient > 0 && least->first_gradient < 1 / kGradientRange))) {
-      add(kVanishingGradients, least->name, evidence(low),
+      add(kVanishingGradients, "", least->name, kTimes, {{"ratio", text(low, 2)}},
           "ReLU with He's weights, BatchNorm or Residual between the layers");
     }
     if (none && !explained) {
-      add(kNoGradient, none->name,
-          fmt::format("the gradient of its output was 0 in all of {} steps", none->without),
+      add(kNoGradient, "", none->name, "the gradient of its output was 0 in all of {steps} steps",
+          {{"steps", std::to_string(none->without)}},
           "look behind it for what stops the gradient: Dropout(1), weights that are all 0, a "
           "product with 0, an output that is clipped");
     }
@@ -831,10 +887,9 @@ struct Doctor::State {
     if (!inside(middle)) return;
     for (const auto& [ratio, name] : {ratios.front(), ratios.back()}) {
       if (inside(ratio) || (ratio * kRatioRange > middle && ratio < middle * kRatioRange)) continue;
-      add(kUpdateRatio, name,
-          fmt::format("a step moves it by {:.2g} of its size, and the middle one of the weights by "
-                      "{:.2g}",
-                      ratio, middle),
+      add(kUpdateRatio, "", name,
+          "a step moves it by {ratio} of its size, and the middle one of the weights by {middle}",
+          {{"ratio", text(ratio, 2)}, {"middle", text(middle, 2)}},
           "the same lr for its parameter group; else a norm before it, or Adam");
     }
   }
@@ -864,44 +919,57 @@ struct Doctor::State {
     if ((end > kRise * std::max(first_loss, chance) && drift > kLargeRatio && lowest >= 0) ||
         (largest_ratio > kReplacingRatio &&
          (nothing || (peak > 2 * first_loss && end > kHalf * first_loss)))) {
-      add(kLrTooHigh, "",
-          fmt::format(
-              "the loss was {:.3g} at first and is {:.3g}; a step moved the weights by up to "
-              "{} of their size",
-              first_loss, end, percent(largest_ratio)),
+      add(kLrTooHigh, "", "",
+          "the loss was {first} at first and is {last}; a step moved the weights by up to {share} "
+          "of "
+          "their size",
+          {{"first", text(first_loss)}, {"last", text(end)}, {"share", percent(largest_ratio)}},
           kLowerRate);
     }
     if (is_still(std::abs(base)) && descent < kNothing * std::abs(base) && weight_gradient > 1e-3) {
-      add(kLrTooLow, "",
-          fmt::format("the loss was {:.4g} at first and is {:.4g}; by their gradients {} steps can "
-                      "take {:.2g} off it, and moved the weights by {} at most",
-                      base, end, steps, descent, percent(drift)),
+      add(kLrTooLow, "", "",
+          "the loss was {first} at first and is {last}; by their gradients {steps} steps can take "
+          "{descent} off it, and moved the weights by {share} at most",
+          {{"first", text(base, 4)},
+           {"last", text(end, 4)},
+           {"steps", std::to_string(steps)},
+           {"descent", text(descent, 2)},
+           {"share", percent(drift)}},
           "multiply lr by 10 until the loss falls, or ask find_lr()");
     }
     const bool explained =
         std::ranges::any_of(found, [](const auto& f) { return f.first != kTrainModeInValidation; });
     if (!at_chance || explained) return;
-    const std::string evidence = fmt::format(
-        "the {} is {:.4g} at the end of the epoch, and that of the best constant answer {:.4g}",
-        kind, end, chance);
+    Values values{{"kind", kind},
+                  {"last", text(end, 4)},
+                  {"chance", text(chance, 4)},
+                  {"descent", text(epoch_descent, 2)}};
     // The steps do lower the loss of their own batches; the next batch knows nothing of it.
     const double f = relation.f();
     const double enough = (f < 0 ? kMuch : kLittle) * chance;
     if (f < kUnrelated && epoch_descent > std::max({0., start - end, losses[0] - end}) + enough) {
-      add(kLabelsShuffled, "",
-          evidence + fmt::format("; yet by their gradients the steps took {:.2g} off the losses of "
-                                 "their own batches{}",
-                                 epoch_descent,
-                                 f < 0 ? ""
-                                       : fmt::format("; the mean x of the classes differ as by "
-                                                     "lot (F = {:.2f})",
-                                                     f)),
+      constexpr const char* kRemedy =
           "look at some x beside their y: both must be shuffled by one permutation; if they agree, "
-          "the model cannot tell them apart: overfit_one_batch()");
+          "the model cannot tell them apart: overfit_one_batch()";
+      if (f < 0) {
+        add(kLabelsShuffled, "", "",
+            "the {kind} is {last} at the end of the epoch, and that of the best constant answer "
+            "{chance}; yet by their gradients the steps took {descent} off the losses of their own "
+            "batches",
+            values, kRemedy);
+      } else {
+        values.emplace_back("f", fmt::format("{:.2f}", f));
+        add(kLabelsShuffled, "means", "",
+            "the {kind} is {last} at the end of the epoch, and that of the best constant answer "
+            "{chance}; yet by their gradients the steps took {descent} off the losses of their own "
+            "batches; the mean x of the classes differ as by lot (F = {f})",
+            values, kRemedy);
+      }
     } else {
-      add(kLossAtChance, "",
-          evidence +
-              fmt::format("; by their gradients the steps could take {:.2g} off it", epoch_descent),
+      add(kLossAtChance, "", "",
+          "the {kind} is {last} at the end of the epoch, and that of the best constant answer "
+          "{chance}; by their gradients the steps could take {descent} off it",
+          values,
           "overfit_one_batch(): where that fails, the model cannot learn (too small, frozen or cut "
           "off); where it fits, look at some x beside their y");
     }
@@ -941,9 +1009,9 @@ std::string Doctor::str() const {
   const std::vector<Finding> list = findings();
   if (list.empty()) return fmt::format("doctor: nothing found in {} steps\n", state_->steps);
   std::string text;
-  for (const auto& [code, layer, evidence, remedy] : list) {
-    text += fmt::format("{}{}\n  {}\n  try: {}\n", code, layer.empty() ? "" : ": " + layer,
-                        evidence, remedy);
+  for (const Finding& f : list) {
+    text += fmt::format("{}{}\n  {}\n  try: {}\n", f.code, f.layer.empty() ? "" : ": " + f.layer,
+                        f.evidence, f.remedy);
   }
   return text;
 }

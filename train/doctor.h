@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "ramp/data/dataset.h"
@@ -17,6 +18,9 @@ struct Finding {
   std::string layer;     // "2 Dense(64, 32, relu)", or "" where it is no layer's
   std::string evidence;  // the numbers
   std::string remedy;    // what to try first
+  /// Which texts these are and the numbers in evidence, by name: for other languages.
+  std::string key = {};  // "lr_too_high_rose"
+  std::vector<std::pair<std::string, std::string>> values = {};
 };
 
 struct DoctorOptions {

@@ -323,6 +323,7 @@ function readFile(data) {
   file.layers = (file.model && file.model.layers) || [];
   file.byPath = new Map(file.layers.map((layer) => [layer.path, layer]));
   file.clinic = data.clinic || clinicOf(file);
+  file.counted = data.counted || null;
   return file;
 }
 function columnsOfSteps(lines) {
@@ -364,7 +365,9 @@ function clinicOf(file) {
   for (const path of last ? Object.keys(last.fired) : []) {
     const fired = last.fired[path], total = last.seen[path];
     const seen = fired.map((_, unit) => (Array.isArray(total) ? total[unit] : total));
-    const dead = [], sleeping = [];
+    const dead = [], silent = [], sleeping = [];
+    const layer = file.byPath.get(path) || {}, f = layer.activation;
+    const lives = typeof layer.dies === "boolean" ? !layer.dies : f && !/^relu6?$/.test(f);
     fired.forEach((n, unit) => {
       if (n === 0 && seen[unit] > 0) {
         const lines = file.sketches.filter((l) => l.fire && l.fire[path]);
@@ -373,13 +376,17 @@ function clinicOf(file) {
           if (l.fire[path][unit] > 0) alive = i;
         });
         const line = lines[Math.min(alive + 1, lines.length - 1)];
-        dead.push(
-            {unit, born: alive < 0, step: line ? line.step : last.step, lr: line ? line.lr : null});
+        (lives ? silent : dead).push({
+          unit,
+          born: alive < 0,
+          step: line ? line.step : last.step,
+          lr: line ? line.lr : null
+        });
       } else if (n < 0.01 * seen[unit]) {
         sleeping.push(unit);
       }
     });
-    clinic[path] = {units: fired.length, seen, fired, dead, sleeping};
+    clinic[path] = {units: fired.length, seen, fired, dead, silent, sleeping};
   }
   return clinic;
 }

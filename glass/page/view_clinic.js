@@ -1,6 +1,12 @@
 // Which units fire, which do not any more, and since when.
 "use strict";
 
+// Whether a silent unit of that layer has a gradient all the same.
+function stillLearns(file, path) {
+  return (file.byPath.get(path) || {}).dies === false ||
+      ((file.clinic[path] || {}).silent || []).length > 0;
+}
+
 register({
   name: "clinic",
   order: 4,
@@ -12,6 +18,7 @@ register({
     container.append(
         el("div", {class: "grid2"},
            files.map((file, i) => this.summary(file, files.length > 1 ? fileLabel(file, i) : ""))));
+    container.append(...files.map((file) => this.counted(file)).filter(Boolean));
     const remedies = files[0].finding.filter((f) => /dead|sleep|silent/.test(f.code));
     const general = [
       "clinic.remedy.lr", "clinic.remedy.leaky", "clinic.remedy.init", "clinic.remedy.norm",
@@ -28,7 +35,8 @@ register({
                     M.mo("·"), M.mn("1"), M.mo("["), M.mi("x"), M.mo(">"), M.mn("0"), M.mo("]"),
                     M.mo("="), M.mn("0"))),
              el("ul", {style: "margin:0;padding-left:20px"},
-                remedies.map((f) => el("li", {}, el("strong", {}, f.layer), " ", f.remedy)),
+                remedies.map(
+                    (f) => el("li", {}, el("strong", {}, f.layer), " ", findingText(f, "remedy"))),
                 general.map((word) => el("li", {}, t(word))))));
     }
     const paths = [...new Set(files.flatMap(
@@ -44,27 +52,52 @@ register({
       });
       if (row.children.length) container.append(row);
       files.forEach((file, i) => {
-        const c = file.clinic[path];
-        if (!c || !c.dead.length) return;
-        container.append(el(
-            "section", {class: "part", style: "max-width:640px"},
-            el("h4", {style: "margin-bottom:8px"},
-               t("clinic.deadlist", {n: c.dead.length}) + ", " + layerName(file, path) +
-                   (files.length > 1 ? ", " + fileLabel(file, i) : "")),
-            table(
-                [t("unit"), t("clinic.what"), t("step"), t("rate")],
-                c.dead.map(
-                    (d) =>
-                        [d.unit, t(d.born ? "clinic.born" : "clinic.died"), d.born ? null : d.step,
-                         d.born             ? null :
-                             isNumber(d.lr) ? format(d.lr, {maximumSignificantDigits: 3}) :
-                                              null]),
-                {
-                  label: `${t("clinic.deadlist", {n: c.dead.length})}, ${layerName(file, path)}, ${
-                      fileLabel(file, i)}`
-                })));
+        for (const what of ["dead", "silent"]) {
+          const list = (file.clinic[path] || {})[what] || [];
+          if (!list.length) continue;
+          const title = `${t(`clinic.${what}list`, {n: list.length})}, ${layerName(file, path)}` +
+              (files.length > 1 ? `, ${fileLabel(file, i)}` : "");
+          container.append(el(
+              "section", {class: "part", style: "max-width:640px"},
+              el("h4", {style: "margin-bottom:8px"}, title),
+              table(
+                  [t("unit"), t("clinic.what"), t("step"), t("rate")],
+                  list.map(
+                      (d) =>
+                          [d.unit,
+                           t(d.born ? `clinic.${what}.born` :
+                                 what === "dead" ? "clinic.died" :
+                                                   "clinic.fellsilent"),
+                           d.born ? null : d.step, d.born || !isNumber(d.lr) ? null : format(d.lr, {
+                             maximumSignificantDigits: 3
+                           })]),
+                  {label: title})));
+        }
       });
     }
+  },
+  // What the numbers were counted from.
+  counted(file) {
+    const c = file.counted, layers = Object.values(file.clinic);
+    if (!layers.length) return null;
+    const values = c && {epoch: count(c.epoch), steps: count(c.steps), counted: count(c.counted)};
+    const text = [];
+    if (!c || !c.steps) {
+      text.push(t("clinic.counted.none"));
+    } else if (c.counted === c.steps) {
+      text.push(t("clinic.counted.each", values));
+    } else {
+      text.push(t("clinic.counted.part", values));
+      const dying =
+          Object.entries(file.clinic).filter(([path]) => !stillLearns(file, path)).map(([,
+                                                                                         l]) => l);
+      if (dying.length)
+        text.push(
+            t(dying.every((l) => l.every_step) ? "clinic.counted.gradient" :
+                                                 "clinic.counted.unknown"));
+      if (dying.length < layers.length) text.push(t("clinic.counted.silent"));
+    }
+    return el("p", {class: "lead small"}, text.join(" "));
   },
   summary(file, name) {
     const all = Object.entries(file.clinic);
@@ -76,12 +109,15 @@ register({
     return el(
         "section", {class: "part"}, name ? el("h3", {}, name) : null,
         table(
-            [t("layer"), t("units"), t("clinic.dead"), t("clinic.sleeping"), t("clinic.zeros")],
+            [
+              t("layer"), t("units"), t("clinic.dead"), t("clinic.silent"), t("clinic.sleeping"),
+              t("clinic.zeros")
+            ],
             all.map(
                 ([path, c]) =>
                     [layerName(file, path), c.units,
                      c.dead.length ? el("strong", {class: "bad"}, count(c.dead.length)) : "0",
-                     count(c.sleeping.length), percent(share(c))]),
+                     count((c.silent || []).length), count(c.sleeping.length), percent(share(c))]),
             {free: true, label: `${t("units")} ${name}`}));
   },
   map(file, path, name) {
@@ -91,12 +127,16 @@ register({
     const colour = colours("--ramp"),
           bad = css("--bad").match(/[\da-f]{2}/g).map((h) => parseInt(h, 16));
     const c = file.clinic[path];
+    // Where a silent unit still has a gradient it is no alarm.
+    const lives = c && stillLearns(file, path);
+    const never = lives ? css("--muted").match(/[\da-f]{2}/g).map((h) => parseInt(h, 16)) : bad;
     const steps = lines.map((l) => l.step);
     return figure({
       title: layerName(file, path) + (name ? `: ${name}` : ""),
       note: c ? t("clinic.counts", {
         units: count(c.units),
-        dead: count(c.dead.length),
+        dead: lives ? t("clinic.silent.n", {n: count(c.silent.length)}) :
+                      t("clinic.dead.n", {n: count(c.dead.length)}),
         sleeping: count(c.sleeping.length)
       }) :
                 null,
@@ -104,13 +144,14 @@ register({
           "--ramp", "0 %", "100 %",
           el("li", {},
              svg("svg", {width: 12, height: 10, "aria-hidden": "true"},
-                 svg("rect", {width: 10, height: 10, rx: 2, fill: "var(--bad)"})),
+                 svg("rect",
+                     {width: 10, height: 10, rx: 2, fill: lives ? "var(--muted)" : "var(--bad)"})),
              t("clinic.never"))),
       body: heatmap({
         n,
         columns: steps,
         value: (r, k) => lines[k].fire[path][r],
-        colour: (v) => (v === 0 ? bad : colour((v || 0) / 1000)),
+        colour: (v) => (v === 0 ? never : colour((v || 0) / 1000)),
         rowHeight: n <= 32 ? Math.max(7, Math.min(16, 260 / n)) : Math.max(1, Math.min(6, 320 / n)),
         xlabel: t("step"),
         ylabel: t("unit"),

@@ -139,7 +139,11 @@ register({
     const sums =
         names.map((n) => (file.steps.phases[n] || []).filter(isNumber).reduce((a, b) => a + b, 0));
     const total = sums.reduce((a, b) => a + b, 0);
-    if (!(total > 0)) return null;
+    if (!(total > 0))
+      return file.steps.loss.length ?
+          el("section", {class: "part"}, el("h3", {}, t("curves.phases") + suffix),
+             el("p", {class: "muted"}, t("curves.phases.none"))) :
+          null;
     const colour = (k) => shade(k, names.length);
     const body = responsive((width) => {
       const parts = [];

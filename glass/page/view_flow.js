@@ -35,6 +35,18 @@ register({
           (s, i) => [s, ...all.map((p) => flow.parameters[p.name][member][i] ?? null)]);
       const head = [t("step"), ...all.map(name)];
 
+      // Of tables: what a step touches.
+      for (const p of file.model.parameters) {
+        const rows = ((flow.parameters[p.name] || {}).rows || []).filter(isNumber);
+        if (rows.length)
+          container.append(el("p", {class: "lead small"}, t("flow.rows", {
+                                layer: name(p),
+                                name: p.name,
+                                n: count(rows.sort((a, b) => a - b)[rows.length >> 1]),
+                                of: count(p.shape[0])
+                              })));
+      }
+
       // From the input to the output, at the beginning, in the middle and at the end.
       const moments = [...new Set([0, (flow.step.length - 1) >> 1, flow.step.length - 1])];
       container.append(figure({

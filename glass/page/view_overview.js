@@ -19,6 +19,7 @@ function deadUnits(file) {
     dead: layers.filter(([, c]) => c.dead.length),
     units: layers.reduce((n, [, c]) => n + c.units, 0),
     n: layers.reduce((n, [, c]) => n + c.dead.length, 0),
+    silent: layers.reduce((n, [, c]) => n + (c.silent || []).length, 0),
     sleeping: layers.reduce((n, [, c]) => n + c.sleeping.length, 0)
   };
 }
@@ -47,6 +48,18 @@ function metricName(name) {
 function baseName(name) {
   const word = t("metric." + name);
   return word === "metric." + name ? name.replaceAll("_", " ") : word;
+}
+// Evidence or remedy in the reader's language; the file's own text where there is no other.
+function findingText(finding, what) {
+  const key = `finding.${finding.key}.${what}`, values = {};
+  if (!finding.key || t(key) === key) return finding[what];
+  for (const [name, text] of Object.entries(finding.values || {})) {
+    const kind = "finding.kind." + text;
+    values[name] = name === "kind" && t(kind) !== kind ? t(kind) :
+        page.lang === "pt" ? String(text).replace(/(\d)\.(\d)/g, "$1,$2") :
+                             text;
+  }
+  return t(key, values);
 }
 const tiny = (share) => num(100 * share, 2) + " %";
 // A share as per cent, all else as a number.
@@ -113,9 +126,9 @@ register({
                               f.code.replaceAll("_", " ") :
                               t("finding." + f.code),
                           f.layer ? el("span", {}, "  " + f.layer) : null),
-                       el("p", {}, f.evidence),
+                       el("p", {}, findingText(f, "evidence")),
                        f.remedy ? el("p", {}, el("span", {class: "muted"}, t("overview.try") + " "),
-                                     f.remedy) :
+                                     findingText(f, "remedy")) :
                                   null)))));
 
     const answers = this.answers(file);
@@ -149,6 +162,7 @@ register({
     if (units.some((u) => u.layers.length))
       rows.push(
           [t("clinic.dead.units"), ...units.map((u) => count(u.n))],
+          [t("clinic.silent.units"), ...units.map((u) => count(u.silent))],
           [t("clinic.sleeping.units"), ...units.map((u) => count(u.sleeping))]);
     rows.push([t("time"), ...files.map((f) => (f.end ? seconds(f.end.seconds) : "–"))]);
     return el(
@@ -181,7 +195,11 @@ register({
       answers.push([t("overview.dead"), [
         el("strong", {class: units.n ? "bad" : null}, units.n ? t("overview.dead.yes", {n: units.n, of: count(units.units)}) : t("overview.dead.no", {of: count(units.units)})), " ",
         units.n ? t("overview.dead.where", {layers: units.dead.sort((a, b) => b[1].dead.length - a[1].dead.length).slice(0, 3).map(([path, c]) => `${layerName(file, path)} (${c.dead.length})`).join(", ") + (units.dead.length > 3 ? ", …" : "")}) + " " : "",
-        units.sleeping ? t("overview.sleeping", {n: units.sleeping}) + " " : "", link("clinic", t("clinic.title"))]]);
+        units.silent ? t("overview.silent", {n: units.silent}) + " " : "",
+        units.sleeping ? t("overview.sleeping", {n: units.sleeping}) + " " : "",
+        this.looked(file, units),
+        " ",
+        link("clinic", t("clinic.title"))]]);
     }
     if (file.mistakes) {
       const pairs = confusions(file.mistakes), names = file.mistakes.classes;
@@ -231,6 +249,16 @@ register({
       }
     }
     return answers;
+  },
+  // What the units were seen to do.
+  looked(file, units) {
+    const c = file.counted;
+    if (!c || !c.steps) return t("overview.lookednone");
+    const all = c.counted === c.steps ||
+        units.layers.every(([path, l]) => l.every_step || stillLearns(file, path));
+    return t(
+        all ? "overview.looked" : "overview.lookedsome",
+        {steps: count(c.steps), counted: count(c.counted)});
   },
   provenance(file, name) {
     const run = file.run;

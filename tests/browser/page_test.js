@@ -226,7 +226,7 @@ const tests = {
           ++sleeping;
       }
       assert.deepStrictEqual(
-          rows[i].slice(1, 4), [String(fired.length), String(dead), String(sleeping)]);
+          rows[i].slice(1, 5), [String(fired.length), String(dead), "0", String(sleeping)]);
     });
     // Born dead: positive in no recorded step and in no epoch.
     const born = run.model.layers.slice(0, -1).map(
@@ -243,10 +243,24 @@ const tests = {
     const doctor = fs.readFileSync(path.join(__dirname, "../../train/doctor.cc"), "utf8");
     const codes = /kNames\[kCodes\] = \{([^}]*)\}/.exec(doctor)[1].match(/\w+/g);
     assert(codes.length > 15);
+    const of = (l) => JSON.parse(
+        fs.readFileSync(path.join(__dirname, `../../glass/page/words.${l}.json`), "utf8"));
+    const english = of("en");
     for (const l of ["en", "pt"]) {
-      const words = JSON.parse(
-          fs.readFileSync(path.join(__dirname, `../../glass/page/words.${l}.json`), "utf8"));
+      const words = of(l);
       for (const code of codes) assert(words["finding." + code], `${l}: ${code}`);
+      // And its texts: those of doctor.cc in English, with the same values in Portuguese.
+      const found = [...doctor.matchAll(/\b(?:add|set)\(k(\w+), "(\w*)"/g)];
+      assert(found.length > 20);
+      for (const [, name, variant] of found) {
+        const code =
+            codes[doctor.match(/enum Code \{([^}]*)\}/)[1].match(/\w+/g).indexOf("k" + name)];
+        const key = `finding.${code}${variant && "_" + variant}`;
+        for (const what of ["evidence", "remedy"])
+          assert(words[`${key}.${what}`], `${l}: ${key}.${what}`);
+        const names = (w) => (w[`${key}.evidence`].match(/\{\w+\}/g) || []).sort();
+        assert.deepStrictEqual(names(words), names(english));
+      }
     }
   },
 
