@@ -66,6 +66,8 @@ constexpr double kPower10[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
                                1e8,  1e9,  1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
                                1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
 
+constexpr size_t kMostColumns = 1'000'000;  // a column takes most of a kB, whatever it holds
+
 class CsvReader {
  public:
   CsvReader(const std::string& path, const CsvOptions& options);
@@ -195,6 +197,12 @@ std::vector<std::string> CsvReader::record(const char*& p) {
     p = start;
     fields.emplace_back(field(p, 0));
     while (*p == separator_) {
+      if (fields.size() == kMostColumns) {
+        fail(
+            "read_csv: \"{}\", line {}: more than {} columns. Hint: are rows and columns "
+            "exchanged? `.separator` names another separator.",
+            path_, line_of(start), kMostColumns);
+      }
       ++p;
       fields.emplace_back(field(p, fields.size()));
     }
@@ -404,9 +412,10 @@ void CsvReader::find_columns() {
     }
     names = options_.names;
   }
+  columns_.reserve(names.size());
   for (size_t c = 0; c < names.size(); ++c) {
     Reading r;
-    r.name = names[c].empty() ? fmt::format("column_{}", c + 1) : names[c];
+    r.name = names[c].empty() ? fmt::format("column_{}", c + 1) : std::move(names[c]);
     if (const auto [at, fresh] = places_.emplace(r.name, c); !fresh) {
       fail("read_csv: \"{}\": columns {} and {} are both named {}. Hint: `.names`.", path_,
            at->second + 1, c + 1, in_quotes(r.name));
@@ -457,6 +466,7 @@ Column CsvReader::column(Reading& r, size_t c) {
   int64_t values = 0, numbers = 0;
   bool commas = true;  // each text is a number with a decimal comma (or point)
   std::vector<int32_t> place(texts.size());
+  y.levels.reserve(texts.size());
   for (size_t i = 0; i < texts.size(); ++i) {
     double value;
     place[i] = is_missing(texts[i]) ? -1 : static_cast<int32_t>(y.levels.size());
@@ -510,7 +520,9 @@ Table CsvReader::read() {
     if (r.kind != Kind::mixed) r.kind = Kind::skip;
   }
   if (settle()) pass(kAll);
+  places_ = {};
   std::vector<Column> columns;
+  columns.reserve(columns_.size());
   for (size_t c = 0; c < columns_.size(); ++c) {
     if (kinds[c] == Kind::skip) continue;
     columns_[c].kind = kinds[c] == Kind::mixed ? Kind::categories : kinds[c];

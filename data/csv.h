@@ -41,7 +41,7 @@ struct CsvOptions {
 /// Errors, with file, line and column: no such file; an empty one; a line with another number of
 /// fields; a quote that is never closed or is followed by text; a text where a number was asked
 /// for; bytes that are not text (zeros, UTF-16) or not UTF-8; a header of numbers; two columns of
-/// one name; an option that names no column.
+/// one name; more than a million columns; an option that names no column.
 Table read_csv(const std::string& path, const CsvOptions& options = {});
 
 /// Writes a table, with a header, that read_csv reads as it was (numbers with all their digits;

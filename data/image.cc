@@ -35,11 +35,17 @@ using Bytes = std::span<const uint8_t>;
 struct Input {
   std::string name;  // "read_image: cat.png"
   Bytes bytes;
+  int64_t max_pixels;
 
   [[noreturn]] void bad(std::string_view why) const { fail("{} {}.", name, why); }
   // Before memory is taken: so many pixels, of which the bytes can hold at most so many.
   void check_size(const char* format, int64_t h, int64_t w, double most) const {
-    if (h >= 1 && w >= 1 && static_cast<double>(h) * static_cast<double>(w) <= most) return;
+    const double pixels = static_cast<double>(h) * static_cast<double>(w);
+    fail_if(
+        pixels <= most && pixels > static_cast<double>(max_pixels),
+        "{} is a {} of {} x {} pixels, more than {}. Hint: {{.max_pixels = {}}} if it is meant.",
+        name, format, h, w, max_pixels, h * w);
+    if (h >= 1 && w >= 1 && pixels <= most) return;
     fail(
         "{} says it is a {} of {} x {} pixels, and has {} bytes. Hint: it is damaged, or cut "
         "short.",
@@ -93,6 +99,8 @@ class PngReader : LongJumps<PngReader> {
     info_ = png_ ? png_create_info_struct(png_) : nullptr;
     if (!info_) give_up("no memory");
     png_set_read_fn(png_, this, give);
+    // Texts and profiles are passed over: packed, a thousand of them can stand for 8 GB.
+    png_set_keep_unknown_chunks(png_, PNG_HANDLE_CHUNK_NEVER, nullptr, -1);
     png_read_info(png_, info_);
     p_.h = png_get_image_height(png_, info_);
     p_.w = png_get_image_width(png_, info_);
@@ -169,10 +177,6 @@ class JpegReader : LongJumps<JpegReader> {
     if (!attempt(&JpegReader::read_header)) fail_damaged();
     // A bit of a progressive file can stand for a block of 8 x 8.
     in_.check_size("JPEG", p_.h, p_.w, 1024.0 * static_cast<double>(in_.bytes.size()));
-    for (auto* m = jpeg_.marker_list; m; m = m->next) {
-      const int found = orientation_of({m->data, m->data_length});
-      if (found != 1) p_.orientation = found;
-    }
     p_.bytes.resize(static_cast<size_t>(p_.h * p_.w * p_.c));
     if (!attempt(&JpegReader::read_rows)) fail_damaged();
     if (p_.c == 4) to_rgb();
@@ -187,8 +191,10 @@ class JpegReader : LongJumps<JpegReader> {
     errors_.emit_message = on_warning;
     jpeg_.client_data = this;
     jpeg_create_decompress(&jpeg_);
+    progress_.progress_monitor = on_progress;
+    jpeg_.progress = &progress_;
     jpeg_mem_src(&jpeg_, in_.bytes.data(), in_.bytes.size());
-    jpeg_save_markers(&jpeg_, JPEG_APP0 + 1, 0xFFFF);
+    jpeg_set_marker_processor(&jpeg_, JPEG_APP0 + 1, read_exif);
     jpeg_read_header(&jpeg_, TRUE);
     p_.h = jpeg_.image_height;
     p_.w = jpeg_.image_width;
@@ -231,6 +237,25 @@ class JpegReader : LongJumps<JpegReader> {
       if (jpeg->err->msg_code == damage) on_error(jpeg);
     }
   }
+  // (The library's own list of markers takes time that grows with the square of their number.)
+  static boolean read_exif(j_decompress_ptr jpeg) {
+    jpeg_source_mgr& from = *jpeg->src;  // all of the file
+    const uint8_t* p = from.next_input_byte;
+    const size_t n = from.bytes_in_buffer < 2 ? 0 : p[0] * 256u + p[1];
+    if (n < 2 || n > from.bytes_in_buffer) ERREXIT(jpeg, n == 1 ? JERR_BAD_LENGTH : JERR_INPUT_EOF);
+    const int found = orientation_of({p + 2, n - 2});
+    if (found != 1) static_cast<JpegReader*>(jpeg->client_data)->p_.orientation = found;
+    from.next_input_byte += n;
+    from.bytes_in_buffer -= n;
+    return TRUE;
+  }
+  // A scan of a progressive file goes over all pixels, and may have twelve bytes; ten are usual.
+  static void on_progress(j_common_ptr jpeg) {
+    JpegReader* self = static_cast<JpegReader*>(jpeg->client_data);
+    if (self->jpeg_.input_scan_number <= 100) return;
+    std::snprintf(self->message_, sizeof(self->message_), "it has more than 100 scans");
+    std::longjmp(self->jump_, 1);
+  }
   [[noreturn]] void fail_damaged() const {
     const bool cut = errors_.msg_code == JWRN_JPEG_EOF || errors_.msg_code == JERR_INPUT_EOF;
     in_.bad(fmt::format("is a JPEG that cannot be read: {}", cut ? "it is cut short" : message_));
@@ -239,6 +264,7 @@ class JpegReader : LongJumps<JpegReader> {
   const Input& in_;
   Pixels p_;
   jpeg_error_mgr errors_ = {};
+  jpeg_progress_mgr progress_ = {};
   jpeg_decompress_struct jpeg_ = {};
 };
 #endif
@@ -427,11 +453,11 @@ void check_image(const char* op, const Tensor& x, const char* name, int rank) {
 
 Tensor read_image(const std::string& path, const ReadImageOptions& options) {
   const std::vector<uint8_t> bytes = read_bytes(path, "read_image");
-  return read({"read_image: " + path, bytes}, "read_image", options);
+  return read({"read_image: " + path, bytes, options.max_pixels}, "read_image", options);
 }
 
 Tensor decode_image(std::span<const uint8_t> bytes, const ReadImageOptions& options) {
-  return read({"decode_image: the image", bytes}, "decode_image", options);
+  return read({"decode_image: the image", bytes, options.max_pixels}, "decode_image", options);
 }
 
 std::vector<uint8_t> encode_png(const Tensor& image) {

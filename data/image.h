@@ -11,8 +11,10 @@
 namespace ramp {
 
 struct ReadImageOptions {
-  int64_t channels =
-      0;  // 1: grey; 3: red, green, blue; 0: as in the file, with alpha: 1, 2, 3 or 4
+  /// 1: grey; 3: red, green, blue; 0: as in the file, with alpha: 1, 2, 3 or 4.
+  int64_t channels = 0;
+  /// An image of more is an error: a PNG of 50 kB can stand for 400 million, which take 6 GB.
+  int64_t max_pixels = 100'000'000;
 };
 
 /// x = what the file says / the largest number it can say, in [0, 1]; f32 [h, w, c].
@@ -22,7 +24,7 @@ struct ReadImageOptions {
 /// P6). Where .channels leaves alpha out, the image lies on white; grey = 0.299 r + 0.587 g +
 /// 0.114 b (ITU-R BT.601).
 /// Errors: no such file; another format; a damaged file, or one cut short; one that is said to be
-/// larger than its bytes can be, before memory is taken; a PNG or JPEG where ramp was built without
+/// larger than its bytes can be or than .max_pixels, before memory is taken; a PNG or JPEG where ramp was built without
 /// libpng or libjpeg.
 Tensor read_image(const std::string& path, const ReadImageOptions& options = {});
 /// The same from memory.

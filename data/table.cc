@@ -83,6 +83,7 @@ Tensor Column::tensor() const {
 }
 
 Table::Table(std::vector<Column> columns) {
+  columns_.reserve(columns.size());
   for (Column& c : columns) {
     if (contains(c.name)) fail("Table: two columns are named {}.", in_quotes(c.name));
     set(std::move(c));

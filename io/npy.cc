@@ -192,6 +192,8 @@ struct ZipEntry {
 class Zip {
  public:
   Zip(Bytes bytes, const std::string& name) : bytes_(bytes), name_(name) {
+    fail_if(bytes.size() > 6 && std::memcmp(bytes.data(), "\x93NUMPY", 6) == 0,
+            "load_npz: {} must be an archive; it is one array. Hint: load_npy().", name);
     const size_t end = find_end();
     uint64_t count = little<uint16_t>(bytes_, end + 10), at = little<uint32_t>(bytes_, end + 16);
     uint64_t directory_end = end;
@@ -385,8 +387,10 @@ class Record {
 }  // namespace
 
 Tensor decode_npy(Bytes bytes, const std::string& name) {
-  fail_if(bytes.size() < 10 || std::memcmp(bytes.data(), "\x93NUMPY", 6) != 0,
-          "load_npy: {} must be a .npy file; it does not begin as one.", name);
+  fail_if(
+      bytes.size() < 10 || std::memcmp(bytes.data(), "\x93NUMPY", 6) != 0,
+      "load_npy: {} must be a .npy file; it does not begin as one.{}", name,
+      bytes.size() > 4 && std::memcmp(bytes.data(), "PK\3\4", 4) == 0 ? " Hint: load_npz()." : "");
   const int version = bytes[6];
   fail_if(version < 1 || version > 3, "load_npy: {} must be of format version 1 to 3; got {}.",
           name, version);
@@ -453,8 +457,12 @@ TensorFile decode_npz(Bytes bytes, const std::string& name) {
   std::vector<NamedTensor> tensors;
   std::unordered_set<std::string> seen;
   for (const ZipEntry& e : zip.entries()) {
-    fail_if(!e.name.ends_with(".npy"), "load_npz: {} must hold arrays; \"{}\" is none.", name,
-            e.name);
+    fail_if(!e.name.ends_with(".npy"), "load_npz: {} must hold arrays; \"{}\" is none.{}", name,
+            e.name,
+            e.name.ends_with("/data.pkl")
+                ? " Hint: it is of torch.save; np.savez(path, **{k: v.numpy() for k, v in "
+                  "state.items()}) in Python."
+                : "");
     const std::string key = e.name.substr(0, e.name.size() - 4);
     fail_if(!seen.insert(key).second, "load_npz: {} has two arrays named \"{}\".", name, key);
     tensors.push_back({key, decode_npy(zip.unpack(e), fmt::format("{}[\"{}\"]", name, key))});

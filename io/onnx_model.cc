@@ -280,7 +280,6 @@ void OnnxModel::load(std::string_view bytes, const std::string& name, const Onnx
                       {},
                       {},
                       {}};
-      fail_if(node.outputs.empty(), "node \"{}\" ({}) has no outputs.", node.name, node.op);
       std::vector<Known> inputs;
       for (const std::string& x : node.inputs) {
         const int slot = x.empty() ? -1 : slots.find(x);

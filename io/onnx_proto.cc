@@ -148,7 +148,9 @@ void read_packed(pbf_reader& from, protozero::pbf_wire_type one, T (pbf_reader::
     return;
   }
   expect_kind(from, protozero::pbf_wire_type::length_delimited);
-  for (const T x : (from.*read_all)()) to.push_back(x);
+  const Range all = (from.*read_all)();
+  to.reserve(to.size() + all.size());
+  for (const T x : all) to.push_back(x);
 }
 void read_int64s(pbf_reader& from, std::vector<int64_t>& to) {
   read_packed(from, protozero::pbf_wire_type::varint, &pbf_reader::get_int64,
@@ -341,14 +343,11 @@ Attribute read_attribute(pbf_reader from) {
       case 8:
         read_int64s(from, a.integers);
         break;
-      case 9:
-        a.texts.push_back(text_of(view(from)));
-        break;
       case 20:
         a.kind = integer(from);
         break;
       default:
-        from.skip();  // a graph, which its kind tells
+        from.skip();  // texts or a graph, which its kind tells
     }
   }
   if (tensor) {
@@ -358,14 +357,20 @@ Attribute read_attribute(pbf_reader from) {
   fail_if(a.name.empty(), "an attribute has no name.");
   fail_if(a.kind == Attribute::kTensor && !tensor, "attribute \"{}\" has no tensor.", a.name);
   if (a.kind == Attribute::kNone && reals) a.kind = Attribute::kReal;
+  fail_if(a.kind == Attribute::kNone, "attribute \"{}\" has no type.", a.name);
   return a;
 }
 
+// A few bytes make a large node; no op has so many.
 constexpr size_t kMostInputs = 4096, kMostAttributes = 64;
 
 Node read_node(pbf_reader from) {
   Node node;
   while (from.next()) {
+    fail_if(node.inputs.size() > kMostInputs || node.outputs.size() > kMostInputs ||
+                node.attributes.size() > kMostAttributes,
+            "a node has more than {} inputs or outputs, or {} attributes.", kMostInputs,
+            kMostAttributes);
     switch (from.tag()) {
       case 1:
         node.inputs.push_back(text_of(view(from)));
@@ -389,18 +394,16 @@ Node read_node(pbf_reader from) {
         from.skip();
     }
   }
-  // A few bytes make a large node; no op has so many.
   fail_if(node.op.empty(), "node \"{}\" has no op.", node.name);
-  fail_if(node.inputs.size() > kMostInputs || node.outputs.size() > kMostInputs ||
-              node.attributes.size() > kMostAttributes,
-          "node \"{}\" ({}) has {} inputs, {} outputs and {} attributes.", node.name, node.op,
-          node.inputs.size(), node.outputs.size(), node.attributes.size());
+  fail_if(node.outputs.empty(), "node \"{}\" ({}) has no outputs.", node.name, node.op);
   return node;
 }
 
 void read_dims(pbf_reader from, Value& value) {
   value.has_shape = true;
   while (from.next(1)) {
+    fail_if(value.dims.size() == size_t{Shape::kMaxRank},
+            "\"{}\" has more than {} dimensions, which ramp has not.", value.name, Shape::kMaxRank);
     pbf_reader dim(view(from));
     value.dims.push_back(-1);
     value.dim_names.emplace_back();
@@ -441,10 +444,25 @@ Value read_value(pbf_reader from) {
       from.skip();
     }
   }
+  fail_if(value.name.empty(), "an input or result has no name.");
   return value;
 }
 
+// Each takes most of a kB, whatever it holds.
+constexpr size_t kMostParts = 1'000'000;
+
 void read_graph(pbf_reader from, File& file) {
+  // So that no list is copied to grow.
+  size_t count[13] = {};
+  for (pbf_reader all = from; all.next(); all.skip())
+    if (all.tag() < 13) ++count[all.tag()];
+  fail_if(count[1] + count[5] + count[11] + count[12] > kMostParts,
+          "it has {} nodes and {} tensors; ramp reads up to a million of both.", count[1],
+          count[5]);
+  file.nodes.reserve(count[1]);
+  file.constants.reserve(count[5]);
+  file.inputs.reserve(count[11]);
+  file.outputs.reserve(count[12]);
   while (from.next()) {
     switch (from.tag()) {
       case 1:
@@ -455,6 +473,7 @@ void read_graph(pbf_reader from, File& file) {
         break;
       case 5:
         file.constants.push_back(read_tensor(pbf_reader(view(from))));
+        fail_if(file.constants.back().name.empty(), "a tensor has no name.");
         break;
       case 11:
         file.inputs.push_back(read_value(pbf_reader(view(from))));

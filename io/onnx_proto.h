@@ -45,8 +45,7 @@ struct Attribute {
     kText = 3,
     kTensor = 4,
     kReals = 6,
-    kInts = 7,
-    kTexts = 8
+    kInts = 7
   };
   std::string name;
   int64_t kind = kNone;
@@ -57,7 +56,6 @@ struct Attribute {
   int64_t tensor_type = 0;
   std::vector<float> reals;
   std::vector<int64_t> integers;
-  std::vector<std::string> texts;
 
   Attribute() = default;
   Attribute(std::string n, int64_t i) : name(std::move(n)), kind(kInt), integer(i) {}

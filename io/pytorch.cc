@@ -7,7 +7,6 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <fstream>
 #include <optional>
 #include <regex>
 #include <set>
@@ -568,12 +567,6 @@ Match match(const char* op, const PyTorchOptions& options, bool rules,
 }
 
 TensorFileInfo inspect(const char* op, const std::string& path) {
-  char head[4] = {};
-  std::ifstream(path, std::ios::binary).read(head, 4);
-  fail_if(std::string_view(head, 4) == "PK\3\4" || head[0] == '\x80',
-          "{}: {} must be a safetensors file; it is one of torch.save. Hint: "
-          "safetensors.torch.save_file(net.state_dict(), \"{}.safetensors\") in Python.",
-          op, path, path.substr(0, path.rfind('.')));
   TensorFileInfo file = inspect_safetensors(path);
   const auto format = file.metadata.find("format");
   fail_if(format != file.metadata.end() && format->second == "ramp",
@@ -608,8 +601,9 @@ std::vector<std::string> load_pytorch(ModuleBase& net, const std::string& path,
     copies.emplace_back(items[i].tensor, from_pytorch(items[i], value).to(items[i].tensor.dtype()));
   }
   fail_if(options.strict && !found.left.empty(),
-          "{}: {} must fit the model; {}. Hint: is it the same architecture?", op, path,
-          fmt::join(found.left, "; "));
+          "{}: {} must fit the model; {}. Hint: is it the same architecture? .names leaves "
+          "tensors out: {{{{\"^head\", \"\"}}}}; .strict = false all that do not fit.",
+          op, path, fmt::join(found.left, "; "));
   for (auto& [own, value] : copies) own.copy_(value);
   return found.left;
 }

@@ -7,7 +7,6 @@
 #include <filesystem>
 #include <fstream>
 #include <functional>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <string_view>
 #include <system_error>
@@ -15,22 +14,12 @@
 #include <unordered_set>
 
 #include "ramp/data/new_file.h"
+#include "ramp/data/read_file.h"
 #include "ramp/io/half.h"
+#include "ramp/io/json.h"
 
 namespace ramp {
 namespace {
-
-// A JSON object as it is read: all entries in their order, two of one name too. (The library's own
-// ordered map looks through all of them for each new one.)
-template <typename Key, typename T, typename Less, typename Allocator>
-struct Entries : nlohmann::ordered_map<Key, T, Less, Allocator> {
-  using nlohmann::ordered_map<Key, T, Less, Allocator>::ordered_map;
-  T& operator[](const Key& key) {
-    this->emplace_back(key, T{});
-    return this->back().second;
-  }
-};
-using Json = nlohmann::basic_json<Entries>;
 
 // The format's own limit.
 constexpr uint64_t kMaxHeader = 100'000'000;
@@ -84,60 +73,10 @@ constexpr FileType kFileTypes[] = {
 
 struct Entry {
   std::string name;
-  const FileType* type;
-  std::vector<int64_t> shape;
-  uint64_t begin, end;
+  const FileType* type = nullptr;
+  std::vector<int64_t> shape = {};
+  uint64_t begin = 0, end = 0;
 };
-
-// One tensor of the header, checked against the data that the file holds.
-Entry read_entry(const std::string& path, const std::string& name, const Json& value,
-                 uint64_t data_bytes) {
-  const auto bad = [&](const std::string& why) {
-    fail("load_safetensors: {}: the header's entry \"{}\" {}.", path, name, why);
-  };
-  const Json *dtype = nullptr, *dims = nullptr, *offsets = nullptr;
-  if (value.is_object()) {
-    for (const auto& [key, v] : value.get_ref<const Json::object_t&>()) {
-      const Json** const part = key == "dtype"          ? &dtype
-                                : key == "shape"        ? &dims
-                                : key == "data_offsets" ? &offsets
-                                                        : nullptr;
-      if (part && *part) bad("has " + key + " twice");
-      if (part) *part = &v;
-    }
-  }
-  if (!dtype || !dims || !offsets || !dtype->is_string() || !dims->is_array() ||
-      !offsets->is_array() || offsets->size() != 2) {
-    bad("must have dtype, shape and two data_offsets");
-  }
-  const std::string& type_name = dtype->get_ref<const std::string&>();
-  const auto type = std::ranges::find(kFileTypes, type_name, &FileType::name);
-  if (type == std::end(kFileTypes))
-    bad(fmt::format("is of \"{}\", which is no dtype of the format", type_name));
-  std::vector<int64_t> shape;
-  for (const Json& d : *dims) {
-    if (!d.is_number_unsigned()) bad("has a dimension that is no natural number");
-    const uint64_t n = d.get<uint64_t>();
-    if (n > uint64_t{1} << 58) bad("is larger than the file");
-    shape.push_back(static_cast<int64_t>(n));
-  }
-  uint64_t bits = std::ranges::count(shape, 0) > 0 ? 0 : type->bits;
-  for (const int64_t d : shape) {
-    const uint64_t n = static_cast<uint64_t>(d);
-    if (n > 0 && bits > 8 * data_bytes / n) bad("is larger than the file");
-    bits *= n;
-  }
-  if (bits % 8 != 0) bad("does not end with a byte");
-  const uint64_t bytes = bits / 8;
-  for (const Json& o : *offsets)
-    if (!o.is_number_unsigned()) bad("has an offset that is no natural number");
-  const uint64_t begin = (*offsets)[0].get<uint64_t>(), end = (*offsets)[1].get<uint64_t>();
-  if (begin > end || end > data_bytes)
-    bad(fmt::format("lies at [{}, {}) of {} bytes", begin, end, data_bytes));
-  if (end - begin != bytes)
-    bad(fmt::format("needs {} bytes for its shape and has {}", bytes, end - begin));
-  return {name, &*type, std::move(shape), begin, end};
-}
 
 // Where bytes come from: a file, or memory.
 class Source {
@@ -174,68 +113,190 @@ class Source {
   std::span<const uint8_t> bytes_;
 };
 
-// Whether anything lies deeper than the numbers of a shape, which would take much memory. (Parsed
-// with a callback that says so, a header takes time that grows with the square of its entries.)
-bool is_deep(const std::string& json) {
-  int depth = 0;
-  bool quoted = false;
-  for (size_t i = 0; i < json.size(); ++i) {
-    const char c = json[i];
-    if (c == '"') quoted = !quoted;
-    if (quoted && c == '\\') ++i;
-    if (quoted) continue;
-    if (c == '{' || c == '[') ++depth;
-    if (c == '}' || c == ']') --depth;
-    if (depth > 3) return true;
-  }
-  return false;
-}
-
 struct Header {
   uint64_t data_at = 0;
   Metadata metadata = {};
   std::vector<Entry> entries = {};
 };
 
+// Takes the header's JSON piece by piece: as a tree it would take 20 times its bytes. Each tensor
+// is checked against the data that the file holds.
+class HeaderReader final : public nlohmann::json_sax<nlohmann::json> {
+ public:
+  HeaderReader(const std::string& path, uint64_t data_bytes, Header& to)
+      : path_(path), data_bytes_(data_bytes), to_(to) {}
+
+  bool null() override { return take(Value()); }
+  bool boolean(bool) override { return take(Value()); }
+  bool number_integer(number_integer_t) override { return take(Value()); }  // a negative one
+  bool number_unsigned(number_unsigned_t n) override { return take({.natural = n}); }
+  bool number_float(number_float_t, const string_t&) override { return take(Value()); }
+  bool string(string_t& s) override { return take({.text = &s}); }
+  bool binary(binary_t&) override { return false; }
+  bool start_object(size_t) override { return start(false); }
+  bool start_array(size_t) override { return start(true); }
+  bool end_array() override { return --depth_, true; }
+  bool end_object() override {
+    if (--depth_ == 1 && !in_metadata()) finish();
+    return true;
+  }
+  bool key(string_t& k) override {
+    if (depth_ == 1) {
+      entry_ = {std::move(k)};
+      dtype_.clear();
+      for (Part& part : parts_) part.seen = false;
+      offsets_.clear();
+      fail_if(in_metadata() && std::exchange(has_metadata_, true),
+              "load_safetensors: {} has two tensors named \"{}\".", path_, entry_.name);
+    } else if (depth_ == 2) {
+      part_ = in_metadata() ? nullptr : find_part(k);
+      if (part_ && std::exchange(part_->seen, true)) bad("has " + k + " twice");
+      key_ = std::move(k);
+    }
+    return true;
+  }
+  bool parse_error(size_t, const std::string&, const nlohmann::json::exception&) override {
+    return false;
+  }
+
+ private:
+  struct Value {
+    const std::string* text = nullptr;
+    std::optional<uint64_t> natural = {};
+  };
+  struct Part {
+    std::string_view name;
+    bool seen = false;
+  };
+
+  bool in_metadata() const { return entry_.name == "__metadata__"; }
+  Part* find_part(const std::string& name) {
+    Part* const part = std::ranges::find(parts_, name, &Part::name);
+    return part == std::end(parts_) ? nullptr : part;
+  }
+  bool at(const Part& part) const { return part_ == &part; }
+
+  template <typename Text>
+  [[noreturn]] void bad(const Text& why) const {
+    fail("load_safetensors: {}: the header's entry \"{}\" {}.", path_, entry_.name, why);
+  }
+  // A value of another kind than the format has in this place.
+  [[noreturn]] void bad_kind() const {
+    if (in_metadata()) fail("load_safetensors: {}: the metadata must be text by name.", path_);
+    bad("must have dtype, shape and two data_offsets");
+  }
+
+  bool start(bool array) {
+    fail_if(depth_ == 3, "load_safetensors: {}: the header is nested too deep.", path_);
+    if (depth_ == 1 && array) bad_kind();
+    if (depth_ == 2 && (in_metadata() || at(dtype()) || (part_ && !array))) bad_kind();
+    ++depth_;
+    return true;
+  }
+
+  bool take(const Value& v) {
+    if (depth_ == 0) return false;
+    if (depth_ == 1) bad_kind();
+    if (depth_ == 2) {
+      if (in_metadata()) {
+        if (!v.text || !to_.metadata.emplace(std::move(key_), *v.text).second) bad_kind();
+      } else if (part_) {
+        if (!at(dtype()) || !v.text) bad_kind();
+        dtype_ = *v.text;
+      }
+    } else if (part_ && at(shape())) {
+      if (!v.natural) bad("has a dimension that is no natural number");
+      if (*v.natural > uint64_t{1} << 58) bad("is larger than the file");
+      if (entry_.shape.size() == kMaxDims) bad("has more than 1000 dimensions");
+      entry_.shape.push_back(static_cast<int64_t>(*v.natural));
+    } else if (part_) {
+      if (!v.natural) bad("has an offset that is no natural number");
+      if (offsets_.size() == 2) bad_kind();
+      offsets_.push_back(*v.natural);
+    }
+    return true;
+  }
+
+  void finish() {
+    for (const Part& part : parts_)
+      if (!part.seen) bad_kind();
+    if (offsets_.size() != 2) bad_kind();
+    const auto type = std::ranges::find(kFileTypes, dtype_, &FileType::name);
+    if (type == std::end(kFileTypes))
+      bad(fmt::format("is of \"{}\", which is no dtype of the format", dtype_));
+    uint64_t bits = std::ranges::count(entry_.shape, 0) > 0 ? 0 : type->bits;
+    for (const int64_t d : entry_.shape) {
+      const uint64_t n = static_cast<uint64_t>(d);
+      if (n > 0 && bits > 8 * data_bytes_ / n) bad("is larger than the file");
+      bits *= n;
+    }
+    if (bits % 8 != 0) bad("does not end with a byte");
+    const uint64_t bytes = bits / 8, begin = offsets_[0], end = offsets_[1];
+    if (begin > end || end > data_bytes_)
+      bad(fmt::format("lies at [{}, {}) of {} bytes", begin, end, data_bytes_));
+    if (end - begin != bytes)
+      bad(fmt::format("needs {} bytes for its shape and has {}", bytes, end - begin));
+    entry_.type = &*type;
+    entry_.begin = begin;
+    entry_.end = end;
+    to_.entries.push_back(std::move(entry_));
+  }
+
+  static constexpr size_t kMaxDims = 1000;
+  const std::string& path_;
+  const uint64_t data_bytes_;
+  Header& to_;
+  int depth_ = 0;  // 1: names of tensors, 2: an entry's parts or the metadata, 3: numbers
+  bool has_metadata_ = false;
+  Entry entry_ = {};
+  std::string key_, dtype_;
+  std::vector<uint64_t> offsets_;
+  Part parts_[3] = {{"dtype"}, {"shape"}, {"data_offsets"}};
+  Part* part_ = nullptr;  // that key_ names
+  const Part& dtype() const { return parts_[0]; }
+  const Part& shape() const { return parts_[1]; }
+};
+
+// The first eight bytes are no length: what people take for a safetensors file.
+[[noreturn]] void fail_length(const std::string& path, uint64_t length, uint64_t size) {
+  const std::string_view head(reinterpret_cast<const char*>(&length), 8);
+  const bool zip = head.starts_with("PK\3\4");
+  fail_if(
+      zip && path.ends_with(".npz"),
+      "load_safetensors: {} must be a safetensors file; it is one of np.savez. Hint: load_npz().",
+      path);
+  fail_if(zip || head.starts_with("\x80\2"),
+          "load_safetensors: {} must be a safetensors file; it is one of torch.save. Hint: "
+          "safetensors.torch.save_file(net.state_dict(), \"{}.safetensors\") in Python.",
+          path, path.substr(0, path.rfind('.')));
+  fail(
+      "load_safetensors: {} says its header has {} bytes; the file has {}. Hint: is it a "
+      "safetensors file, and whole?",
+      path, length, size);
+}
+
 Header read_header(Source& in) {
   const std::string& path = in.name;
   fail_if(in.size < 8, "load_safetensors: {} has {} bytes, too few for a header.", path, in.size);
   uint64_t length = 0;
   in.read(0, 8, &length);
-  fail_if(length > in.size - 8,
-          "load_safetensors: {} says its header has {} bytes; the file has {}.", path, length,
-          in.size);
+  if (length > in.size - 8) fail_length(path, length, in.size);
   fail_if(length > kMaxHeader,
           "load_safetensors: {} has a header of {} bytes; the format has 100 MB.", path, length);
   std::string text(length, '\0');
   in.read(8, length, text.data());
-  const auto no_json = [&] {
-    fail("load_safetensors: {}: the header is not a JSON object. Hint: is it a safetensors file?",
-         path);
-  };
-  // (The parser takes a NUL for the end.)
-  if (!text.starts_with('{') || text.find('\0') != text.npos) no_json();
-  fail_if(is_deep(text), "load_safetensors: {}: the header is nested too deep.", path);
-  const Json header = Json::parse(text, nullptr, false);
-  if (header.is_discarded() || !header.is_object()) no_json();
-
   Header h{8 + length};
   const uint64_t data_bytes = in.size - h.data_at;
+  HeaderReader reader(path, data_bytes, h);
+  // (The parser takes a NUL for the end.)
+  fail_if(!text.starts_with('{') || text.find('\0') != text.npos ||
+              !nlohmann::json::sax_parse(text, &reader),
+          "load_safetensors: {}: the header is not a JSON object. Hint: is it a safetensors file?",
+          path);
   std::unordered_set<std::string_view> names;
-  for (const auto& [name, value] : header.get_ref<const Json::object_t&>()) {
-    if (!names.insert(name).second)
-      fail("load_safetensors: {} has two tensors named \"{}\".", path, name);
-    if (name != "__metadata__") {
-      h.entries.push_back(read_entry(path, name, value, data_bytes));
-      continue;
-    }
-    const auto bad = [&] {
-      fail("load_safetensors: {}: the metadata must be text by name.", path);
-    };
-    if (!value.is_object()) bad();
-    for (const auto& [key, note] : value.get_ref<const Json::object_t&>())
-      if (!note.is_string() || !h.metadata.emplace(key, note.get<std::string>()).second) bad();
-  }
+  for (const Entry& e : h.entries)
+    fail_if(!names.insert(e.name).second, "load_safetensors: {} has two tensors named \"{}\".",
+            path, e.name);
   std::vector<const Entry*> by_place;
   for (const Entry& e : h.entries) by_place.push_back(&e);
   std::ranges::sort(by_place, {}, [](const Entry* e) { return std::pair(e->begin, e->end); });
@@ -301,6 +362,45 @@ TensorFile load(Source in, const LoadOptions& options) {
     tensors.push_back({e.name, t});
   }
   return {"load_safetensors", in.name, std::move(h.metadata), std::move(tensors)};
+}
+
+// A model in several files, "model-00001-of-00003.safetensors", has an index that says which tensor
+// is in which: "model.safetensors.index.json".
+bool is_index(const std::string& path) { return path.ends_with(".json"); }
+
+using Names = std::unordered_set<std::string>;
+
+// The names that are wanted of each file.
+std::map<std::string, Names> parts_of(const std::string& path,
+                                      const std::function<bool(const std::string&)>& only) {
+  const std::vector<uint8_t> bytes = read_bytes(path, "load_safetensors");
+  const Json all = parse_json(std::string(bytes.begin(), bytes.end()), 8);
+  fail_if(
+      !all.is_object() || !all.contains("weight_map") || !all.at("weight_map").is_object(),
+      "load_safetensors: {} must be an index of safetensors files, with a \"weight_map\". Hint: "
+      "the name of the .safetensors file itself.",
+      path);
+  std::map<std::string, Names> parts;
+  Names seen;
+  for (const auto& [name, file] : all.at("weight_map").get_ref<const Json::object_t&>()) {
+    fail_if(!seen.insert(name).second, "load_safetensors: {} names \"{}\" twice.", path, name);
+    const std::string text = file.is_string() ? file.get<std::string>() : "";
+    const std::filesystem::path part(text);
+    // (An index is someone else's: it names no files but those beside it, and no index.)
+    fail_if(text.empty() || part.filename() != part || is_index(text),
+            "load_safetensors: {} must name a file in its own folder for \"{}\"; it has {}.", path,
+            name, file.is_string() ? '"' + text + '"' : "no name");
+    if (!only || only(name))
+      parts[(std::filesystem::path(path).parent_path() / part).string()].insert(name);
+  }
+  return parts;
+}
+
+template <typename F>
+void check_part(const std::string& path, const std::string& file, const Names& names, F has) {
+  for (const std::string& name : names)
+    fail_if(!has(name), "load_safetensors: {} must have \"{}\", as {} says; it has not.", file,
+            name, path);
 }
 
 // Hands out the bytes of a file, piece by piece.
@@ -375,7 +475,17 @@ std::vector<uint8_t> encode_safetensors(const std::vector<NamedTensor>& tensors,
 }
 
 TensorFile load_safetensors(const std::string& path, const LoadOptions& options) {
-  return load(Source(path), options);
+  if (!is_index(path)) return load(Source(path), options);
+  Metadata metadata;
+  std::vector<NamedTensor> tensors;
+  for (const auto& [file, names] : parts_of(path, options.only)) {
+    const auto only = [&wanted = names](const std::string& name) { return wanted.contains(name); };
+    const TensorFile part = load(Source(file), {options.any_format, only});
+    check_part(path, file, names, [&](const auto& name) { return part.contains(name); });
+    metadata = part.metadata();
+    tensors.insert(tensors.end(), part.begin(), part.end());
+  }
+  return {"load_safetensors", path, std::move(metadata), std::move(tensors)};
 }
 TensorFile decode_safetensors(std::span<const uint8_t> bytes, const LoadOptions& options,
                               const std::string& name) {
@@ -383,6 +493,19 @@ TensorFile decode_safetensors(std::span<const uint8_t> bytes, const LoadOptions&
 }
 
 TensorFileInfo inspect_safetensors(const std::string& path) {
+  if (is_index(path)) {
+    TensorFileInfo all;
+    for (const auto& [file, names] : parts_of(path, nullptr)) {
+      TensorFileInfo part = inspect_safetensors(file);
+      std::unordered_set<std::string> found;
+      for (TensorInfo& t : part.tensors)
+        if (names.contains(t.name) && found.insert(t.name).second)
+          all.tensors.push_back(std::move(t));
+      check_part(path, file, names, [&](const auto& name) { return found.contains(name); });
+      all.metadata = std::move(part.metadata);
+    }
+    return all;
+  }
   Source in(path);
   Header h = read_header(in);
   TensorFileInfo info{std::move(h.metadata), {}};

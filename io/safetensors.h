@@ -64,15 +64,16 @@ struct LoadOptions {
   std::function<bool(const std::string& name)> only = nullptr;
 };
 
-/// Reads all tensors. F32, F64 and I64 as they are; F16 and BF16 as f32; BOOL and integers of up
-/// to 32 bits as i64. What is asked for is read straight into the tensors' memory. (Mapping the
-/// file would save nothing, for tensors have memory of their own, and if someone cut it meanwhile
-/// the program would end.)
-/// Errors: no such file; a length, offset or shape that does not fit the file (checked before
-/// memory is taken), gaps, overlaps, bytes left over, two entries of one name; another dtype, or
-/// more than 8 dimensions, in a tensor that is asked for; a header that is not JSON of the format,
-/// or is longer than 100 MB; metadata that say another format than ramp's, as PyTorch's `pt`, whose
-/// weights are transposed: load_pytorch() reads those.
+/// Reads all tensors; of a model in several files ("model-00001-of-00003.safetensors"), those that
+/// its index names: load_safetensors("model.safetensors.index.json"). F32, F64 and I64 as they are;
+/// F16 and BF16 as f32; BOOL and integers of up to 32 bits as i64. What is asked for is read
+/// straight into the tensors' memory. (Mapping the file would save nothing, for tensors have memory
+/// of their own, and if someone cut it meanwhile the program would end.) Errors: no such file; a
+/// length, offset or shape that does not fit the file (checked before memory is taken), gaps,
+/// overlaps, bytes left over, two entries of one name; another dtype, or more than 8 dimensions, in
+/// a tensor that is asked for; a header that is not JSON of the format, or is longer than 100 MB;
+/// metadata that say another format than ramp's, as PyTorch's `pt`, whose weights are transposed:
+/// load_pytorch() reads those.
 TensorFile load_safetensors(const std::string& path, const LoadOptions& options = {});
 /// The same from memory; `name` is for the errors.
 TensorFile decode_safetensors(std::span<const uint8_t> bytes, const LoadOptions& options = {},

@@ -374,7 +374,10 @@ TEST_CASE("another model, other data or options, another kind of file: errors, n
   save_safetensors(path, net.state(), {{"checkpoint", "1"}});
   CHECK(message([&] { Job(path).run(); }) ==
         fmt::format("fit: {} is no checkpoint of fit(). Hint: give it another name.", path));
-  for (const char* note : {"", "{", "[]", "{\"settings\":{}}"}) {
+  const std::string deep = std::string(200'000, '[') + std::string(200'000, ']');
+  for (const std::string& note :
+       {std::string(), std::string("{"), std::string("[]"), std::string("{\"settings\":{}}"),
+        std::string("{\"settings\":7}"), "{\"settings\":{\"data\":" + deep + "}}"}) {
     save_safetensors(path, net.state(), {{"checkpoint", "1"}, {"fit", note}});
     CHECK(message([&] { Job(path).run(); }).find("fit: " + path) == 0);
   }

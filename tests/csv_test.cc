@@ -308,6 +308,14 @@ TEST_CASE("read_csv: files that lie") {
   }
 }
 
+TEST_CASE("read_csv: a million columns, and more") {
+  std::string line;
+  for (int i = 0; i < 1'000'000; ++i) line += "1,";
+  CHECK(error_of(line + "1\n", {.header = false}) ==
+        ", line 1: more than 1000000 columns. Hint: are rows and columns exchanged? `.separator` "
+        "names another separator.");
+}
+
 TEST_CASE("read_csv: what cannot be read, options that do not fit") {
   const Scratch scratch;
   CHECK(message([&] { read_csv(scratch.path("none.csv")); }) ==

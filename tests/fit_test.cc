@@ -388,9 +388,13 @@ TEST_CASE("history: CSV and JSON, and back") {
         R"("valid_mae_error":0.125},{"epoch":2,"steps":20,"seconds":1.0,"lr":0.05,"loss":null,)"
         R"("valid_mae":0.5,"valid_mae_error":0.25}],"best_epoch":1,"stopped":"a \"reason\""})");
   CHECK(History::from_json(h.json()).json() == h.json());
-  for (const char* text : {"", "{}", "[1]", R"({"epochs":[{}]})", R"({"epochs":3})"}) {
+  for (const char* text : {"", "{}", "[1]", R"({"epochs":[{}]})", R"({"epochs":3})",
+                           R"({"epochs":[],"best_epoch":1e300,"stopped":""})"}) {
     CHECK(message([&] { History::from_json(text); }).find("history: expected the text") == 0);
   }
+  CHECK(message([&] {
+          History::from_json(std::string(200'000, '['));
+        }).find("history: expected the text") == 0);
   const Scratch folder;
   h.save(folder.path("h.csv"));
   h.save(folder.path("h.json"));

@@ -217,6 +217,11 @@ TEST_CASE("damaged PNGs") {
                  }),
                  "says it is a PNG of 900000 x 900000 pixels, and has "));
   CHECK(contains(message([] { decode_image(png(60, 60, 8, 0, {0, 51})); }), "cannot be read"));
+  CHECK(message([] {
+          decode_image(png(4, 2, 8, 0, {0, 1, 2, 3, 4, 0, 1, 2, 3, 4}), {.max_pixels = 7});
+        }) ==
+        "decode_image: the image is a PNG of 2 x 4 pixels, more than 7. Hint: {.max_pixels = 8} if "
+        "it is meant.");
   // As much as deflate can pack is read.
   CHECK(decode_image(png(4000, 4000, 1, 0, Bytes(501 * 4000))).shape() == Shape{4000, 4000, 1});
 }

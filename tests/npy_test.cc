@@ -164,8 +164,17 @@ TEST_CASE("what cannot be written leaves the old file") {
   CHECK(read_all(path) == before);
   has(message([&] { load_npy(folder.path("none")); }), "No such file");
   has(message([&] { load_npz(folder.path(".")); }), "cannot read");
-  has(message([&] { load_npy(path); }), "must be a .npy file");
-  has(zip_error(encode_npy(x)), "does not end as an archive");
+  has(message([&] { load_npy(path); }),
+      "must be a .npy file; it does not begin as one. Hint: load_npz().");
+  has(zip_error(encode_npy(x)), "must be an archive; it is one array. Hint: load_npy().");
+  has(zip_error(std::vector<uint8_t>(100)), "does not end as an archive");
+  // torch.save writes an archive too.
+  save_npz(path, {{"net/datax", x}});
+  const std::vector<uint8_t> archive = read_all(path);
+  std::string torch(archive.begin(), archive.end());
+  for (size_t at; (at = torch.find("datax.npy")) != torch.npos;) torch.replace(at, 9, "/data.pkl");
+  has(zip_error({torch.begin(), torch.end()}),
+      "\"net//data.pkl\" is none. Hint: it is of torch.save;");
 }
 
 TEST_CASE("headers that lie") {

@@ -294,7 +294,8 @@ TEST_CASE("what does not fit is named with both names and shapes, and nothing ch
                     "\"6.weight\" [9, 8] (PyTorch's [8, 9]), \"5.bias\" [9], \"5.weight\" [12, 9] "
                     "(PyTorch's [9, 12]); the file has \"fc1.bias\" [8], \"fc1.weight\" [8, 12], "
                     "\"fc2.bias\" [8], \"fc2.weight\" [8, 8] instead. Hint: is it the same "
-                    "architecture?",
+                    "architecture? .names leaves tensors out: {{{{\"^head\", \"\"}}}}; .strict = "
+                    "false all that do not fit.",
                     weights("lenet")));
   CHECK(net.parameters()[0].values() == before);
   PyTorchOptions loose = options;
@@ -307,7 +308,9 @@ TEST_CASE("what does not fit is named with both names and shapes, and nothing ch
         fmt::format("load_pytorch: {} must fit the model; \"fc1.weight\" [12, 9] (PyTorch's [9, "
                     "12]) is not of \"fc1.weight\" [8, 12]; \"fc1.bias\" [9] is not of "
                     "\"fc1.bias\" [8]; \"fc2.weight\" [9, 8] (PyTorch's [8, 9]) is not of "
-                    "\"fc2.weight\" [8, 8]. Hint: is it the same architecture?",
+                    "\"fc2.weight\" [8, 8]. Hint: is it the same architecture? .names "
+                    "leaves tensors out: {{{{\"^head\", \"\"}}}}; .strict = false all that do not "
+                    "fit.",
                     weights("lenet")));
   loose.names = {{"", "$&"}};  // by name
   CHECK(load_pytorch(named, weights("lenet"), loose).size() == 3);
@@ -461,10 +464,18 @@ TEST_CASE("files that are something else") {
         std::string::npos);
   std::ofstream(folder.path("w.pt"), std::ios::binary) << "PK\3\4....";
   CHECK(message([&] { load_pytorch(net, folder.path("w.pt")); }) ==
-        fmt::format("load_pytorch: {0}.pt must be a safetensors file; it is one of torch.save. "
+        fmt::format("load_safetensors: {0}.pt must be a safetensors file; it is one of torch.save. "
                     "Hint: safetensors.torch.save_file(net.state_dict(), \"{0}.safetensors\") in "
                     "Python.",
                     folder.path("w")));
+  // A header of 128 bytes begins as a pickle does.
+  std::string name = "0.bias";
+  for (size_t length = 0; length % 256 != 128; name += "x") {
+    save_safetensors(folder.path("128"), {{name, Tensor::zeros({3})}}, {{"format", "pt"}});
+    length = read_all(folder.path("128"))[0];
+  }
+  CHECK(message([&] { load_pytorch(net, folder.path("128")); }).find("must fit the model") !=
+        std::string::npos);
   CHECK(message([&] { load_pytorch(net, folder.path("none")); }).find("cannot open") !=
         std::string::npos);
   save_safetensors(folder.path("ints"),

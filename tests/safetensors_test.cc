@@ -13,6 +13,7 @@
 #include <iterator>
 
 #include "message.h"
+#include "ramp/core/memory.h"
 #include "ramp/layers/dense.h"
 #include "ramp/layers/init.h"
 #include "ramp/layers/sequential.h"
@@ -299,10 +300,22 @@ TEST_CASE("headers that lie") {
   has(error(with_header(entry("F32", "[]", "[18446744073709551612,0]"), four)), "lies at");
   has(error(with_header(R"({"x":{"dtype":"F32","shape":[],"data_offsets":[4,8]}})", four + four)),
       "without gaps");
-  has(error(with_header("{\"x\":" + std::string(100'000, '['), "")), "nested too deep");
-  has(error(
-          with_header("{\"x\":" + std::string(100'000, '[') + std::string(100'000, ']') + "}", "")),
-      "nested too deep");
+  for (const char* start : {R"({"x":{"more":)", R"({"x":{"shape":)"}) {
+    const std::string open(100'000, '['), close(100'000, ']');
+    has(error(with_header(start + open, "")), "nested too deep");
+    has(error(with_header(start + open + close + "}}", "")), "nested too deep");
+  }
+  has(error(with_header("{\"x\":" + std::string(100'000, '['), "")), "must have dtype");
+  has(error(with_header(R"({"x":{"dtype":["F32"],"shape":[1],"data_offsets":[0,4]}})", four)),
+      "must have dtype");
+  has(error(with_header(entry("F32", "{\"0\":1}", "[0,4]"), four)), "must have dtype");
+  has(error(with_header(entry("F32", "[1]", "[0,4,4]"), four)), "two data_offsets");
+  has(error(with_header(entry("F32", "[1]", "[0]"), four)), "two data_offsets");
+  has(error(with_header(R"({"__metadata__":{"a":["b"]}})", "")), "metadata must be text");
+  has(error(with_header(R"({"__metadata__":{},"__metadata__":{}})", "")), "two tensors named");
+  std::string ones = "[1";
+  for (int i = 0; i < 1000; ++i) ones += ",1";
+  has(error(with_header(entry("F32", ones + "]", "[0,4]"), four)), "more than 1000 dimensions");
   has(error(with_header(" {}", "")), "not a JSON object");
   has(error(with_header("{} x", "")), "not a JSON object");
   has(error(with_header(std::string("{}\0", 3), "")), "not a JSON object");
@@ -365,6 +378,71 @@ TEST_CASE("from and to memory") {
     CHECK(message([&] { decode_safetensors(std::span(bytes).first(n), {}, "x"); }) != "no error");
 }
 
+TEST_CASE("a model in several files") {
+  const Scratch folder;
+  const std::string index = folder.path("model.safetensors.index.json");
+  const auto names = [&](const std::string& json) { write(index, json); };
+  save_safetensors(folder.path("model-1.safetensors"),
+                   {{"a", Tensor::scalar(1)}, {"more", Tensor::scalar(5)}}, {{"format", "pt"}});
+  save_safetensors(folder.path("model-2.safetensors"),
+                   {{"b", Tensor::scalar(2)}, {"c", Tensor::ones({2})}}, {{"format", "pt"}});
+  names(R"({"metadata":{"total_size":16},"weight_map":{"c":"model-2.safetensors",)"
+        R"("a":"model-1.safetensors","b":"model-2.safetensors"}})");
+  const TensorFile all = load_safetensors(index, {.any_format = true});
+  CHECK(all.size() == 3);
+  CHECK(all["a"].item() == 1);
+  CHECK(all["b"].item() == 2);
+  CHECK(all["c"].shape() == Shape{2});
+  CHECK(all.path() == index);
+  CHECK(inspect_safetensors(index).tensors.size() == 3);
+  CHECK(inspect_safetensors(index).metadata.at("format") == "pt");
+  CHECK(error_of(index).find("model-1.safetensors must be in ramp's format") != std::string::npos);
+
+  const auto is_a = [](const std::string& name) { return name == "a"; };
+  fs::remove(folder.path("model-2.safetensors"));  // is not looked for
+  CHECK(load_safetensors(index, {.any_format = true, .only = is_a}).size() == 1);
+  CHECK(error_of(index).find("model-1.safetensors must be in ramp's format") != std::string::npos);
+
+  const auto error = [&](const std::string& json) {
+    names(json);
+    return message([&] { load_safetensors(index, {.any_format = true}); });
+  };
+  const auto has = [](const std::string& text, const std::string& part) {
+    INFO(text);
+    CHECK(text.find(part) != std::string::npos);
+  };
+  has(error(R"({"weight_map":{"a":"model-2.safetensors"}})"), "cannot open");
+  has(error(R"({"weight_map":{"d":"model-1.safetensors"}})"), "must have \"d\", as");
+  has(error(R"({"weight_map":{"a":"../model-1.safetensors"}})"), "a file in its own folder");
+  has(error(R"({"weight_map":{"a":"/etc/passwd"}})"), "a file in its own folder");
+  has(error(R"({"weight_map":{"a":"model.safetensors.index.json"}})"), "in its own folder");
+  has(error(R"({"weight_map":{"a":7}})"), "it has no name");
+  has(error(R"({"weight_map":{"a":"x","a":"x"}})"), "names \"a\" twice");
+  has(error(R"({"architectures":["X"]})"), "must be an index of safetensors files");
+  has(error("{"), "must be an index of safetensors files");
+  has(error(std::string(100'000, '[')), "must be an index of safetensors files");
+}
+
+TEST_CASE("what people take for a safetensors file is named") {
+  const Scratch folder;
+  const auto error = [&](const std::string& name, const std::string& bytes) {
+    write(folder.path(name), bytes);
+    return error_of(folder.path(name));
+  };
+  const std::string torch = fmt::format(
+      "{0}.pth must be a safetensors file; it is one of torch.save. Hint: "
+      "safetensors.torch.save_file(net.state_dict(), \"{0}.safetensors\") in Python.",
+      folder.path("net"));
+  CHECK(error("net.pth", "PK\3\4........") == "load_safetensors: " + torch);
+  CHECK(error("net.pth", "\x80\2}q.......") == "load_safetensors: " + torch);
+  CHECK(error("x.npz", "PK\3\4........") ==
+        fmt::format("load_safetensors: {} must be a safetensors file; it is one of np.savez. Hint: "
+                    "load_npz().",
+                    folder.path("x.npz")));
+  CHECK(error("x", "GGUF........").find("Hint: is it a safetensors file, and whole?") !=
+        std::string::npos);
+}
+
 TEST_CASE("only what is asked for is read; what ramp cannot hold is named") {
   const Scratch folder;
   const std::string path = folder.path("a");
@@ -397,6 +475,33 @@ TEST_CASE("only what is asked for is read; what ramp cannot hold is named") {
   CHECK(info.tensors[0].dtype == "F8_E4M3");
   CHECK(info.tensors[2].shape.size() == 9);
   CHECK(info.tensors[3].bytes == 4);
+}
+
+// Bytes that this process has read, as Linux counts them; 0 elsewhere.
+int64_t bytes_read() {
+  std::ifstream io("/proc/self/io");
+  std::string key;
+  int64_t n = 0;
+  io >> key >> n;
+  return n;
+}
+
+TEST_CASE("one tensor of 10 GB takes its own bytes alone") {
+  const Scratch folder;
+  const std::string path = folder.path("large");
+  write(path, with_header(R"({"large":{"dtype":"F32","shape":[2500000000],)"
+                          R"("data_offsets":[0,10000000000]},"small":{"dtype":"F32","shape":[2],)"
+                          R"("data_offsets":[10000000000,10000000008]}})",
+                          ""));
+  fs::resize_file(path, fs::file_size(path) + 10'000'000'008);  // a hole, which takes no disk
+  reset_peak_memory();
+  const int64_t memory = memory_stats().peak_bytes, before = bytes_read();
+  const TensorFile file =
+      load_safetensors(path, {.only = [](const std::string& name) { return name == "small"; }});
+  CHECK(file["small"].values() == std::vector<double>{0, 0});
+  CHECK(inspect_safetensors(path).tensors[0].bytes == 10'000'000'000);
+  CHECK(bytes_read() - before < 100'000);
+  CHECK(memory_stats().peak_bytes - memory < 100'000);
 }
 
 TEST_CASE("any damage gives an Error or a whole file") {

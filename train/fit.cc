@@ -7,7 +7,6 @@
 #include <bit>
 #include <cmath>
 #include <csignal>
-#include <nlohmann/json.hpp>
 
 #include "ramp/autograd/backward.h"
 #include "ramp/autograd/node.h"
@@ -15,6 +14,7 @@
 #include "ramp/autograd/ops_loss.h"
 #include "ramp/autograd/ops_shape.h"
 #include "ramp/data/prefetch.h"
+#include "ramp/io/json.h"
 #include "ramp/optim/clip.h"
 #include "ramp/train/anomaly.h"
 #include "ramp/train/checkpoint.h"
@@ -24,7 +24,6 @@
 namespace ramp {
 namespace {
 
-using Json = nlohmann::ordered_json;
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 constexpr int64_t kValidBatch = 500;
 
@@ -415,12 +414,12 @@ class Run {
     Json place;
     const bool found = checkpoint_.load([&](const Metadata& notes) {
       const auto text = notes.find("fit");
-      if (text != notes.end()) place = Json::parse(text->second, nullptr, false);
-      if (!place.is_object() || !place.contains("settings")) {
+      if (text != notes.end()) place = parse_json(text->second, 3);
+      if (!place.is_object() || !place.contains("settings") || !place.at("settings").is_object()) {
         fail("fit: {} is no checkpoint of fit(). Hint: give it another name.", o_.checkpoint);
       }
       for (const auto& [name, value] : settings_.items()) {
-        const Json before = place["settings"].value(name, Json());
+        const Json before = place.at("settings").value(name, Json());
         if (before == value) continue;
         fail(
             "fit: {} was made with {} {}; got {}. Hint: remove the file to begin anew, or give it "
@@ -441,9 +440,9 @@ class Run {
            o_.checkpoint);
     };
     try {
-      epoch_ = place.at("epoch").get<int64_t>();
-      batch_ = place.at("batch").get<int64_t>();
-      seen_ = place.at("seen").get<int64_t>();
+      epoch_ = integer(place.at("epoch"));
+      batch_ = integer(place.at("batch"));
+      seen_ = integer(place.at("seen"));
       loss_sum_ = place.at("loss_sum").get<double>();
       sums_ = place.at("sums").get<std::vector<double>>();
       seconds_before_ = place.at("seconds").get<double>();
@@ -454,7 +453,8 @@ class Run {
     } catch (const Json::exception&) {
       broken();
     }
-    if (epoch_ < 0 || batch_ < 0 || batch_ > batches_.count() || sums_.size() != metrics_.size()) {
+    if (epoch_ < 0 || batch_ < 0 || batch_ > batches_.count() || history_.best_epoch < 0 ||
+        history_.best_epoch > epoch_ || sums_.size() != metrics_.size()) {
       broken();
     }
     history_.checkpoint = fmt::format("epoch {}, step {}", epoch_, optimizer_.steps());

@@ -3,14 +3,13 @@
 #include <fmt/format.h>
 
 #include <cmath>
-#include <nlohmann/json.hpp>
 
 #include "ramp/data/new_file.h"
+#include "ramp/io/json.h"
 
 namespace ramp {
 namespace {
 
-using Json = nlohmann::ordered_json;
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 
 double number(const Json& j) { return j.is_null() ? kNaN : j.get<double>(); }
@@ -78,11 +77,11 @@ std::string History::json() const {
 
 History History::from_json(const std::string& text) {
   try {
-    const Json all = Json::parse(text);
+    const Json all = parse_json(text, 3);
     History h;
     for (const Json& j : all.at("epochs")) {
-      Row row{j.at("epoch").get<int64_t>(),
-              j.at("steps").get<int64_t>(),
+      Row row{integer(j.at("epoch")),
+              integer(j.at("steps")),
               number(j.at("seconds")),
               number(j.at("lr")),
               {}};
@@ -97,7 +96,7 @@ History History::from_json(const std::string& text) {
       }
       h.rows.push_back(std::move(row));
     }
-    h.best_epoch = all.at("best_epoch").get<int64_t>();
+    h.best_epoch = integer(all.at("best_epoch"));
     h.stopped = all.at("stopped").get<std::string>();
     return h;
   } catch (const Json::exception&) {

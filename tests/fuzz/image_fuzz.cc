@@ -3,6 +3,9 @@
 
 #include "ramp/core/error.h"
 #include "ramp/data/image.h"
+#include "repair.h"
+
+void repair(std::vector<uint8_t>& bytes) { repair_png(bytes); }
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* bytes, size_t n) {
   try {

@@ -3,6 +3,9 @@
 
 #include "ramp/core/error.h"
 #include "ramp/io/npy.h"
+#include "repair.h"
+
+void repair(std::vector<uint8_t>& bytes) { repair_zip(bytes); }
 
 // As an array, and as an archive of arrays.
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* bytes, size_t n) {
