@@ -51,6 +51,7 @@
 #include "ramp/glass/plot.h"
 #include "ramp/glass/plot_history.h"
 #include "ramp/glass/print.h"
+#include "ramp/glass/reasons.h"
 #include "ramp/glass/recorder.h"
 #include "ramp/glass/report.h"
 #include "ramp/glass/sketch.h"

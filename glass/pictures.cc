@@ -4,15 +4,19 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <map>
 #include <numeric>
 #include <set>
+#include <tuple>
 #include <utility>
 
 #include "ramp/autograd/backward.h"
+#include "ramp/autograd/ops_shape.h"
 #include "ramp/autograd/ops_softmax.h"
 #include "ramp/core/parallel.h"
 #include "ramp/glass/glass_file.h"
+#include "ramp/glass/reasons.h"
 #include "ramp/glass/sketch.h"
 #include "ramp/train/metrics.h"
 
@@ -103,18 +107,43 @@ std::map<const ModuleBase*, std::string> leaf_layers(ModuleBase& net) {
   return leaves;
 }
 
+// How much is kept of the maps of one layer: of many layers less each, so that all fit.
+struct MapSize {
+  int64_t side, channels;
+};
+MapSize map_size(const std::vector<std::pair<std::string, Tensor>>& outputs) {
+  constexpr MapSize kSizes[] = {{32, 16}, {32, 8}, {16, 8}, {16, 6}, {16, 4}, {8, 4}};
+  for (const MapSize& s : kSizes) {
+    int64_t bytes = 0;
+    for (const auto& [path, y] : outputs) {
+      if (y.rank() != 4) continue;
+      const int64_t stride = ceil_div(std::max(y.dim(1), y.dim(2)), s.side);
+      bytes += y.dim(0) * ceil_div(y.dim(1), stride) * ceil_div(y.dim(2), stride) *
+               std::min(y.dim(3), s.channels);
+    }
+    if (bytes <= 700'000) return s;
+  }
+  return kSizes[std::size(kSizes) - 1];
+}
+
 // Kernels of convolutions, and the weights of a dense layer that sees the pixels.
 std::string filters(ModuleBase& net, const Picture& size) {
-  std::string text;
+  struct Kernels {
+    NamedTensor of;
+    int64_t kh, kw, in, out;
+  };
+  std::vector<Kernels> all;
   for (const NamedTensor& p : net.named_parameters()) {
     const Shape& s = p.tensor.shape();
-    int64_t kh = 0, kw = 0, in = 0, out = 0;
-    if (s.rank() == 4) kh = s[0], kw = s[1], in = s[2], out = s[3];
+    if (s.rank() == 4 && s[0] * s[1] > 1) all.push_back({p, s[0], s[1], s[2], s[3]});
     if (s.rank() == 2 && s[0] == size.h * size.w * size.c)
-      kh = size.h, kw = size.w, in = size.c, out = s[1];
-    if (kh * kw <= 1) continue;
-    const int64_t outs = std::clamp<int64_t>(65536 / (kh * kw), 1, std::min<int64_t>(out, 64));
-    const int64_t ins = std::clamp<int64_t>(65536 / (kh * kw * outs), 1, std::min<int64_t>(in, 64));
+      all.push_back({p, size.h, size.w, size.c, s[1]});
+  }
+  const int64_t most = std::min<int64_t>(65536, 200'000 / std::max<int64_t>(1, std::ssize(all)));
+  std::string text;
+  for (const auto& [p, kh, kw, in, out] : all) {
+    const int64_t outs = std::clamp<int64_t>(most / (kh * kw), 1, std::min<int64_t>(out, 64));
+    const int64_t ins = std::clamp<int64_t>(most / (kh * kw * outs), 1, std::min<int64_t>(in, 64));
     const auto [lo, hi] = range(p.tensor.detach());
     const std::vector<double> values = p.tensor.values();
     std::vector<uint8_t> bytes;
@@ -128,6 +157,84 @@ std::string filters(ModuleBase& net, const Picture& size) {
         glass_number(hi), glass_bytes(bytes));
   }
   return text;
+}
+
+// Members of "mistakes": why.
+std::string reasons(Module& net, const Dataset& data, const Tensor& features,
+                    const std::vector<int64_t>& guesses, const std::vector<int64_t>& wrong,
+                    const std::vector<int64_t>& shown) {
+  const int64_t* y = data.y.data<int64_t>();
+  const std::vector<int64_t> labels(y, y + data.size());
+  if (shown.empty() || !features.defined()) return "";
+  const auto of = [&](const std::vector<int64_t>& all, const std::vector<int64_t>& rows) {
+    std::vector<int64_t> some;
+    for (const int64_t row : rows) some.push_back(all[static_cast<size_t>(row)]);
+    return some;
+  };
+  std::map<std::pair<int64_t, int64_t>, std::pair<int64_t, int64_t>> nearer;  // by cell: n of those
+  std::map<int64_t, Neighbours> near;
+  for (const std::vector<int64_t>* rows : {&wrong, &shown}) {
+    const std::vector<Neighbours> found = neighbours(features, guesses, labels, *rows);
+    for (size_t k = 0; k < found.size(); ++k) near[(*rows)[k]] = found[k];
+  }
+  for (const int64_t at : wrong) {
+    const Neighbours& its = near[at];
+    if (its.said < 0 || its.label < 0) continue;
+    const auto row = static_cast<size_t>(at);
+    auto& [n, all] = nearer[{labels[row], guesses[row]}];
+    n += its.to_said < its.to_label;
+    ++all;
+  }
+  const std::string cells = glass_join(nearer, [](const auto& c) {
+    return fmt::format("\"{},{}\":[{},{}]", c.first.first, c.first.second, c.second.first,
+                       c.second.second);
+  });
+  const Picture size(data.x);
+  Tensor speaks;
+  double lo = 0, hi = 1;
+  if (size) {
+    std::tie(lo, hi) = range(data.x.to(f64));
+    try {
+      speaks = evidence(net, take(data.x.detach(), Tensor::of(shown)), of(guesses, shown),
+                        of(labels, shown), lo);
+    } catch (const Error&) {  // without a gradient of x
+    }
+  }
+  std::set<int64_t> pictured;
+  std::string why;
+  for (size_t k = 0; k < shown.size(); ++k) {
+    std::string text;
+    const auto add = [&](const char* name, int64_t row, double distance) {
+      if (row < 0) return;
+      pictured.insert(row);
+      text += fmt::format("{}\"{}\":[{},{}]", text.empty() ? "" : ",", name, row,
+                          glass_number(distance));
+    };
+    const Neighbours& its = near[shown[k]];
+    add("said", its.said, its.to_said);
+    add("label", its.label, its.to_label);
+    if (speaks.defined()) {
+      const auto i = static_cast<int64_t>(k);
+      const std::vector<double> v = speaks.rows(i, i + 1).values();
+      std::vector<double> places(v.size() / static_cast<size_t>(size.c));
+      for (size_t j = 0; j < v.size(); ++j) places[j / static_cast<size_t>(size.c)] += v[j];
+      double most = 0;
+      for (const double p : places) most = std::max(most, std::abs(p));
+      std::vector<uint8_t> bytes;
+      each_kept(size.h, size.w, size.stride(), [&](int64_t place) {
+        bytes.push_back(byte_of(places[static_cast<size_t>(place)], -most, most));
+      });
+      text += (text.empty() ? "\"speaks\":" : ",\"speaks\":") + glass_bytes(bytes);
+    }
+    why += fmt::format("{}\"{}\":{{{}}}", why.empty() ? "" : ",", shown[k], text);
+  }
+  std::string pictures;
+  for (const int64_t row : pictured)
+    if (size)
+      pictures += fmt::format("{}\"{}\":{}", pictures.empty() ? "" : ",", row,
+                              picture_json(size, data.x, row, lo, hi));
+  return fmt::format(R"(,"nearer":{{{}}},"why":{{{}}},"pictures":{{{}}},"among":{})", cells, why,
+                     pictures, features.dim(0));
 }
 
 }  // namespace
@@ -158,15 +265,16 @@ std::string images_line(ModuleBase& net, const Dataset& data,
   }
   std::vector<int64_t> all(static_cast<size_t>(batch.size()));
   std::iota(all.begin(), all.end(), 0);
+  const MapSize most = map_size(outputs);
   std::string maps;
   for (const auto& [path, y] : outputs) {
     const bool image = y.rank() == 4;
-    const int64_t of = y.dim(-1), c = image ? std::min<int64_t>(of, 16) : of;
+    const int64_t of = y.dim(-1), c = image ? std::min(of, most.channels) : of;
     const auto [low, high] = range(y);
     const std::vector<double> values = y.values();
     const int64_t places = y.numel() / y.dim(0) / of;
     const int64_t h = image ? y.dim(1) : 1, w = image ? y.dim(2) : 1;
-    const int64_t stride = ceil_div(std::max(h, w), 32);
+    const int64_t stride = ceil_div(std::max(h, w), most.side);
     maps += fmt::format(R"({}{}:{{"h":{},"w":{},"c":{},"of":{},"lo":{},"hi":{},"data":[)",
                         maps.empty() ? "" : ",", glass_text(path), ceil_div(h, stride),
                         ceil_div(w, stride), c, of, glass_number(low), glass_number(high));
@@ -209,8 +317,7 @@ std::string images_line(ModuleBase& net, const Dataset& data,
 std::string mistakes_line(Module& net, const Dataset& data,
                           const std::vector<std::string>& class_names, int64_t step) {
   if (data.size() == 0 || data.y.dtype() != i64 || data.y.numel() != data.size()) return "";
-  const Alone alone;
-  const Tensor logits = predict(net, data.x);
+  const auto& [logits, features] = answers(net, data.x);
   if (logits.rank() != 2 || logits.dim(1) < 2) return "";
   const NoGrad no_grad;
   const Tensor p = softmax(logits).to(f64);
@@ -220,10 +327,12 @@ std::string mistakes_line(Module& net, const Dataset& data,
   const int64_t* labels = data.y.data<int64_t>();
   const auto row = [&](int64_t i) { return p.data<double>() + i * classes; };
   std::vector<int64_t> confusion(static_cast<size_t>(classes * classes)), wrong;
+  std::vector<int64_t> guesses(static_cast<size_t>(n));
   std::map<std::pair<int64_t, int64_t>, std::vector<int64_t>> cells;
   const auto guess = [&](int64_t i) { return std::max_element(row(i), row(i) + classes) - row(i); };
   for (int64_t i = 0; i < n; ++i) {
     const int64_t said = guess(i), label = labels[i];
+    guesses[static_cast<size_t>(i)] = said;
     if (label < 0 || label >= classes) continue;
     ++confusion[static_cast<size_t>(label * classes + said)];
     cells[{label, said}].push_back(i);
@@ -255,12 +364,16 @@ std::string mistakes_line(Module& net, const Dataset& data,
   };
   // About 400 pictures of digits in all.
   const int64_t bytes = size ? size.rows() * size.columns() * size.c : 64;
+  std::vector<int64_t> some = wrong;  // whose neighbours are sought
+  some.resize(std::min<size_t>(some.size(), 2000));
   by_confidence(wrong, static_cast<size_t>(std::clamp<int64_t>(100'000 / bytes, 4, 40)));
   const auto n_cells = std::max<int64_t>(1, std::ssize(cells));
   const auto each = static_cast<size_t>(std::clamp<int64_t>(320'000 / bytes / n_cells, 1, 12));
   std::string of_cells;
+  std::vector<int64_t> shown;  // mistakes
   for (auto& [cell, list] : cells) {
     by_confidence(list, each);
+    if (cell.first != cell.second) shown.insert(shown.end(), list.begin(), list.end());
     of_cells += fmt::format("{}\"{},{}\":[{}]", of_cells.empty() ? "" : ",", cell.first,
                             cell.second, glass_join(list, example));
   }
@@ -271,7 +384,7 @@ std::string mistakes_line(Module& net, const Dataset& data,
     return glass_list({begin, begin + classes});
   });
   return fmt::format(
-      R"({{"kind":"mistakes","step":{},"classes":[{}],"confusion":[{}],"cells":{{{}}},"worst":[{}],"h":{},"w":{},"c":{},"n":{}}})",
+      R"({{"kind":"mistakes","step":{},"classes":[{}],"confusion":[{}],"cells":{{{}}},"worst":[{}],"h":{},"w":{},"c":{},"n":{}{}}})",
       step,
       glass_join(names,
                  [&](int64_t c) {
@@ -280,7 +393,7 @@ std::string mistakes_line(Module& net, const Dataset& data,
                                          : std::to_string(c));
                  }),
       rows, of_cells, glass_join(wrong, example), size ? size.rows() : 0, size ? size.columns() : 0,
-      size.c, n);
+      size.c, n, reasons(net, data, features, guesses, some, shown));
 }
 
 BoundaryFilm::BoundaryFilm(const Dataset& data)

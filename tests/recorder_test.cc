@@ -432,6 +432,33 @@ TEST_CASE("Recorder: what it writes") {
       CHECK(digits().y.at({example["index"].get<int64_t>()}) == label);
     }
   }
+  // Why: each wrong one that is shown has neighbours, which are right, and their pictures.
+  int64_t shown = 0;
+  const Tensor said = argmax(predict(net, digits().x), 1);
+  for (const auto& [cell, list] : mistakes["cells"].items()) {
+    for (const Json& example : list) {
+      const std::string row = std::to_string(example["index"].get<int64_t>());
+      const bool wrong = cell[0] != cell[2];
+      CHECK(mistakes["why"].contains(row) == wrong);
+      if (!wrong) continue;
+      ++shown;
+      const Json why = mistakes["why"][row];
+      CHECK(why["speaks"].get<std::string>().size() == (28 * 28 + 2) / 3 * 4);
+      for (const auto& [name, digit] : {std::pair{"said", cell[2]}, {"label", cell[0]}}) {
+        if (!why.contains(name)) continue;
+        const int64_t at = why[name][0];
+        CHECK(digits().y.at({at}) == digit - '0');
+        CHECK(said.at({at}) == digit - '0');
+        CHECK(mistakes["pictures"].contains(std::to_string(at)));
+      }
+    }
+  }
+  CHECK(std::ssize(mistakes["why"]) == shown);
+  CHECK(shown > 0);
+  for (const auto& [cell, n] : mistakes["nearer"].items()) {
+    CHECK(n[0] <= n[1]);
+    CHECK(n[1] <= mistakes["confusion"][cell[0] - '0'][cell[2] - '0']);
+  }
   REQUIRE(r["gradcheck"].size() == 1);
   CHECK(r["gradcheck"][0]["parameters"].size() == 11 * 6 - 5);  // the slope is one number
   for (const Json& row : r["gradcheck"][0]["parameters"]) CHECK(row["error"].get<double>() < 1e-6);
@@ -570,6 +597,26 @@ TEST_CASE("Recorder: large images are kept small") {
   CHECK(mistakes["w"] == 40);
   CHECK(mistakes["worst"][0]["pixels"].get<std::string>().size() == (bytes + 2) / 3 * 4);
   CHECK(std::filesystem::file_size(path) < 1'000'000);
+}
+
+TEST_CASE("Recorder: of many layers less each is kept, so that the pictures of all fit") {
+  const Dataset photos{Rng(1).uniform({10, 32, 32, 3}), Rng(2).randint({10}, 0, 3)};
+  const auto line = [&](int64_t layers) {
+    seed_layers(1);
+    Sequential net{Conv2d(3, 16, 3, {.padding = 1})};
+    for (int64_t i = 1; i < layers; ++i) net.add(Conv2d(16, 16, 3, ReLU{}, {.padding = 1}));
+    return images_line(
+        net, photos, [&](const Dataset& d) { return sum(net(d.x)); }, 1);
+  };
+  const Json few = Json::parse(line(2)), many = Json::parse(line(60));
+  CHECK(few["maps"]["1"]["h"] == 32);
+  CHECK(few["maps"]["1"]["c"] == 16);
+  CHECK(few["filters"]["1.weight"]["in"] == 16);
+  CHECK(many["maps"].size() == 60);
+  CHECK(many["maps"]["1"]["h"] == 16);
+  CHECK(many["maps"]["1"]["c"] == 4);
+  CHECK(many["maps"]["1"]["of"] == 16);
+  CHECK(many.dump().size() < 1'300'000);
 }
 
 TEST_CASE("Recorder: a run that diverges has a file and a page") {

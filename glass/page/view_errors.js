@@ -2,6 +2,100 @@
 // the most confidence.
 "use strict";
 
+// Why `truth` is taken for `said`: sentences.
+function cellReasons(m, truth, said) {
+  const words = {truth: m.classes[truth], said: m.classes[said]}, reasons = [];
+  const says = m.confusion.reduce((n, row) => n + row[said], 0);
+  const are = m.confusion[said].reduce((a, b) => a + b, 0), right = m.confusion[said][said];
+  // Said for others far more often than others are said for it.
+  if (says - right > 2 * (are - right) && says - right > 4)
+    reasons.push(t("errors.toooften", {...words, n: count(says), are: count(are)}));
+  const [near, of] = (m.nearer || {})[`${truth},${said}`] || [0, 0];
+  if (of > 0)
+    reasons.push(
+        t(2 * near >= of ? "errors.looksalike" : "errors.lastlayer",
+          {...words, n: of, near: count(near), far: count(of - near), of: count(of)}));
+  return reasons;
+}
+// The picture of an example, and the classes that it is given to with the most confidence.
+function shot(m, image) {
+  const name = (k) => m.classes[k] ?? String(k);
+  const said = name(image.top[0] ? image.top[0][0] : "?");
+  // What is no picture is shown by its numbers.
+  let shown =
+      el("p", {class: "numbers"}, (image.x || []).slice(0, 6).map((v) => el("span", {}, num(v))),
+         (image.x || []).length > 6 ? "…" : null);
+  if (image.pixels && m.h > 0)
+    shown = pictured(
+        picture(bytes(image.pixels), m.h, m.w, m.c || 1),
+        t("errors.image", {truth: name(image.label), said}));
+  return [
+    shown,
+    el("div", {class: "top"},
+       image.top.slice(0, 3).map(
+           ([k, p], i) =>
+               [el("span", {
+                  class: "name",
+                  title: name(k),
+                  style: k === image.label ? "font-weight:600" : null
+                },
+                   name(k)),
+                el("i", {}, el("b", {
+                     class: i === 0 && k !== image.label ? "wrong" : null,
+                     style: `width:${100 * (number(p) || 0)}%`
+                   })),
+                el("span", {class: "n"}, percent(number(p), 0))]))
+  ];
+}
+// As large as its place.
+function pictured(canvas, label) {
+  canvas.style.width = canvas.style.height = "";
+  canvas.setAttribute("role", "img");
+  canvas.setAttribute("aria-label", label);
+  return canvas;
+}
+function shotItem(m, image, ...children) {
+  return el(
+      "li",
+      {class: "shot", "data-label": image.label, "data-said": image.top[0] ? image.top[0][0] : ""},
+      children);
+}
+// Wrong examples of a cell with what speaks for the mistake, and the nearest ones of both classes.
+function reasonRows(m, images, most = images.length) {
+  const why = images.map((image) => (m.why || {})[image.index]);
+  if (!m.h || !images.length || !why.every(Boolean)) return null;
+  const said = m.classes[images[0].top[0][0]], truth = m.classes[images[0].label];
+  // The root of what a pixel speaks: few large ones do not hide the others.
+  const signed = colours("--signed"), table = Array.from({length: 256}, (_, i) => {
+    const v = (i - 128) / 127.5;  // 0 is the byte 128
+    return signed(0.5 + Math.sign(v) * Math.sqrt(Math.abs(v)) / 2);
+  });
+  const neighbour = (found, name) => {
+    const pixels = found && (m.pictures || {})[found[0]];
+    return el("div", {}, !pixels ? "–" : [
+      pictured(picture(bytes(pixels), m.h, m.w, m.c || 1), t("errors.nearest", {name})),
+      el("span", {class: "muted"}, t("errors.distance", {d: num(number(found[1]))}))
+    ]);
+  };
+  const speaks = why[0].speaks !== undefined;
+  return el(
+      "div", {class: "reasons", style: `--columns:${speaks ? 4 : 3}`},
+      el("div", {class: "head"}, el("span", {}, t("errors.theimage")),
+         speaks ? el("span", {}, t("errors.speaks", {said, truth})) : null,
+         el("span", {}, t("errors.nearest", {name: said})),
+         el("span", {}, t("errors.nearest", {name: truth}))),
+      el("ul", {},
+         images.slice(0, most).map(
+             (image, i) => shotItem(
+                 m, image, el("div", {}, shot(m, image)),
+                 speaks ? el("div", {},
+                             pictured(
+                                 plane(bytes(why[i].speaks), m.h, m.w, 1, 0, table, 1),
+                                 t("errors.speaks", {said, truth}))) :
+                          null,
+                 neighbour(why[i].said, said), neighbour(why[i].label, truth)))));
+}
+
 register({
   name: "errors",
   order: 8,
@@ -72,7 +166,10 @@ register({
                  " ",
              el("span", {class: "muted", style: "font-weight:400"},
                 t("errors.shown", {n: images.length, of: count(m.confusion[truth][said])}))),
-          el("ul", {class: "shots" + long}, images.map((image) => this.shot(m, image))));
+          truth === said ? "" : el("p", {class: "small"}, cellReasons(m, truth, said).join(" ")),
+          reasonRows(m, images) ||
+              el("ul", {class: "shots" + long},
+                 images.map((image) => shotItem(m, image, shot(m, image)))));
     };
     container.append(figure({
       title: t("errors.matrix") + (name ? `: ${name}` : ""),
@@ -116,7 +213,9 @@ register({
                 M.mrow(
                     M.munder(M.mo("∑"), M.mi("j")),
                     M.msup(M.mi("e"), M.msub(M.mi("z"), M.mi("j")))))),
-        body: el("ul", {class: "shots" + long}, m.worst.map((image) => this.shot(m, image))),
+        body:
+            el("ul", {class: "shots" + long},
+               m.worst.map((image) => shotItem(m, image, shot(m, image)))),
         table: {
           head: [t("errors.truth"), t("errors.said"), t("errors.p")],
           rows: () => m.worst.map(
@@ -124,41 +223,6 @@ register({
         }
       }));
     }
-  },
-  shot(m, image) {
-    const name = (k) => m.classes[k] ?? String(k);
-    const said = name(image.top[0] ? image.top[0][0] : "?");
-    // What is no picture is shown by its numbers.
-    let shown =
-        el("p", {class: "numbers"}, (image.x || []).slice(0, 6).map((v) => el("span", {}, num(v))),
-           (image.x || []).length > 6 ? "…" : null);
-    if (image.pixels && m.h > 0) {
-      shown = picture(bytes(image.pixels), m.h, m.w, m.c || 1);
-      shown.style.width = shown.style.height = "";
-      shown.setAttribute("role", "img");
-      shown.setAttribute("aria-label", t("errors.image", {truth: name(image.label), said}));
-    }
-    return el(
-        "li", {
-          class: "shot",
-          "data-label": image.label,
-          "data-said": image.top[0] ? image.top[0][0] : ""
-        },
-        shown,
-        el("div", {class: "top"},
-           image.top.slice(0, 3).map(
-               ([k, p], i) =>
-                   [el("span", {
-                      class: "name",
-                      title: name(k),
-                      style: k === image.label ? "font-weight:600" : null
-                    },
-                       name(k)),
-                    el("i", {}, el("b", {
-                         class: i === 0 && k !== image.label ? "wrong" : null,
-                         style: `width:${100 * (number(p) || 0)}%`
-                       })),
-                    el("span", {class: "n"}, percent(number(p), 0))])));
   },
   // Arrow keys go to the nearest cell on that side.
   arrows(event, matrix) {

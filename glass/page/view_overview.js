@@ -12,6 +12,33 @@ function paces(file) {
       .filter((p) => p.pace !== null && p.parameter.trained !== false)
       .sort((a, b) => a.pace - b.pace);
 }
+// Why one layer is slower than another: sentences. |dw| / |w| is the size of a step over that of a
+// weight, so one of these differs.
+function slowReasons(file, slow, fast) {
+  if (!(slow.pace > 0 && fast.pace > 0)) return [];
+  const last = (p, member) => {
+    const v = (file.flow.parameters[p.name][member] || []).filter(isNumber);
+    return v.length ? v[v.length >> 1] / Math.sqrt(p.count) : null;
+  };
+  const of = ({parameter, pace}) => {
+    const w = last(parameter, "w");
+    return {w, step: w === null ? null : pace * w, g: last(parameter, "g")};
+  };
+  const a = of(slow), b = of(fast), times = (x) => num(x, 2), reasons = [];
+  if (!(a.w > 0 && b.w > 0)) return [];
+  const heavier = a.w / b.w, shorter = b.step / a.step, weaker = b.g / a.g;
+  if (heavier >= shorter)
+    reasons.push(t("overview.slow.weights", {times: times(heavier)}));
+  else if (weaker >= shorter / 2)
+    reasons.push(t("overview.slow.gradient", {times: times(shorter), weaker: times(weaker)}));
+  else
+    reasons.push(t("overview.slow.steps", {times: times(shorter)}));
+  if (slow.pace >= 1e-4 && fast.pace <= 1e-2)
+    reasons.push(t("overview.slow.usual"));
+  else if (slow.pace < 1e-4)
+    reasons.push(t("overview.slow.low"));
+  return reasons;
+}
 function deadUnits(file) {
   const layers = Object.entries(file.clinic);
   return {
@@ -180,13 +207,14 @@ register({
       answers.push([
         t("overview.slowest"),
         [
-          fast.pace > 0 ? [el("strong", {}, layerName(file, slow.parameter.layer)), " "] : null,
+          fast.pace > 0 ? [el("strong", {}, layerName(file, slow.parameter.layer) + "."), " "] :
+                          null,
           t(fast.pace > 0 ? "overview.slowest.a" : "overview.slowest.none", {
             slow: tiny(slow.pace),
             fast: tiny(fast.pace),
             layer: layerName(file, fast.parameter.layer)
           }),
-          " ", link("flow", t("flow.title"))
+          " ", slowReasons(file, slow, fast).map((s) => s + " "), link("flow", t("flow.title"))
         ]
       ]);
     }
@@ -211,7 +239,7 @@ register({
                                el("strong", {},
                                   t("overview.pair",
                                     {truth: names[pairs[0].truth], said: names[pairs[0].said]})),
-                               " ",
+                               ", ",
                                t("overview.confused.a",
                                  {n: count(pairs[0].n), of: count(pairs[0].of)}),
                                pairs.length > 1 ? " " + t("overview.confused.then", {
@@ -232,9 +260,16 @@ register({
                           .flatMap(([, all]) => all);
         const near = shots.filter((s) => s.top.slice(1, 3).some((p) => p[0] === s.label)).length;
         const sure = shots.filter((s) => s.top[0] && s.top[0][1] > 0.9).length;
+        const {truth, said} = pairs[0];
+        const rows =
+            reasonRows(file.mistakes, (file.mistakes.cells || {})[`${truth},${said}`] || [], 3);
         answers.push([
           t("overview.why"),
           [
+            ...cellReasons(file.mistakes, truth, said).map((s) => s + " "), rows,
+            rows ? el("p", {class: "muted small"},
+                      t("errors.speaks.note", {said: names[said], truth: names[truth]})) :
+                   null,
             t(names.length > 3 ? "overview.why.a" : "overview.why.few", {
               wrong: count(wrong),
               total: count(file.mistakes.n),

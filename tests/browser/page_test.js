@@ -149,6 +149,28 @@ const tests = {
         assert.strictEqual(s.top, 3);
         assert.deepStrictEqual(s.pixels, [...Buffer.from(cell[i].pixels, "base64")]);
       });
+      // And why: the nearest of both classes, by their numbers.
+      const near = await page.$$eval(
+          ".shown-cell .reasons li",
+          (all) => all.map(
+              (li) => [...li.querySelectorAll("canvas")].slice(-2).map(
+                  (c) =>
+                      [c.getAttribute("aria-label"),
+                       ...c.getContext("2d")
+                           .getImageData(0, 0, 28, 28)
+                           .data.filter((_, i) => i % 4 === 0)])));
+      assert.strictEqual(near.length, cell.length);
+      for (const [ofSaid, ofLabel] of near) {
+        const of = (k) =>
+            [`nearest ${k}`, ...Buffer.from(run.mistakes.pictures[9000 + Number(k)], "base64")];
+        assert.deepStrictEqual(ofSaid, of(said));
+        assert.deepStrictEqual(ofLabel, of(truth));
+      }
+      const [n, of] = run.mistakes.nearer[key], text = await page.innerText(".shown-cell");
+      assert(
+          text.includes(2 * n >= of ? "looks like one" : "decides wrongly") ||
+              text.includes("look like one"),
+          text);
     }
     await page.done();
   },

@@ -362,7 +362,9 @@ function made({
               (i === j                       ? 960 + i :
                    (i * 7 + j * 3) % 5 === 0 ? 1 + ((i * j) % 9) :
                                                0)));
+  let index = 0;
   const shot = (i, j, p) => ({
+    index: index++,
     pixels: disc(i),
     label: i,
     top: [[j, p], [i, 0.9 * (1 - p)], [(i + j + 1) % 10, 0.1 * (1 - p)]]
@@ -373,13 +375,25 @@ function made({
       cells[`${i},${j}`] =
           Array.from({length: Math.min(12, n)}, (_, k) => shot(i, j, 0.95 - 0.05 * k));
   }));
+  // Why: the nearest ones are numbered by their class.
+  const why = {}, nearer = {}, pictures = {};
+  for (const [key, list] of Object.entries(cells)) {
+    nearer[key] = [list.length >> 1, list.length];
+    for (const s of list)
+      why[s.index] = {
+        said: [9000 + s.top[0][0], 3.1],
+        label: [9000 + s.label, 5.2],
+        speaks: b64(784, (i) => (i + s.label) % 256)
+      };
+  }
+  for (let k = 0; k < 10; ++k) pictures[9000 + k] = disc(k);
   return {
     file: hostile ? `${kHostile}.glass` : "run.glass", cut: false,
     run: {kind: "run", version: 1, ramp: "0.1.0", time: "2026-11-27T18:00:00Z", command: evil("./06_mnist_cnn --seed 1"), title: evil(title), seed: 1, environment: evil("ramp 0.1.0"), compiler: "g++ 12.2", isa: "v4", blas: "OpenBLAS 0.3.21", threads: 2, cpu: "AMD EPYC", data: [{name: evil("x"), shape: [60000, 28, 28, 1], checksum: "5ad9be41"}], every},
     model: {kind: "model", summary: evil("layer   shape   parameters\n0 Conv2d"), layers, parameters},
     curve, flow, steps, epochs, probes: [{kind: "probe", step: 100, loss: 0.19, nodes}],
     images: images ? [{kind: "images", step: 900, h: 28, w: 28, c: 1, pixels: classes.map((_, k) => disc(k)), labels: [...classes], maps: {0: {h: 14, w: 14, c: 16, data: classes.map((_, k) => b64(14 * 14 * 16, (i) => (i * (k + 3)) % 256)), lo: 0, hi: 2.5}}, saliency: classes.map((_, k) => disc(k)), filters: {[evil("0.weight")]: {kh: 3, kw: 3, in: 1, out: 32, data: b64(288, (i) => (i * 37) % 256), lo: -0.4, hi: 0.5}}}] : [],
-    mistakes: images ? {kind: "mistakes", classes, confusion, cells, worst: Array.from({length: 8}, (_, k) => shot(k, (k + 2) % 10, 0.99 - 0.01 * k)), h: 28, w: 28, c: 1, n: 10000} : null,
+    mistakes: images ? {kind: "mistakes", classes, confusion, cells, worst: Array.from({length: 8}, (_, k) => shot(k, (k + 2) % 10, 0.99 - 0.01 * k)), h: 28, w: 28, c: 1, n: 10000, why, nearer, pictures, among: 10000} : null,
     boundaries: boundary ? Array.from({length: 12}, (_, k) => ({kind: "boundary", step: 1 + k * 50, x: [-2, 3], y: [-1.5, 2], nx: 64, ny: 64, classes: 2,
       p: b64(4096, (i) => 255 / (1 + Math.exp(-0.3 * k * ((i % 64) / 12 - 2.5 + Math.sin(Math.floor(i / 64) / 9))))), ...(k ? {} : {points: Array.from({length: 200}, (_, j) => [-1.5 + 4 * next(), -1 + 2.5 * next(), j % 2])})})) : [], lessons: [lesson(evil)],
     gradchecks: [{kind: "gradcheck", planted: hostile ? kHostile : "sign", parameters: [{name: evil("w"), index: 0, numeric: 0.5, analytic: -0.5, error: 0.67}, {name: evil("w"), index: 1, numeric: 0.25, analytic: 0.25, error: 1e-11}]}],
