@@ -24,8 +24,8 @@ struct ReadImageOptions {
 /// P6). Where .channels leaves alpha out, the image lies on white; grey = 0.299 r + 0.587 g +
 /// 0.114 b (ITU-R BT.601).
 /// Errors: no such file; another format; a damaged file, or one cut short; one that is said to be
-/// larger than its bytes can be or than .max_pixels, before memory is taken; a PNG or JPEG where ramp was built without
-/// libpng or libjpeg.
+/// larger than its bytes can be or than .max_pixels, before memory is taken; a PNG or JPEG where
+/// ramp was built without libpng or libjpeg.
 Tensor read_image(const std::string& path, const ReadImageOptions& options = {});
 /// The same from memory.
 Tensor decode_image(std::span<const uint8_t> bytes, const ReadImageOptions& options = {});

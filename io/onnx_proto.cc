@@ -543,7 +543,10 @@ File decode(std::string_view bytes, const std::string& name) {
   try {
     return read_model(bytes);
   } catch (const protozero::exception& e) {
-    what = fmt::format("it is not an ONNX model, or it is damaged ({}).", e.what());
+    what = fmt::format(
+        "it is not an ONNX model, or it is damaged ({}). Hint: torch.onnx.export(net, x, path) in "
+        "Python makes one.",
+        e.what());
   } catch (const Error& e) {
     what = e.what();
   }

@@ -335,7 +335,7 @@ TensorFile load(Source in, const LoadOptions& options) {
     fail_if(
         e.type->how == FileType::kOther,
         "load_safetensors: {}: \"{}\" must be of F64, F32, F16, BF16, I64 or a smaller integer; "
-        "got {}.",
+        "got {}. Hint: .only leaves it out; in Python, t.float() or t.long() before it is saved.",
         in.name, e.name, e.type->name);
     fail_if(e.shape.size() > Shape::kMaxRank,
             "load_safetensors: {}: \"{}\" has {} dimensions, more than 8.", in.name, e.name,
@@ -543,6 +543,11 @@ void save_model(const std::string& path, ModuleBase& model) {
 std::vector<std::string> load_model(const std::string& path, ModuleBase& model,
                                     LoadStateOptions options) {
   const TensorFile file = load_safetensors(path);
+  fail_if(!file.metadata().contains("format"),
+          "load_model: {} must be of save_model(), which says how its weights lie; this file's "
+          "metadata have no format. Hint: load_pytorch() for PyTorch's; "
+          "model.load_state(load_safetensors(path)) takes them as they lie.",
+          path);
   try {
     return model.load_state(file, options);
   } catch (const Error& error) {

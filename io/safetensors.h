@@ -67,13 +67,15 @@ struct LoadOptions {
 /// Reads all tensors; of a model in several files ("model-00001-of-00003.safetensors"), those that
 /// its index names: load_safetensors("model.safetensors.index.json"). F32, F64 and I64 as they are;
 /// F16 and BF16 as f32; BOOL and integers of up to 32 bits as i64. What is asked for is read
-/// straight into the tensors' memory. (Mapping the file would save nothing, for tensors have memory
-/// of their own, and if someone cut it meanwhile the program would end.) Errors: no such file; a
-/// length, offset or shape that does not fit the file (checked before memory is taken), gaps,
-/// overlaps, bytes left over, two entries of one name; another dtype, or more than 8 dimensions, in
-/// a tensor that is asked for; a header that is not JSON of the format, or is longer than 100 MB;
-/// metadata that say another format than ramp's, as PyTorch's `pt`, whose weights are transposed:
-/// load_pytorch() reads those.
+/// straight into the tensors' memory: one tensor of 10 GB costs its own bytes. (Mapped, 1 GB takes
+/// the same time and twice the memory at its peak, and ends the program if someone cuts the file
+/// meanwhile.)
+/// Errors: no such file; a length, offset or shape that does not fit the file (checked before
+/// memory is taken), gaps, overlaps, bytes left over, two entries of one name; another dtype, or
+/// more than 8 dimensions, in a tensor that is asked for; a header that is not JSON of the format,
+/// or is longer than 100 MB; metadata that say another format than ramp's, as PyTorch's `pt`, whose
+/// weights are transposed (load_pytorch() reads those); an index that names files elsewhere, or
+/// tensors that are not there.
 TensorFile load_safetensors(const std::string& path, const LoadOptions& options = {});
 /// The same from memory; `name` is for the errors.
 TensorFile decode_safetensors(std::span<const uint8_t> bytes, const LoadOptions& options = {},
@@ -94,8 +96,9 @@ struct TensorFileInfo {
 TensorFileInfo inspect_safetensors(const std::string& path);
 
 /// A model's state by name. load_model returns what `.strict = false` left, as load_tensors does.
-/// Errors of load_model: those of load_safetensors and of load_tensors; the model is then as it
-/// was.
+/// Errors of load_model: those of load_safetensors and of load_tensors; a file whose metadata have
+/// no format, as Python's have not: square weights of PyTorch would be taken for ramp's. The model
+/// is then as it was.
 void save_model(const std::string& path, ModuleBase& model);
 std::vector<std::string> load_model(const std::string& path, ModuleBase& model,
                                     LoadStateOptions options = {});

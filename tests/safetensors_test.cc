@@ -128,6 +128,9 @@ TEST_CASE("a file of another layout is refused") {
   CHECK(error_of(path) == expected);
   Dense dense(2, 2);
   CHECK(message([&] { load_model(path, dense); }) == expected);
+  CHECK(message([&] {
+          load_model(RAMP_FIXTURES_DIR "/official.safetensors", dense);
+        }).find("official.safetensors must be of save_model()") != std::string::npos);
   CHECK(load_safetensors(path, {.any_format = true})["weight"].shape() == Shape{2, 2});
   save_safetensors(path, {}, {{"format", "flax"}});
   CHECK(error_of(path).find("say format: flax. Hint") != std::string::npos);
