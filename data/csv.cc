@@ -137,6 +137,9 @@ CsvReader::CsvReader(const std::string& path, const CsvOptions& options)
   if (bytes_.starts_with("\xFF\xFE") || bytes_.starts_with("\xFE\xFF")) {
     fail("read_csv: \"{}\" is UTF-16; expected UTF-8. Hint: iconv -f UTF-16 -t UTF-8.", path);
   }
+  fail_if(bytes_.starts_with("PK\3\4"),
+          "read_csv: \"{}\" is a zip archive, as a spreadsheet (.xlsx) is. Hint: save it as CSV.",
+          path);
   if (bytes_.starts_with("\xEF\xBB\xBF")) body_ += 3;
   if (const void* zero = std::memchr(body_, 0, static_cast<size_t>(end_ - body_))) {
     fail("read_csv: \"{}\", line {}: got a byte of 0. Hint: it is no text file, or damaged.", path,

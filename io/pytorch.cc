@@ -610,6 +610,11 @@ std::vector<std::string> load_pytorch(ModuleBase& net, const std::string& path,
 
 void save_pytorch(ModuleBase& net, const std::string& path, const PyTorchOptions& options) {
   const char* op = "save_pytorch";
+  for (const char* end : {".pt", ".pth", ".bin"})
+    fail_if(path.ends_with(end),
+            "{}: {} would be a safetensors file, which torch.load() does not read. Hint: name it "
+            "{}.safetensors; net.load_state_dict(safetensors.torch.load_file(path)) in Python.",
+            op, path, path.substr(0, path.rfind('.')));
   const std::vector<Item> items = items_of(op, net, options, true);
   std::vector<std::string> names;
   std::set<std::string> counters;  // "0.num_batches_tracked"

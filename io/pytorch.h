@@ -72,7 +72,7 @@ std::vector<std::string> load_pytorch(ModuleBase& net, const std::string& path,
 /// The reverse: a file whose tensors load_state_dict() takes, strictly. Named by the model's paths
 /// with PyTorch's last parts ("0.running_mean"), through .names or as in the file .like. BatchNorm
 /// gets num_batches_tracked (0: no one reads it where momentum is a number).
-/// Errors: as above; those of save_safetensors.
+/// Errors: as above; those of save_safetensors; a name that torch.load() would be used for (.pt).
 void save_pytorch(ModuleBase& net, const std::string& path, const PyTorchOptions& options = {});
 
 }  // namespace ramp

@@ -308,6 +308,11 @@ TEST_CASE("read_csv: files that lie") {
   }
 }
 
+TEST_CASE("read_csv: a spreadsheet") {
+  CHECK(error_of("PK\3\4.........") ==
+        " is a zip archive, as a spreadsheet (.xlsx) is. Hint: save it as CSV.");
+}
+
 TEST_CASE("read_csv: a million columns, and more") {
   std::string line;
   for (int i = 0; i < 1'000'000; ++i) line += "1,";

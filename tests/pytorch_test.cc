@@ -468,6 +468,9 @@ TEST_CASE("files that are something else") {
                     "Hint: safetensors.torch.save_file(net.state_dict(), \"{0}.safetensors\") in "
                     "Python.",
                     folder.path("w")));
+  CHECK(message([&] { save_pytorch(net, "w.pth"); }) ==
+        "save_pytorch: w.pth would be a safetensors file, which torch.load() does not read. Hint: "
+        "name it w.safetensors; net.load_state_dict(safetensors.torch.load_file(path)) in Python.");
   // A header of 128 bytes begins as a pickle does.
   std::string name = "0.bias";
   for (size_t length = 0; length % 256 != 128; name += "x") {
