@@ -121,7 +121,7 @@ MapSize map_size(const std::vector<std::pair<std::string, Tensor>>& outputs) {
       bytes += y.dim(0) * ceil_div(y.dim(1), stride) * ceil_div(y.dim(2), stride) *
                std::min(y.dim(3), s.channels);
     }
-    if (bytes <= 700'000) return s;
+    if (bytes <= 620'000) return s;
   }
   return kSizes[std::size(kSizes) - 1];
 }
@@ -222,7 +222,7 @@ std::string reasons(Module& net, const Dataset& data, const Tensor& features,
       for (const double p : places) most = std::max(most, std::abs(p));
       std::vector<uint8_t> bytes;
       each_kept(size.h, size.w, size.stride(), [&](int64_t place) {
-        bytes.push_back(byte_of(places[static_cast<size_t>(place)], -most, most));
+        bytes.push_back(most > 0 ? byte_of(places[static_cast<size_t>(place)], -most, most) : 128);
       });
       text += (text.empty() ? "\"speaks\":" : ",\"speaks\":") + glass_bytes(bytes);
     }

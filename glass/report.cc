@@ -142,8 +142,11 @@ class Run {
     }
     text += ",\"epochs\":" + epochs(bytes_ / 8);
     text += ",\"curve\":" + curve() + ",\"flow\":" + flow() + ",\"clinic\":" + clinic();
+    Lines fires;
+    for (const std::string& line : fires_) fires.push_back(&line);
+    text += ",\"fires\":" + some(fires, kSteps, bytes_ / 10);
     text += ",\"counted\":" + (counted_.empty() ? "null" : counted_ + "}");
-    const size_t left = bytes_ > text.size() ? bytes_ - text.size() : 0;
+    const size_t left = std::max(bytes_ > text.size() ? bytes_ - text.size() : 0, bytes_ / 6);
     return text + ",\"steps\":" + some(steps_, kSteps, left) + "}";
   }
 
@@ -205,6 +208,8 @@ class Run {
     }
     put(all_gradients_, std::sqrt(squares));
     if (const auto fire = step.find("fire"); fire != step.end()) {
+      fires_.push_back(
+          fmt::format("{{\"step\":{},\"fire\":{}}}", step.value("step", int64_t{0}), fire->dump()));
       for (const auto& [path, shares] : fire->items()) {
         Units& u = units_[path];
         u.alive.resize(shares.size(), -1);
@@ -351,13 +356,16 @@ class Run {
       for (size_t i = 0; i < u.fired.size(); ++i) {
         if (u.never.empty() ? u.fired[i] == 0 && u.seen > 0 : u.never[i]) {
           const bool born = u.alive[i] < 0 && !u.ever[i];
+          const bool is_known = born || u.alive[i] >= 0;  // else it fired at no recorded step
           // The first recorded step where it did not fire, and did not after.
           const size_t row = std::min(static_cast<size_t>(u.alive[i] + 1), steps_.size() - 1);
           const double lr = steps_.empty() ? kNaN : curve_["lr"][row];
           never += fmt::format(R"({}{{"unit":{},"born":{},"step":{},"lr":{}}})",
                                never.empty() ? "" : ",", i, born,
-                               steps_.empty() ? 0 : std::llround(curve_["step"][row]),
-                               std::isnan(lr) ? "null" : glass_number(lr));
+                               !is_known        ? "null"
+                               : steps_.empty() ? "0"
+                                                : std::to_string(std::llround(curve_["step"][row])),
+                               std::isnan(lr) || !is_known ? "null" : glass_number(lr));
         } else if (100 * u.fired[i] < u.seen) {
           sleeping.push_back(i);
         }
@@ -381,7 +389,8 @@ class Run {
   Series curve_, phases_;
   std::map<std::string, Series> layers_, parameters_;
   std::vector<double> all_gradients_;
-  std::set<size_t> nan_losses_;  // as words: no gaps
+  std::vector<std::string> fires_;  // the units' part of the steps
+  std::set<size_t> nan_losses_;     // as words: no gaps
   std::map<std::string, Units> units_;
   std::set<std::string> lives_;  // layers
   std::string counted_;          // where the units' numbers are from

@@ -182,6 +182,7 @@ TEST_CASE("report: units born dead, those that died, and those asleep") {
   CHECK(clinic["dead"][0] == Json({{"unit", 1}, {"born", true}, {"step", 100}, {"lr", 0.3}}));
   CHECK(clinic["dead"][1] == Json({{"unit", 2}, {"born", false}, {"step", 300}, {"lr", 0.1}}));
   CHECK(clinic["dead"][2]["born"] == false);  // between recorded steps it did fire
+  CHECK(clinic["dead"][2]["step"].is_null());
   CHECK(clinic["silent"].empty());
   CHECK(clinic["every_step"] == false);
   // Unit 3 is called silent, unit 4 fired in a step that was not counted; LeakyReLU lives.
@@ -205,6 +206,8 @@ TEST_CASE("report: units born dead, those that died, and those asleep") {
     CHECK(run["counted"] == Json({{"epoch", 2}, {"steps", 70}, {"counted", 9}}));
     file.records.erase(file.records.begin() + 1);
   }
+  CHECK(parsed(report_html({file}))["runs"][0]["fires"][2] ==
+        Json({{"step", 300}, {"fire", {{"0", {500, 0, 0, 9, 0}}}}}));
   // A crash in the first epoch.
   file.records.resize(3);
   clinic = parsed(report_html({file}))["runs"][0]["clinic"]["0"];

@@ -34,6 +34,11 @@ int main(int argc, char** argv) {
     name.replace_extension();
     if (files.size() > 1) name += "_" + std::filesystem::path(files[1]).stem().string();
     out = name.string() + ".html";
+    if (files.size() > 1 && std::filesystem::exists(name.string() + ".glass")) {
+      fmt::print(stderr, "ramp-report: {0}.html is the page of {0}.glass. Hint: -o both.html\n",
+                 name.string());
+      return 1;
+    }
   }
   try {
     if (lessons) {

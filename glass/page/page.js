@@ -324,6 +324,8 @@ function readFile(data) {
   file.byPath = new Map(file.layers.map((layer) => [layer.path, layer]));
   file.clinic = data.clinic || clinicOf(file);
   file.counted = data.counted || null;
+  // Of the recorded steps what the units do: of more of them than are whole.
+  file.fires = (data.fires || file.sketches).filter((l) => l.fire && Object.keys(l.fire).length);
   return file;
 }
 function columnsOfSteps(lines) {

@@ -10,15 +10,12 @@ function stillLearns(file, path) {
 register({
   name: "clinic",
   order: 4,
-  has: (glass) => glass.files.some(
-      (f) => Object.keys(f.clinic).length > 0 ||
-          f.sketches.some((s) => s.fire && Object.keys(s.fire).length)),
+  has: (glass) => glass.files.some((f) => Object.keys(f.clinic).length > 0 || f.fires.length > 0),
   render(container, glass) {
     const files = glass.files;
     container.append(
         el("div", {class: "grid2"},
            files.map((file, i) => this.summary(file, files.length > 1 ? fileLabel(file, i) : ""))));
-    container.append(...files.map((file) => this.counted(file)).filter(Boolean));
     const remedies = files[0].finding.filter((f) => /dead|sleep|silent/.test(f.code));
     const general = [
       "clinic.remedy.lr", "clinic.remedy.leaky", "clinic.remedy.init", "clinic.remedy.norm",
@@ -40,8 +37,7 @@ register({
                 general.map((word) => el("li", {}, t(word))))));
     }
     const paths = [...new Set(files.flatMap(
-        (f) =>
-            [...Object.keys(f.clinic), ...f.sketches.flatMap((s) => Object.keys(s.fire || {}))]))];
+        (f) => [...Object.keys(f.clinic), ...f.fires.flatMap((s) => Object.keys(s.fire))]))];
     const order = files[0].layers.map((l) => l.path);
     paths.sort((a, b) => order.indexOf(a) - order.indexOf(b));
     for (const path of paths) {
@@ -66,6 +62,7 @@ register({
                       (d) =>
                           [d.unit,
                            t(d.born ? `clinic.${what}.born` :
+                                 d.step === null ? "clinic.rare" :
                                  what === "dead" ? "clinic.died" :
                                                    "clinic.fellsilent"),
                            d.born ? null : d.step, d.born || !isNumber(d.lr) ? null : format(d.lr, {
@@ -97,7 +94,7 @@ register({
                                                  "clinic.counted.unknown"));
       if (dying.length < layers.length) text.push(t("clinic.counted.silent"));
     }
-    return el("p", {class: "lead small"}, text.join(" "));
+    return el("p", {class: "muted small", style: "margin:12px 0 0"}, text.join(" "));
   },
   summary(file, name) {
     const all = Object.entries(file.clinic);
@@ -118,10 +115,11 @@ register({
                     [layerName(file, path), c.units,
                      c.dead.length ? el("strong", {class: "bad"}, count(c.dead.length)) : "0",
                      count((c.silent || []).length), count(c.sleeping.length), percent(share(c))]),
-            {free: true, label: `${t("units")} ${name}`}));
+            {free: true, label: `${t("units")} ${name}`}),
+        this.counted(file));
   },
   map(file, path, name) {
-    const lines = file.sketches.filter((s) => s.fire && s.fire[path] && s.fire[path].length);
+    const lines = file.fires.filter((s) => s.fire[path] && s.fire[path].length);
     if (!lines.length) return null;
     const n = lines[0].fire[path].length;
     const colour = colours("--ramp"),

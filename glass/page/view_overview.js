@@ -12,6 +12,16 @@ function paces(file) {
       .filter((p) => p.pace !== null && p.parameter.trained !== false)
       .sort((a, b) => a.pace - b.pace);
 }
+// The dead units among those of a layer with weights, where they are many.
+function deadBehind(file, path) {
+  const leaves = file.layers.filter((l) => l.leaf !== false);
+  for (let i = leaves.findIndex((l) => l.path === path); i >= 0 && i < leaves.length; ++i) {
+    const c = file.clinic[leaves[i].path];
+    if (c) return c.dead.length * 4 >= c.units ? {n: c.dead.length, of: c.units} : null;
+    if (leaves[i].path !== path && !/Pool|Norm|Dropout/.test(leaves[i].type || "")) return null;
+  }
+  return null;
+}
 // Why one layer is slower than another: sentences. |dw| / |w| is the size of a step over that of a
 // weight, so one of these differs.
 function slowReasons(file, slow, fast) {
@@ -26,6 +36,8 @@ function slowReasons(file, slow, fast) {
   };
   const a = of(slow), b = of(fast), times = (x) => num(x, 2), reasons = [];
   if (!(a.w > 0 && b.w > 0)) return [];
+  const dead = deadBehind(file, slow.parameter.layer);
+  if (dead) reasons.push(t("overview.slow.dead", {n: count(dead.n), of: count(dead.of)}));
   const heavier = a.w / b.w, shorter = b.step / a.step, weaker = b.g / a.g;
   if (heavier >= shorter)
     reasons.push(t("overview.slow.weights", {times: times(heavier)}));
@@ -274,10 +286,10 @@ register({
               wrong: count(wrong),
               total: count(file.mistakes.n),
               shots: count(shots.length),
-              near: count(near),
-              sure: count(sure)
+              near: count(near)
             }),
-            " ", link("errors", t(file.mistakes.h ? "overview.why.look" : "overview.why.lookat")),
+            sure ? " " + t("overview.why.sure", {n: sure}) : "", " ",
+            link("errors", t(file.mistakes.h ? "overview.why.look" : "overview.why.lookat")),
             file.images.length ? [", ", link("features", t("features.title"))] : ""
           ]
         ]);

@@ -1,7 +1,7 @@
 // The graph of the probe step: what was computed from what, and which gradient came back.
 "use strict";
 
-const kNodeWidth = 216, kNodeHeight = 62;
+const kNodeWidth = 236, kNodeHeight = 62;
 // A parameter beside the one op that takes it.
 const kLeafWidth = 172, kLeafHeight = 28, kLeafGap = 26;
 
@@ -359,7 +359,7 @@ register({
     const room = this.canvas.clientWidth || page.paper || 700;
     if (by === 1 && !this.state.zoom) {
       // All of its width, unless that is too small to read; never larger than life.
-      this.zoom = Math.max(0.7, Math.min(1, (room - 4) / this.size.width));
+      this.zoom = Math.max(0.8, Math.min(1, (room - 4) / this.size.width));
     } else {
       this.zoom = Math.max(0.15, Math.min(3, (this.state.zoom || this.zoom) * by));
       if (by !== 1) this.state.zoom = this.zoom;
