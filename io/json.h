@@ -5,7 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
-namespace ramp {
+namespace ramp::detail {
 
 /// An object's entries in their order, two of one name too. (The library's own ordered map looks
 /// through all of them for each new one: time that grows with the square of their number.)
@@ -39,4 +39,4 @@ inline Json parse_json(const std::string& text, int most_depth) {
 /// Errors: Json::exception for what is no integer. (get() would cast 1e300, which is undefined.)
 inline int64_t integer(const Json& j) { return j.get_ref<const int64_t&>(); }
 
-}  // namespace ramp
+}  // namespace ramp::detail

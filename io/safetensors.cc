@@ -21,6 +21,8 @@
 namespace ramp {
 namespace {
 
+using detail::Json, detail::parse_json;
+
 // The format's own limit.
 constexpr uint64_t kMaxHeader = 100'000'000;
 

@@ -64,12 +64,11 @@ struct LoadOptions {
   std::function<bool(const std::string& name)> only = nullptr;
 };
 
-/// Reads all tensors; of a model in several files ("model-00001-of-00003.safetensors"), those that
-/// its index names: load_safetensors("model.safetensors.index.json"). F32, F64 and I64 as they are;
-/// F16 and BF16 as f32; BOOL and integers of up to 32 bits as i64. What is asked for is read
-/// straight into the tensors' memory: one tensor of 10 GB costs its own bytes. (Mapped, 1 GB takes
-/// the same time and twice the memory at its peak, and ends the program if someone cuts the file
-/// meanwhile.)
+/// Reads all tensors. Those of a model in several files, "model-00001-of-00003.safetensors", by its
+/// index: load_safetensors("model.safetensors.index.json"). F32, F64 and I64 as they are; F16 and
+/// BF16 as f32; BOOL and integers of up to 32 bits as i64. What is asked for is read straight into
+/// the tensors' memory: one tensor of 10 GB costs its own bytes. (Mapped, 1 GB takes the same time
+/// and twice the memory at its peak, and ends the program if someone cuts the file meanwhile.)
 /// Errors: no such file; a length, offset or shape that does not fit the file (checked before
 /// memory is taken), gaps, overlaps, bytes left over, two entries of one name; another dtype, or
 /// more than 8 dimensions, in a tensor that is asked for; a header that is not JSON of the format,

@@ -24,6 +24,7 @@
 namespace ramp {
 namespace {
 
+using detail::integer, detail::Json, detail::parse_json;
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 constexpr int64_t kValidBatch = 500;
 

@@ -10,6 +10,7 @@
 namespace ramp {
 namespace {
 
+using detail::integer, detail::Json, detail::parse_json;
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 
 double number(const Json& j) { return j.is_null() ? kNaN : j.get<double>(); }
