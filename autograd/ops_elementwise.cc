@@ -14,16 +14,17 @@ using detail::map;
 namespace {
 
 template <typename T>
-using BinaryLoop = void (*)(int64_t n, const T* a, int64_t sa, const T* b, int64_t sb, T* y);
+using BinaryLoop = void (*)(int64_t rows, int64_t n, Operand<T> a, Operand<T> b, T* y);
 
 template <typename... Op>
 constexpr std::array<BinaryLoop<int64_t>, sizeof...(Op)> integer_loops(RuleList<Op...>) {
-  return {[](int64_t n, const int64_t* a, int64_t sa, const int64_t* b, int64_t sb, int64_t* y) {
-    for (int64_t i = 0; i < n; ++i) y[i] = Op::f(a[i * sa], b[i * sb]);
+  return {[](int64_t rows, int64_t n, Operand<int64_t> a, Operand<int64_t> b, int64_t* y) {
+    for (; rows > 0; --rows, a.p += a.row, b.p += b.row, y += n)
+      for (int64_t i = 0; i < n; ++i) y[i] = Op::f(a.p[i * a.step], b.p[i * b.step]);
   }...};
 }
 
-// y[i] = f(a[i * sa], b[i * sb]) for a rule, by its index in BinaryRules.
+// y = f(a, b) for a rule, by its index in BinaryRules.
 template <typename T>
 BinaryLoop<T> loop_of(int rule) {
   if constexpr (std::is_same_v<T, int64_t>) {
@@ -90,15 +91,15 @@ Tensor detail::map_all(int rule, const char* op, const Tensor& a, const Tensor& 
     const auto run = loop_of<T>(rule);
     if (same_shape) {
       return parallel_for(y.numel(), kStreamGrain, [=](int64_t i, int64_t end) {
-        run(end - i, pa + i, 1, pb + i, 1, py + i);
+        run(1, end - i, {pa + i}, {pb + i}, py + i);
       });
     }
     const Walk<2> loop(y.shape(), {broadcast_strides(a.shape(), y.shape()),
                                    broadcast_strides(b.shape(), y.shape())});
-    const int64_t sa = loop.stride[0][0], sb = loop.stride[0][1];
+    const auto &step = loop.stride[0], &row = loop.stride[1];
     parallel_for(y.numel(), kStreamGrain, [&](int64_t begin, int64_t end) {
-      loop.runs(begin, end, [&](int64_t at, int64_t n, const int64_t* x) {
-        run(n, pa + x[0], sa, pb + x[1], sb, py + at);
+      loop.blocks(begin, end, [&](int64_t at, int64_t rows, int64_t n, const int64_t* x) {
+        run(rows, n, {pa + x[0], step[0], row[0]}, {pb + x[1], step[1], row[1]}, py + at);
       });
     });
   });

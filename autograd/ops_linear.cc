@@ -137,7 +137,7 @@ Tensor linear(const Tensor& x, const Tensor& w, const Tensor& b, const Activatio
     const auto finish = [&](int64_t row, int64_t n, int64_t col, int64_t cols) {
       for (int64_t i = row; i < row + n; ++i) {
         T* s = sums + i * out + col;
-        if (bias) add(cols, s, 1, bias + col, 1, s);
+        if (bias) add(1, cols, {s}, {bias + col}, s);
         fused.apply(cols, s, values + i * out + col);
       }
     };

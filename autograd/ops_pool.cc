@@ -157,12 +157,9 @@ Tensor avg_pool2d(const Tensor& x, Size2d kernel, const AvgPool2dOptions& o) {
   return avg_pool("avg_pool2d", 4, x, kernel, o);
 }
 Tensor avg_pool1d(const Tensor& x, int64_t kernel, const AvgPool1dOptions& o) {
-  return avg_pool("avg_pool1d", 3, x, {1, kernel},
-                  {along_width(o.stride),
-                   {0, o.padding},
-                   o.ceil_mode,
-                   o.count_include_pad,
-                   o.divisor_override});
+  const AvgPool2dOptions wide{along_width(o.stride), Size2d{0, o.padding}, o.ceil_mode,
+                              o.count_include_pad, o.divisor_override};
+  return avg_pool("avg_pool1d", 3, x, {1, kernel}, wide);
 }
 
 Tensor adaptive_avg_pool2d(const Tensor& x, Size2d size) {

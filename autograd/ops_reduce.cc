@@ -97,6 +97,11 @@ Tensor scaled_sum(const Plan& p, double scale, const Tensor& about = {}) {
     const T* center = about.defined() ? about.data<T>() : nullptr;
     T* to = y.mutable_data<T>();
     const Kernels<T>& run = kernels<T>();
+    if (p.inner == 1 && p.n >= 16 && p.n <= kShort && !center) {
+      return parallel_for(p.outer, kChunk / p.n, [&, x = p.x.data<T>()](int64_t i, int64_t end) {
+        run.sum_rows(end - i, p.n, scale, x + i * p.n, to + i);
+      });
+    }
     reduce_blocks<double>(
         p, p.x.data<T>(),
         [&](const T* from, int64_t, int64_t rows, int64_t cols, int64_t ld, int64_t k,
@@ -291,6 +296,9 @@ Tensor normalize(const Tensor& x, int axis, double eps) {
   axis = normalize_axis("normalize", axis, x.rank());
   if (!(eps > 0)) fail("normalize: expected eps > 0; got {}.", eps);
   if (x.numel() == 0) return x;
+  const Tensor squares = sum(x * x, axis, {.keepdims = true}), s = squares.detach();
+  if (min(s).item() > 1e-30 && max(s).item() < 1e30)
+    return x / maximum(sqrt(squares), scalar_like(eps, x));
   // Of values scaled to at most 1 the squares neither over- nor underflow.
   const Tensor scale = maximum(max(abs(x.detach()), axis, {.keepdims = true}), scalar_like(eps, x));
   const Tensor u = x / scale, least = eps / scale;

@@ -84,9 +84,6 @@ Axis axis_of(const ConvSizes& s, int axis, bool vjp, int64_t joined) {
           .reach = vjp ? pad + (round - 1 + before) / stride + 1 : (round - 1) * stride + span + 1,
           .joined = joined > 0};
 }
-bool adjacent(const std::vector<int64_t>& pixels) {
-  return !pixels.empty() && pixels.back() - pixels.front() + 1 == std::ssize(pixels);
-}
 
 // How many results side by side should be one row of a product: where their channels fill a vector
 // better than those of one do, and the weights they do not share, which are 0, cost less than that.
@@ -154,7 +151,8 @@ struct Correlation {
                 .offset = {},
                 .stretch = c / groups,
                 .weights = to};
-        const bool joins = groups == 1 && adjacent(cols);
+        const bool joins = groups == 1 && !cols.empty() &&
+                           cols.back() - cols.front() + 1 == std::ssize(cols);  // side by side
         if (joins) p.stretch *= std::ssize(cols);
         for (const int64_t row : rows)
           for (const int64_t col : cols) {

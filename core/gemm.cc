@@ -222,7 +222,7 @@ template <typename T>
 void outer_product(int64_t m, int64_t n, const T* a, const T* b, T* c, const Epilogue* epilogue) {
   const auto mul = kernels<T>().binary[BinaryRules::index<Mul>()];
   parallel_for(m, ceil_div(kStreamGrain, n), [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) mul(n, a + i, 0, b, 1, c + i * n);
+    mul(end - begin, n, {a + begin, 0, 1}, {b}, c + begin * n);
     if (epilogue) (*epilogue)(begin, end - begin, 0, n);
   });
 }

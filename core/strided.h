@@ -88,6 +88,17 @@ struct Walk {
   /// offset[k] is where tensor k is read first, stride[0][k] its step.
   template <typename F>
   void runs(int64_t begin, int64_t end, F f) const {
+    blocks(begin, end, [&](int64_t at, int64_t rows, int64_t n, int64_t* offset) {
+      for (; rows > 0; --rows, at += n) {
+        f(at, n, offset);
+        for (int k = 0; k < N; ++k) offset[k] += stride[1][k];
+      }
+    });
+  }
+
+  /// The same, f(at, rows, n, offset), for as many runs at once as lie stride[1][k] apart.
+  template <typename F>
+  void blocks(int64_t begin, int64_t end, F f) const {
     if (begin >= end) return;
     int64_t index[Shape::kMaxRank], offset[N] = {}, rest = begin;
     for (int a = 0; a < rank; ++a) {
@@ -96,12 +107,17 @@ struct Walk {
       for (int k = 0; k < N; ++k) offset[k] += index[a] * stride[a][k];
     }
     while (begin < end) {
-      const int64_t n = std::min(size[0] - index[0], end - begin);
-      f(begin, n, offset);
-      begin += n;
-      index[0] += n;
-      for (int k = 0; k < N; ++k) offset[k] += n * stride[0][k];
-      for (int a = 0; a + 1 < rank && index[a] == size[a]; ++a) {
+      const int by = rank > 1 && index[0] == 0 && end - begin >= size[0];
+      const int64_t n = by ? size[0] : std::min(size[0] - index[0], end - begin),
+                    rows = by ? std::min(size[1] - index[1], (end - begin) / n) : 1,
+                    step = by ? rows : n;
+      int64_t first[N];
+      std::copy_n(offset, N, first);
+      f(begin, rows, n, first);
+      begin += rows * n;
+      index[by] += step;
+      for (int k = 0; k < N; ++k) offset[k] += step * stride[by][k];
+      for (int a = by; a + 1 < rank && index[a] == size[a]; ++a) {
         index[a] = 0;
         ++index[a + 1];
         for (int k = 0; k < N; ++k) offset[k] += stride[a + 1][k] - size[a] * stride[a][k];

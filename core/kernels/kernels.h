@@ -22,6 +22,13 @@ struct Segments {
   const int64_t* offset = &kNoOffset;
 };
 
+/// The number at row i, column j is p[i * row + j * step]; the step is 0 or 1.
+template <typename T>
+struct Operand {
+  const T* p;
+  int64_t step = 1, row = 0;
+};
+
 /// Which pixel of its window is the largest: an integer as wide as T.
 template <typename T>
 using Place = std::conditional_t<sizeof(T) == 4, int32_t, int64_t>;
@@ -36,9 +43,8 @@ struct Kernels {
   void (*unary[UnaryRules::size])(const void* rule, int64_t n, const T* x, T* y);
   // dx[i] = dy[i] f'(at[i]), 0 where f' is 0; `at` is x or y, as needs_x(rule) says; dx may be dy
   void (*unary_vjp[UnaryRules::size])(const void* rule, int64_t n, const T* at, const T* dy, T* dx);
-  // y[i] = f(a[i * sa], b[i * sb]); the strides are 0 or 1
-  void (*binary[BinaryRules::size])(int64_t n, const T* a, int64_t sa, const T* b, int64_t sb,
-                                    T* y);
+  // y[i * n + j] = f(a, b) of the numbers at i, j
+  void (*binary[BinaryRules::size])(int64_t rows, int64_t n, Operand<T> a, Operand<T> b, T* y);
   // u[i] = g[i * sg] times l [0], dl/dy [1] or dl/dt [2] of y[i] and t[i]; sg is 0 or 1
   using Loss = void(const void*, int64_t n, const T* y, const T* t, const T* g, int64_t sg, T* u);
   std::array<Loss*, 3> loss[LossRules::size];
@@ -99,6 +105,8 @@ struct Kernels {
   // sum of x[i]; sum of (x[i] - about)^2
   double (*sum)(int64_t n, const T* x);
   double (*sum_squares)(int64_t n, const T* x, T about);
+  // y[i] = scale * the sum of row i of x [rows, n], for n from 16 to a few hundred
+  void (*sum_rows)(int64_t rows, int64_t n, double scale, const T* x, T* y);
   // how many x[i] are below low or above high; NaN is neither
   double (*count_outside)(int64_t n, const T* x, double low, double high);
   // the sums of each column j of x [rows, n], whose rows lie ld apart: y[j], about[j]

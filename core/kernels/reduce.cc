@@ -18,6 +18,25 @@ inline double sum_of(int64_t n, const T* x, F f) {
   return sum[0];
 }
 
+// A row is a few vectors: in T down the lanes, in double across them.
+template <typename T>
+void sum_rows(int64_t rows, int64_t n, double scale, const T* x, T* y) {
+  constexpr int W = kLanes<T>;
+  for (int64_t i = 0; i < rows; ++i, x += n) {
+    Vec<T> s{};
+    int64_t j = 0;
+    for (; j + W <= n; j += W) s += load(x + j);
+    if (j < n) s += last_lanes<T>(load(x + n - W), n - j);
+    Vec<double> all{};
+    T lane[W];
+    store(lane, s);
+    for (int l = 0; l < W; l += kLanes<double>)
+      all += __builtin_convertvector(load<kLanes<double>>(lane + l), Vec<double>);
+    all = across(all, [](Vec<double> a, Vec<double> b) { return a + b; });
+    y[i] = static_cast<T>(all[0] * scale);
+  }
+}
+
 // y[j] = sum over rows of x[i, j], or of (x[i, j] - about[j])^2
 template <typename T, bool kSquares>
 void sum_cols_of(int64_t rows, int64_t n, const T* x, int64_t ld, const T* about, double* y) {
@@ -38,7 +57,8 @@ void sum_cols_of(int64_t rows, int64_t n, const T* x, int64_t ld, const T* about
   double wide[kWide];
   sum_cols_of<T, false>(rows / fold, fold * n, x, fold * n, nullptr, wide);
   for (int64_t j = 0; j < n; ++j) y[j] = 0;
-  for (int64_t k = 0; k < fold * n; ++k) y[k % n] += wide[k];
+  for (int64_t k = 0; k < fold; ++k)
+    for (int64_t j = 0; j < n; ++j) y[j] += wide[k * n + j];
   for (int64_t k = rows / fold * fold * n; k < rows * n; ++k) y[k % n] += x[k];
 }
 
@@ -106,6 +126,7 @@ void RAMP_ISA::fill_reduce(KernelTable& table) {
     k.sum_squares = [](int64_t n, const T* x, T about) {
       return sum_of(n, x, [about](auto v) { return (v - about) * (v - about); });
     };
+    k.sum_rows = sum_rows<T>;
     k.count_outside = [](int64_t n, const T* x, double low, double high) {
       return sum_of(n, x, [a = static_cast<T>(low), b = static_cast<T>(high)](auto v) {
         return ((v < a) | (v > b)) ? math::constant_like(v, 1) : 0;

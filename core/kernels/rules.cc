@@ -28,6 +28,13 @@ void copy_rows(int64_t rows, int64_t n, const T* x, int64_t x_row, int64_t x_ste
     if (!adds) return each([=](const T* x, T* y) { map(copy, n, y, S(x, x_step)); });
     return each([=](const T* x, T* y) { map(add, n, y, S(x, x_step), S(y, 1)); });
   }
+  if (x_row == 0 && y_row == n && x_step == 1 && y_step == 1 && !adds) {  // a short row, repeated
+    for (int64_t j = 0; rows > 0 && j < n; ++j) y[j] = x[j];
+    for (int64_t done = n, all = rows * n; done < all; done *= 2)
+      __builtin_memcpy(y + done, y,
+                       sizeof(T) * static_cast<size_t>(done < all - done ? done : all - done));
+    return;
+  }
   if (y_step == 1 && x_step == -1 && !adds) {  // the compiler makes vectors of it
     return each([=](const T* __restrict x, T* __restrict y) {
       for (int64_t j = 0; j < n; ++j) y[j] = x[-j];
@@ -58,9 +65,10 @@ void RAMP_ISA::fill_rules(KernelTable& table) {
       };
     });
     BinaryRules::for_each([&]<typename A>() {
-      k.binary[BinaryRules::index<A>()] = [](int64_t n, const T* a, int64_t sa, const T* b,
-                                             int64_t sb, T* y) {
-        map([](V a, V b) -> V { return A::f(a, b); }, n, y, S(a, sa), S(b, sb));
+      k.binary[BinaryRules::index<A>()] = [](int64_t rows, int64_t n, Operand<T> a, Operand<T> b,
+                                             T* y) {
+        for (; rows > 0; --rows, a.p += a.row, b.p += b.row, y += n)
+          map([](V a, V b) -> V { return A::f(a, b); }, n, y, S(a.p, a.step), S(b.p, b.step));
       };
     });
     LossRules::for_each([&]<typename A>() {
