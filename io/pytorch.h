@@ -55,6 +55,7 @@ struct PyTorchOptions {
 /// | Embedding, EmbeddingBag | [n, d]                   | [n, d]                           |
 /// | modules of your own     |                          | parameters as they lie           |
 ///
+/// The path may be the index of a model in several files, "model.safetensors.index.json".
 /// Images stay channels last: [n, h, w, c] here is [n, c, h, w] there. What stands between Flatten
 /// and Dense (norms, PReLU) is turned as well; Flatten({.channels_first = true}) turns nothing.
 ///

@@ -456,6 +456,23 @@ TEST_CASE("embeddings lie as in PyTorch, and so do their features when they are 
   save_pytorch(bag, folder.path("y"));
 }
 
+TEST_CASE("a model in several files") {
+  const Scratch folder;
+  const auto one = [](const char* name, double v) {
+    return std::vector<NamedTensor>{{fmt::format("{}.weight", name), Tensor::full({2, 2}, v)},
+                                    {fmt::format("{}.bias", name), Tensor::zeros({2})}};
+  };
+  save_safetensors(folder.path("net-1.safetensors"), one("0", 1), {{"format", "pt"}});
+  save_safetensors(folder.path("net-2.safetensors"), one("2", 2), {{"format", "pt"}});
+  const std::string index = folder.path("net.safetensors.index.json");
+  std::ofstream(index) << R"({"weight_map": {"0.weight": "net-1.safetensors",)"
+                       << R"("0.bias": "net-1.safetensors", "2.weight": "net-2.safetensors",)"
+                       << R"("2.bias": "net-2.safetensors"}})";
+  Sequential net{Dense(2, 2, ReLU{}), Dense(2, 2)};
+  CHECK(load_pytorch(net, index).empty());
+  CHECK(net(Tensor::ones({1, 2})).values() == std::vector<double>{8, 8});
+}
+
 TEST_CASE("files that are something else") {
   const Scratch folder;
   Sequential net{Dense(2, 3)};
