@@ -8,7 +8,7 @@ function cellReasons(m, truth, said) {
   const says = m.confusion.reduce((n, row) => n + row[said], 0);
   const are = m.confusion[said].reduce((a, b) => a + b, 0), right = m.confusion[said][said];
   // Said for others far more often than others are said for it.
-  if (says - right > 2 * (are - right) && says - right > 4)
+  if (says - right > 2 * (are - right) && 50 * says > 51 * are)
     reasons.push(t("errors.toooften", {...words, n: count(says), are: count(are)}));
   const [near, of] = (m.nearer || {})[`${truth},${said}`] || [0, 0];
   if (of > 0)

@@ -26,6 +26,7 @@ async function open(address, {theme = "light", width = 1280} = {}) {
     acceptDownloads: true
   });
   const page = await context.newPage();
+  page.setDefaultTimeout(120000);  // of a busy machine
   page.faults = [];
   page.on("console", (m) => {
     if (["error", "warning"].includes(m.type())) page.faults.push(`console: ${m.text()}`);
@@ -284,6 +285,31 @@ const tests = {
         assert.deepStrictEqual(names(words), names(english));
       }
     }
+  },
+
+  async "findings, reasons and what was not measured are told in both languages"() {
+    const page = await open(url("plain", "overview"));
+    const told = async (view, ...texts) => {
+      await go(page, view);
+      const text = (await page.innerText(`#${view}`)).replace(/\s+/g, " ");
+      for (const part of texts) assert(text.includes(part), `${view}: no "${part}" in ${text}`);
+    };
+    // From the key and the values; the text of the file is for pages that do not know the key.
+    await told(
+        "overview", "3 of 32 units (9.4 %) let no gradient through for the last 4096 examples",
+        "Try: LeakyReLU, PReLU or ELU instead", "nearest");
+    assert.strictEqual((await page.$$("#overview .reasons li")).length, 3);
+    await page.keyboard.press("l");
+    await told(
+        "overview", "3 de 32 unidades (9,4 %) não deixaram passar gradiente nos últimos 4096",
+        "Experimente: LeakyReLU, PReLU ou ELU no lugar", "mais próximo");
+    await page.done();
+    const other = await open(url("hostile", "overview"));
+    assert((await other.innerText("#overview .findings")).includes("were 0 for the last 4,096"));
+    await other.done();
+    const byHand = await open(url("deep", "curves"));
+    assert((await byHand.innerText("#curves")).includes("Not measured. In a loop of one’s own"));
+    await byHand.done();
   },
 
   async "the tape is saved as SVG and as DOT"() {
