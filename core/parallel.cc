@@ -107,7 +107,7 @@ class Pool {
   void work(size_t i) {
     uint32_t seen = 0;
     while (!stop_) {
-      for (int k = 0; k < kSpins && round_.load(std::memory_order_acquire) == seen; ++i)
+      for (int k = 0; k < kSpins && round_.load(std::memory_order_acquire) == seen; ++k)
         pause_briefly();
       round_.wait(seen);  // sleeps unless it has changed
       seen = round_.load();

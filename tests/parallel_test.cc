@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <ctime>
 #include <iostream>
 #include <mutex>
 #include <set>
@@ -133,6 +134,15 @@ TEST_CASE("each thread begins with chunks of its own, which lie side by side") {
   });
   std::sort(first.begin(), first.end());
   CHECK(first == Pieces{{0, 1}, {10, 11}, {20, 21}, {30, 31}});
+}
+
+TEST_CASE("threads without work sleep") {
+  const Restore restore;
+  set_num_threads(4);
+  pieces_of(64, 1);
+  const std::clock_t before = std::clock();  // of all threads
+  std::this_thread::sleep_for(std::chrono::milliseconds(60));
+  CHECK(std::clock() - before < CLOCKS_PER_SEC / 50);
 }
 
 TEST_CASE("nested calls run inline") {
