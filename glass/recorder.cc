@@ -192,8 +192,8 @@ struct Layer {
   Shape shape = {};
   double flops = kNaN;
   // A parameter: unit i of a dying layer fired where its gradient is not 0 at i of the last axis.
-  // Null: none tells.
-  const Tensor* tells = nullptr;
+  // Undefined: none tells. (The leaf itself: the model may be assigned to.)
+  Tensor tells = {};
   int64_t units = 0;  // 0: not known yet
   // Of this epoch: what was counted; the units that fired in no step that was, and had no gradient
   // in the others, if that is told.
@@ -205,7 +205,7 @@ struct Layer {
     epoch = {};
     silent.resize(static_cast<size_t>(units));
     std::iota(silent.begin(), silent.end(), 0);
-    is_told = tells && from_its_start;
+    is_told = tells.defined() && from_its_start;
   }
 };
 
@@ -370,12 +370,12 @@ struct Recorder::State {
     };
     add("", "", net);
     std::map<std::string, size_t> by_path{{"", 0}};
-    std::vector<const Tensor*> shifts(1);  // by layer: its bias, or else its weight
+    std::vector<Tensor> shifts(1);  // by layer: its bias, or else its weight
     for (const Field& f : Fields(net)) {
-      if (f.tensor && f.trained && (f.path.ends_with("bias") || !shifts.back()))
-        shifts.back() = f.tensor;
+      if (f.tensor && f.trained && (f.path.ends_with("bias") || !shifts.back().defined()))
+        shifts.back() = *f.tensor;
       if (!f.module) continue;
-      shifts.push_back(nullptr);
+      shifts.emplace_back();
       // (A name may have dots of its own: the parent is the longest path there is.)
       std::string parent = f.path;
       do {
@@ -474,7 +474,8 @@ struct Recorder::State {
   void follow_units() {
     for (size_t i = 0; i < layers.size(); ++i) {
       Layer& layer = layers[i];
-      const Tensor g = layer.tells && layer.tells->meta() ? gradient_of(*layer.tells) : Tensor();
+      const Tensor g =
+          layer.tells.defined() && layer.tells.meta() ? gradient_of(layer.tells) : Tensor();
       const auto is_silent_by_gradient = [&](int64_t unit) {
         return !is_moved(g, unit, layer.units);
       };
@@ -484,7 +485,10 @@ struct Recorder::State {
         continue;
       }
       const Firing& now = pass->layers[i].firing;
-      if (now.seen == 0) continue;
+      if (now.seen == 0) {  // it did not run, or is not that of the model any more
+        layer.is_told = false;
+        continue;
+      }
       if (layer.units == 0) {
         layer.units = std::ssize(now.fired);
         layer.begin_epoch(epoch_steps == 1);

@@ -85,13 +85,11 @@ register({
       text.push(t("clinic.counted.each", values));
     } else {
       text.push(t("clinic.counted.part", values));
-      const dying =
-          Object.entries(file.clinic).filter(([path]) => !stillLearns(file, path)).map(([,
-                                                                                         l]) => l);
-      if (dying.length)
-        text.push(
-            t(dying.every((l) => l.every_step) ? "clinic.counted.gradient" :
-                                                 "clinic.counted.unknown"));
+      const dying = Object.keys(file.clinic).filter((path) => !stillLearns(file, path));
+      if (!dying.every((path) => file.clinic[path].every_step))
+        text.push(t("clinic.counted.unknown"));
+      else if (dying.some((path) => file.clinic[path].dead.length))
+        text.push(t("clinic.counted.gradient"));
       if (dying.length < layers.length) text.push(t("clinic.counted.silent"));
     }
     return el("p", {class: "muted small", style: "margin:12px 0 0"}, text.join(" "));
@@ -103,18 +101,21 @@ register({
       const seen = c.seen.reduce((a, b) => a + b, 0);
       return seen ? 1 - c.fired.reduce((a, b) => a + b, 0) / seen : null;
     };
+    const silent =
+        page.glass.files.some((f) => Object.keys(f.clinic).some((path) => stillLearns(f, path)));
     return el(
         "section", {class: "part"}, name ? el("h3", {}, name) : null,
         table(
             [
-              t("layer"), t("units"), t("clinic.dead"), t("clinic.silent"), t("clinic.sleeping"),
-              t("clinic.zeros")
+              t("layer"), t("units"), t("clinic.dead"), ...(silent ? [t("clinic.silent")] : []),
+              t("clinic.sleeping"), t("clinic.zeros")
             ],
             all.map(
                 ([path, c]) =>
                     [layerName(file, path), c.units,
                      c.dead.length ? el("strong", {class: "bad"}, count(c.dead.length)) : "0",
-                     count((c.silent || []).length), count(c.sleeping.length), percent(share(c))]),
+                     ...(silent ? [count((c.silent || []).length)] : []), count(c.sleeping.length),
+                     percent(share(c))]),
             {free: true, label: `${t("units")} ${name}`}),
         this.counted(file));
   },

@@ -249,7 +249,7 @@ const tests = {
           ++sleeping;
       }
       assert.deepStrictEqual(
-          rows[i].slice(1, 5), [String(fired.length), String(dead), "0", String(sleeping)]);
+          rows[i].slice(1, 4), [String(fired.length), String(dead), String(sleeping)]);
     });
     // Born dead: positive in no recorded step and in no epoch.
     const born = run.model.layers.slice(0, -1).map(
@@ -259,6 +259,25 @@ const tests = {
     assert.strictEqual(
         (await page.innerText("#clinic")).match(/born dead: it never fired/g).length,
         born.flat().length);
+    await page.done();
+  },
+
+  async "a silent unit is dead where its slope is 0, and else it is not"() {
+    const runs = kMade.beside(), page = await open(url("beside", "clinic"));
+    const tables = await page.$$eval(
+        "#clinic .grid2:first-child table",
+        (all) => all.map(
+            (t) => [...t.tBodies[0].rows].map(
+                (r) => [...r.cells].map((c) => c.textContent).slice(2, 4))));
+    runs.forEach((run, i) => {
+      const last = run.epochs[run.epochs.length - 1];
+      run.model.layers.slice(0, -1).forEach((layer, k) => {
+        const never = String(last.fired[layer.path].filter((n) => n === 0).length);
+        assert.deepStrictEqual(tables[i][k], i === 0 ? [never, "0"] : ["0", never]);
+      });
+    });
+    const text = await page.innerText("#clinic");
+    assert(/dead unit/.test(text) && /silent unit/.test(text));
     await page.done();
   },
 
