@@ -96,8 +96,8 @@ Tensor evidence(Module& net, const Tensor& x, const std::vector<int64_t>& guesse
   const Alone alone;
   const EvalMode eval;
   std::vector<Tensor> all;
-  for (int64_t i = 0; i < x.dim(0); i += 32) {
-    const int64_t end = std::min(x.dim(0), i + 32);
+  for (int64_t i = 0; i < x.dim(0); i += 8) {  // a pass keeps all that it needs for the way back
+    const int64_t end = std::min(x.dim(0), i + 8);
     const Recording recording(true);
     const Tensor b = x.rows(i, end).detach().clone().requires_grad_();
     const Tensor z = net(b);
