@@ -54,13 +54,7 @@ void accumulate(Tensor& sum, Tensor&& g, bool recorded = false) {
   } else {
     if (!sum.unique()) std::swap(sum, g);
     if (!sum.unique()) sum = sum.clone();
-    if (sum.numel() > 1) {
-      sum.add_(g);
-    } else {  // without the checks that add_ makes
-      visit_float("backward", sum.dtype(), [&]<typename T>(T) {
-        std::for_each_n(sum.mutable_data<T>(), sum.numel(), [&](T& y) { y += *g.data<T>(); });
-      });
-    }
+    sum.add_(g);
   }
   g = {};
 }

@@ -92,9 +92,9 @@ struct Layout {
     const auto add = kernels<double>().sum_cols;
     parallel_for(samples, row_grain(n), [=, this](int64_t i, int64_t end) {
       for (; i < end; ++i) {
-        add(pieces, 2 * n, part + i * pieces * 2 * n, 2 * n, all + 2 * i * n);
-        add(repeats, c, all + 2 * i * n, c, to + i * c);
-        add(repeats, c, all + (2 * i + 1) * n, c, to + (samples + i) * c);
+        add(pieces, 2 * n, part + i * pieces * 2 * n, 2 * n, nullptr, all + 2 * i * n);
+        add(repeats, c, all + 2 * i * n, c, nullptr, to + i * c);
+        add(repeats, c, all + (2 * i + 1) * n, c, nullptr, to + (samples + i) * c);
       }
     });
     return {s[0], s[1]};
@@ -117,7 +117,8 @@ Statistics statistics(const Tensor& x, const Layout& l, double eps) {
     double* to = rough.mutable_data<double>();
     const int64_t all = l.rows / l.repeats, some = std::min<int64_t>(all, 16);
     parallel_for(l.samples, 1, [&](int64_t sample, int64_t) {
-      k.sum_cols(some, l.n, from + sample * all * l.n, all / some * l.n, to + sample * l.n);
+      k.sum_cols(some, l.n, from + sample * all * l.n, all / some * l.n, nullptr,
+                 to + sample * l.n);
     });
     const Tensor about =
         unsqueeze(mean(rough, {1, 3}) / static_cast<double>(some), 2).to(t).to(f64);

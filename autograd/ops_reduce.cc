@@ -108,10 +108,8 @@ Tensor scaled_sum(const Plan& p, double scale, const Tensor& about = {}) {
             double* part) {
           if (ld == 1) {
             *part = center ? run.sum_squares(rows, from, center[k]) : run.sum(rows, from);
-          } else if (center) {
-            run.sum_squares_cols(rows, cols, from, ld, center + k, part);
           } else {
-            run.sum_cols(rows, cols, from, ld, part);
+            run.sum_cols(rows, cols, from, ld, center ? center + k : nullptr, part);
           }
         },
         [](double a, double b, int64_t) { return a + b; },

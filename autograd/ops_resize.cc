@@ -40,7 +40,7 @@ Tensor resample(const char* op, const Tensor& x, Size2d size, const Blends& of) 
     if (y.numel() == 0) return y;
     visit_float(op, x.dtype(), [&]<typename T>(T) {
       const auto along = [&](int axis, int64_t n, int64_t m) {
-        std::vector<Tap<T>> taps;
+        TapList<T> taps;
         for (int64_t i = 0; i < m; ++i) {
           const auto [begin, end, first, rest] = of(axis, i, n, m);
           for (int64_t j = begin; j < end; ++j) {

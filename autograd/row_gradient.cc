@@ -26,9 +26,9 @@ Tensor blend_rows(const TapTable<T>& taps, int64_t rows, const Tensor& x) {
 
 // The elements of m that are not 0, row by row.
 template <typename T>
-std::vector<Tap<T>> taps_of(const detail::Bags& m) {
+TapList<T> taps_of(const detail::Bags& m) {
   const int64_t* id = m.ids.data<int64_t>();
-  std::vector<Tap<T>> taps;
+  TapList<T> taps;
   for (int64_t b = 0; b < m.bags; ++b, id += m.size) {
     const auto count = m.mean ? m.size - std::count(id, id + m.size, m.skip) : 1;
     for (int64_t k = 0; k < m.size; ++k)
@@ -40,9 +40,9 @@ std::vector<Tap<T>> taps_of(const detail::Bags& m) {
 // By `to`, which is below n: by some of its bits after the others, from the lowest; each time the
 // order stays.
 template <typename T>
-void sort_taps(std::vector<Tap<T>>& taps, int64_t n) {
+void sort_taps(TapList<T>& taps, int64_t n) {
   constexpr int kBits = 11;
-  std::vector<Tap<T>> sorted(taps.size());
+  TapList<T> sorted(taps.size());
   for (int shift = 0; (n - 1) >> shift > 0; shift += kBits) {
     const auto digit = [=](const Tap<T>& t) { return (t.to >> shift) % (1 << kBits); };
     int64_t first[(1 << kBits) + 1] = {};
@@ -63,7 +63,7 @@ Tensor detail::Bags::sums(const Tensor& table) const {
 
 RowGradient detail::Bags::transposed(const Tensor& dy) const {
   return visit_float("embedding", dy.dtype(), [&]<typename T>(T) {
-    std::vector<Tap<T>> taps = taps_of<T>(*this);
+    TapList<T> taps = taps_of<T>(*this);
     for (Tap<T>& t : taps) std::swap(t.to, t.from);
     sort_taps(taps, n);
     std::vector<int64_t> rows;

@@ -386,7 +386,8 @@ void DirectConv<T>::vjp(const ConvSizes& s, const T* x, const T* w, DyRows<T> dy
         const T* rows = dy_rows({i, row, last - row}, out.get() + row * dy_row);
         if (row == 0) dy = rows;
         if (db)
-          kernels<T>().sum_cols((last - row) * s.ow, s.k, rows, s.k, dbs.get() + row / strip * s.k);
+          kernels<T>().sum_cols((last - row) * s.ow, s.k, rows, s.k, nullptr,
+                                dbs.get() + row / strip * s.k);
       });
       if (db) sums.add_db(chunk, ceil_div(s.oh, strip), dbs.get());
       if (dw) {

@@ -140,7 +140,8 @@ void WinogradConv<T>::vjp(const ConvSizes& s, const T* x, const T* w, DyRows<T> 
         const ConvRows at{i / f.down, f.row_of(i), f.rows_of(i)};
         const ScratchMemory<T> out(4 * s.ow * s.k);
         const T* dy = dy_rows(at, out.get());
-        if (db) f.kernel.sum_cols(at.rows * s.ow, s.k, dy, s.k, dbs.get() + (i - begin) * s.k);
+        if (db)
+          f.kernel.sum_cols(at.rows * s.ow, s.k, dy, s.k, nullptr, dbs.get() + (i - begin) * s.k);
         if (dx && at.row == 0) std::fill_n(dx + at.image * image, image, T(0));
         f.kernel.winograd_output_vjp(at.rows, s.ow, s.k, 0, 0, f.across, dy,
                                      m.get() + (i - begin) * f.across * s.k, f.m_pitch);

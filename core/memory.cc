@@ -88,10 +88,7 @@ Heap& heap() {
 
 void* from_system(size_t n) {
   void* p = std::aligned_alloc(64, n);
-  if (p == nullptr) {
-    release_cached_memory();
-    p = std::aligned_alloc(64, n);
-  }
+  if (p == nullptr) release_cached_memory(), p = std::aligned_alloc(64, n);
   if (p == nullptr) {
     fail("out of memory: {} bytes asked for, {} live. Hint: a smaller batch.", n,
          memory_stats().live_bytes);

@@ -49,6 +49,16 @@ class ScratchMemory : private NoCopy {
   T* p_ = nullptr;
 };
 
+/// For vectors that come and go: what the system's allocator gives back at each step, it takes page
+/// by page again.
+template <typename T>
+struct Allocator {
+  using value_type = T;
+  T* allocate(size_t n) { return static_cast<T*>(ramp::allocate(n * sizeof(T))); }
+  void deallocate(T* p, size_t n) noexcept { ramp::deallocate(p, n * sizeof(T)); }
+  bool operator==(const Allocator&) const = default;
+};
+
 /// A tensor's memory: this header of one cache line, then the elements.
 struct alignas(64) Storage {
   std::atomic<uint32_t> refs{1};

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "ramp/core/memory.h"
 #include "ramp/core/parallel.h"
 
 namespace ramp {
@@ -25,10 +26,13 @@ struct Taps {
 };
 
 template <typename T>
+using TapList = std::vector<Tap<T>, Allocator<Tap<T>>>;
+
+template <typename T>
 class TapTable {
  public:
   /// Of `size` pixels, from taps in any order.
-  TapTable(int64_t size, std::vector<Tap<T>> taps)
+  TapTable(int64_t size, TapList<T> taps)
       : taps_(std::move(taps)), first_(static_cast<size_t>(size) + 1) {
     const auto before = [](const Tap<T>& a, const Tap<T>& b) { return a.to < b.to; };
     if (!std::is_sorted(taps_.begin(), taps_.end(), before))  // those of windows are
@@ -41,8 +45,8 @@ class TapTable {
   Taps<T> at(int64_t i) const { return {first_.data() + i, taps_.data()}; }
 
  private:
-  std::vector<Tap<T>> taps_;
-  std::vector<int64_t> first_;
+  TapList<T> taps_;
+  std::vector<int64_t, Allocator<int64_t>> first_;
 };
 
 /// `count` pixels from `begin` on, `apart` from each other.
@@ -52,7 +56,7 @@ struct Window {
 /// m windows of n pixels, given by window(i); pixel j of one has the weight j * step.
 template <typename T, typename F>
 TapTable<T> window_taps(int64_t n, int64_t m, int64_t step, F window) {
-  std::vector<Tap<T>> taps;
+  TapList<T> taps;
   for (int64_t i = 0; i < m; ++i) {
     const Window w = window(i);
     int64_t j = w.begin < 0 ? ceil_div(-w.begin, w.apart) : 0;

@@ -109,10 +109,8 @@ struct Kernels {
   void (*sum_rows)(int64_t rows, int64_t n, double scale, const T* x, T* y);
   // how many x[i] are below low or above high; NaN is neither
   double (*count_outside)(int64_t n, const T* x, double low, double high);
-  // the sums of each column j of x [rows, n], whose rows lie ld apart: y[j], about[j]
-  void (*sum_cols)(int64_t rows, int64_t n, const T* x, int64_t ld, double* y);
-  void (*sum_squares_cols)(int64_t rows, int64_t n, const T* x, int64_t ld, const T* about,
-                           double* y);
+  // y[j] = the sum of column j of x [rows, n], whose rows lie ld apart, or of (x - about[j])^2
+  void (*sum_cols)(int64_t rows, int64_t n, const T* x, int64_t ld, const T* about, double* y);
   // the first place of the minimum [0] or maximum [1], of NaN where there is one; n, rows >= 1
   int64_t (*arg_max_or_min[2])(int64_t n, const T* x);
   void (*arg_max_or_min_cols[2])(int64_t rows, int64_t n, const T* x, int64_t ld, int64_t* index);

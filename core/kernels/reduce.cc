@@ -132,10 +132,9 @@ void RAMP_ISA::fill_reduce(KernelTable& table) {
         return ((v < a) | (v > b)) ? math::constant_like(v, 1) : 0;
       });
     };
-    k.sum_cols = [](int64_t rows, int64_t n, const T* x, int64_t ld, double* y) {
-      sum_cols_of<T, false>(rows, n, x, ld, nullptr, y);
+    k.sum_cols = [](int64_t rows, int64_t n, const T* x, int64_t ld, const T* about, double* y) {
+      (about ? sum_cols_of<T, true> : sum_cols_of<T, false>)(rows, n, x, ld, about, y);
     };
-    k.sum_squares_cols = sum_cols_of<T, true>;
     k.arg_max_or_min[0] = arg_max_or_min<T, false>;
     k.arg_max_or_min[1] = arg_max_or_min<T, true>;
     k.arg_max_or_min_cols[0] = arg_max_or_min_cols<T, false>;
