@@ -125,38 +125,28 @@ std::string repeated(size_t size, F f) {
   return text;
 }
 
+std::string big_endian(uint32_t n) {
+  std::string s;
+  for (const int shift : {24, 16, 8, 0}) s += static_cast<char>(n >> shift);
+  return s;
+}
+
 std::string with_header(std::string json, const std::string& data = "") {
   uint64_t n = json.size();
   return std::string(reinterpret_cast<const char*>(&n), 8) + json + data;
 }
 
-// Protocol buffers: a field of bytes.
-[[maybe_unused]] std::string field(int number, const std::string& bytes) {
+// Protocol buffers: a number, a field of bytes.
+[[maybe_unused]] std::string varint(uint64_t n) {
   std::string out;
-  const auto varint = [&](uint64_t n) {
-    for (; n > 127; n >>= 7) out += static_cast<char>(n | 128);
-    out += static_cast<char>(n);
-  };
-  varint(static_cast<uint64_t>(number) << 3 | 2);
-  varint(bytes.size());
-  return out + bytes;
+  for (; n > 127; n >>= 7) out += static_cast<char>(n | 128);
+  return out + static_cast<char>(n);
+}
+[[maybe_unused]] std::string field(int number, const std::string& bytes) {
+  return varint(static_cast<uint64_t>(number) << 3 | 2) + varint(bytes.size()) + bytes;
 }
 [[maybe_unused]] std::string model(const std::string& graph) {
   return std::string("\x08\x09", 2) + field(7, graph) + field(8, std::string("\x10\x14", 2));
-}
-
-std::string deflated(const std::string& bytes, int window) {
-  z_stream z{};
-  deflateInit2(&z, 9, Z_DEFLATED, window, 8, Z_DEFAULT_STRATEGY);
-  std::string out(deflateBound(&z, bytes.size()) + 32, '\0');
-  z.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(bytes.data()));
-  z.avail_in = static_cast<uInt>(bytes.size());
-  z.next_out = reinterpret_cast<Bytef*>(out.data());
-  z.avail_out = static_cast<uInt>(out.size());
-  deflate(&z, Z_FINISH);
-  out.resize(z.total_out);
-  deflateEnd(&z);
-  return out;
 }
 
 }  // namespace
@@ -266,11 +256,7 @@ TEST_CASE("npy") {
 
 TEST_CASE("idx") {
   const Read read = [](const std::string& path) { read_idx(path); };
-  const auto head = [](uint32_t n) {
-    std::string s("\0\0\x08\1", 4);
-    for (const int shift : {24, 16, 8, 0}) s += static_cast<char>(n >> shift);
-    return s;
-  };
+  const auto head = [](uint32_t n) { return std::string("\0\0\x08\1", 4) + big_endian(n); };
   check("idx: bytes", 10, read,
         [&](size_t size) { return head(static_cast<uint32_t>(size)) + std::string(size, 'x'); });
   check("idx: cut", 18, read,
@@ -325,11 +311,7 @@ TEST_CASE("text") {
 
 TEST_CASE("image") {
   const Read read = [](const std::string& path) { read_image(path); };
-  const auto be = [](uint32_t n) {
-    std::string s;
-    for (const int shift : {24, 16, 8, 0}) s += static_cast<char>(n >> shift);
-    return s;
-  };
+  const auto be = big_endian;
   const auto chunk = [&](const std::string& body) {
     return be(static_cast<uint32_t>(body.size() - 4)) + body +
            be(static_cast<uint32_t>(crc32(0, reinterpret_cast<const Bytef*>(body.data()),
@@ -347,7 +329,7 @@ TEST_CASE("image") {
   check("png: packed text", 3, read, [&](size_t size) {
     return "\x89PNG\r\n\x1a\n" + chunk("IHDR" + be(1) + be(1) + std::string("\1\0\0\0\0", 5)) +
            repeated(size, [&](size_t) {
-             return chunk(std::string("zTXta\0\0", 7) + deflated(std::string(1 << 20, ' '), 15));
+             return chunk(std::string("zTXta\0\0", 7) + deflated(std::string(1 << 20, ' '), 15, 9));
            });
   });
   check("ppm: bytes", 7, read,
@@ -441,26 +423,11 @@ TEST_CASE("onnx") {
             }),
       "more than 8 dimensions");
   check("onnx: int32 data", 20, read, [&](size_t size) {
-    std::string n = field(1, "");
-    std::string dims = "\x08";
-    for (size_t v = size;; v >>= 7) {
-      if (v < 128) {
-        dims += static_cast<char>(v);
-        break;
-      }
-      dims += static_cast<char>(v | 128);
-    }
+    const std::string dims = "\x08" + varint(size);
     return model(field(5, dims + "\x10\x06" + field(5, std::string(size, '\1')) + field(8, "w")));
   });
   check("onnx: bytes", 10, read, [&](size_t size) {
-    std::string dims = "\x08";
-    for (size_t v = size;; v >>= 7) {
-      if (v < 128) {
-        dims += static_cast<char>(v);
-        break;
-      }
-      dims += static_cast<char>(v | 128);
-    }
+    const std::string dims = "\x08" + varint(size);
     return model(field(5, dims + "\x10\x03" + field(9, std::string(size, '\1')) + field(8, "w")));
   });
   has(graph("onnx: tensors", field(5, std::string("\x10\1", 2) + field(9, "abcd"))),

@@ -40,16 +40,23 @@ inline std::vector<uint8_t> read_all(const std::string& path) {
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
-inline std::vector<uint8_t> gzip(const std::vector<uint8_t>& bytes) {
+/// Packed by zlib; Bytes is a string or vector of bytes, `window` zlib's: 15 + 16 is gzip, -15
+/// bare.
+template <typename Bytes>
+Bytes deflated(const Bytes& bytes, int window, int level) {
   z_stream z{};
-  deflateInit2(&z, 6, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY);
-  std::vector<uint8_t> out(deflateBound(&z, bytes.size()) + 32);
-  z.next_in = const_cast<uint8_t*>(bytes.data());
+  if (deflateInit2(&z, level, Z_DEFLATED, window, 8, Z_DEFAULT_STRATEGY) != Z_OK) return {};
+  Bytes out(deflateBound(&z, bytes.size()) + 32, 0);
+  z.next_in = reinterpret_cast<Bytef*>(const_cast<typename Bytes::value_type*>(bytes.data()));
   z.avail_in = static_cast<uInt>(bytes.size());
-  z.next_out = out.data();
+  z.next_out = reinterpret_cast<Bytef*>(out.data());
   z.avail_out = static_cast<uInt>(out.size());
   deflate(&z, Z_FINISH);
   out.resize(z.total_out);
   deflateEnd(&z);
   return out;
+}
+
+inline std::vector<uint8_t> gzip(const std::vector<uint8_t>& bytes) {
+  return deflated(bytes, 15 + 16, 6);
 }

@@ -6,6 +6,8 @@
 #include <cstring>
 #include <string_view>
 
+#include "../scratch.h"
+
 [[gnu::weak]] void repair(std::vector<uint8_t>&) {}
 
 namespace {
@@ -35,19 +37,7 @@ Bytes unpacked(const uint8_t* bytes, size_t n, int window) {
   return out;
 }
 
-Bytes packed(const Bytes& bytes, int window) {
-  z_stream z{};
-  if (deflateInit2(&z, 1, Z_DEFLATED, window, 8, Z_DEFAULT_STRATEGY) != Z_OK) return {};
-  Bytes out(deflateBound(&z, static_cast<uLong>(bytes.size())) + 32);
-  z.next_in = const_cast<uint8_t*>(bytes.data());
-  z.avail_in = static_cast<uInt>(bytes.size());
-  z.next_out = out.data();
-  z.avail_out = static_cast<uInt>(out.size());
-  deflate(&z, Z_FINISH);
-  out.resize(z.total_out);
-  deflateEnd(&z);
-  return out;
-}
+Bytes packed(const Bytes& bytes, int window) { return deflated(bytes, window, 1); }
 
 }  // namespace
 
