@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "ramp/autograd/node.h"
+#include "ramp/train/watch.h"
 
 namespace ramp::glass {
 namespace {
@@ -114,8 +115,7 @@ void Dashboard::after_step(double loss) {
     for (const NamedTensor& p : net_.named_parameters()) {
       if (!has_grad(p.tensor)) continue;
       double squares = 0;
-      const RowGradient* rows = row_gradient(p.tensor);  // grad() would make them dense
-      for (const double g : (rows ? rows->values : p.tensor.grad()).values()) squares += g * g;
+      for (const double g : kept_gradient(p.tensor).values()) squares += g * g;
       norms_.emplace_back(p.name, std::sqrt(squares));
     }
     if (terminal_) draw();

@@ -8,7 +8,6 @@
 #include <map>
 #include <numeric>
 #include <set>
-#include <tuple>
 #include <utility>
 
 #include "ramp/autograd/backward.h"
@@ -162,7 +161,7 @@ std::string filters(ModuleBase& net, const Picture& size) {
 // Members of "mistakes": why.
 std::string reasons(Module& net, const Dataset& data, const Tensor& features,
                     const std::vector<int64_t>& guesses, const std::vector<int64_t>& wrong,
-                    const std::vector<int64_t>& shown) {
+                    const std::vector<int64_t>& shown, double lo, double hi) {
   const int64_t* y = data.y.data<int64_t>();
   const std::vector<int64_t> labels(y, y + data.size());
   if (shown.empty() || !features.defined()) return "";
@@ -173,10 +172,11 @@ std::string reasons(Module& net, const Dataset& data, const Tensor& features,
   };
   std::map<std::pair<int64_t, int64_t>, std::pair<int64_t, int64_t>> nearer;  // by cell: n of those
   std::map<int64_t, Neighbours> near;
-  for (const std::vector<int64_t>* rows : {&wrong, &shown}) {
-    const std::vector<Neighbours> found = neighbours(features, guesses, labels, *rows);
-    for (size_t k = 0; k < found.size(); ++k) near[(*rows)[k]] = found[k];
-  }
+  std::set<int64_t> both(wrong.begin(), wrong.end());
+  both.insert(shown.begin(), shown.end());
+  const std::vector<int64_t> rows(both.begin(), both.end());
+  const std::vector<Neighbours> found = neighbours(features, guesses, labels, rows);
+  for (size_t k = 0; k < rows.size(); ++k) near[rows[k]] = found[k];
   for (const int64_t at : wrong) {
     const Neighbours& its = near[at];
     if (its.said < 0 || its.label < 0) continue;
@@ -191,9 +191,7 @@ std::string reasons(Module& net, const Dataset& data, const Tensor& features,
   });
   const Picture size(data.x);
   Tensor speaks;
-  double lo = 0, hi = 1;
   if (size) {
-    std::tie(lo, hi) = range(data.x.to(f64));
     try {
       speaks = evidence(net, take(data.x.detach(), Tensor::of(shown)), of(guesses, shown),
                         of(labels, shown), lo);
@@ -329,9 +327,8 @@ std::string mistakes_line(Module& net, const Dataset& data,
   std::vector<int64_t> confusion(static_cast<size_t>(classes * classes)), wrong;
   std::vector<int64_t> guesses(static_cast<size_t>(n));
   std::map<std::pair<int64_t, int64_t>, std::vector<int64_t>> cells;
-  const auto guess = [&](int64_t i) { return std::max_element(row(i), row(i) + classes) - row(i); };
   for (int64_t i = 0; i < n; ++i) {
-    const int64_t said = guess(i), label = labels[i];
+    const int64_t said = std::max_element(row(i), row(i) + classes) - row(i), label = labels[i];
     guesses[static_cast<size_t>(i)] = said;
     if (label < 0 || label >= classes) continue;
     ++confusion[static_cast<size_t>(label * classes + said)];
@@ -340,8 +337,9 @@ std::string mistakes_line(Module& net, const Dataset& data,
   }
   const auto order = [](double p) { return std::isnan(p) ? -1 : p; };  // NaN is no confidence
   const auto by_confidence = [&](std::vector<int64_t>& list, size_t most) {
-    std::ranges::stable_sort(list, std::greater{},
-                             [&](int64_t i) { return order(row(i)[guess(i)]); });
+    std::ranges::stable_sort(list, std::greater{}, [&](int64_t i) {
+      return order(row(i)[guesses[static_cast<size_t>(i)]]);
+    });
     list.resize(std::min(list.size(), most));
   };
   const auto example = [&, lo = lo, hi = hi](int64_t i) {
@@ -393,7 +391,7 @@ std::string mistakes_line(Module& net, const Dataset& data,
                                          : std::to_string(c));
                  }),
       rows, of_cells, glass_join(wrong, example), size ? size.rows() : 0, size ? size.columns() : 0,
-      size.c, n, reasons(net, data, features, guesses, some, shown));
+      size.c, n, reasons(net, data, features, guesses, some, shown, lo, hi));
 }
 
 BoundaryFilm::BoundaryFilm(const Dataset& data)

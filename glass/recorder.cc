@@ -175,12 +175,6 @@ struct Look {
   }
 };
 
-// A leaf's gradient: of one of rows, those rows.
-const Tensor& gradient_of(const Tensor& leaf) {
-  const RowGradient* rows = row_gradient(leaf);
-  return rows ? rows->values : node_of(leaf)->grad;
-}
-
 double norm(const Sketch& s, int64_t numel) {
   return s.rms() * std::sqrt(static_cast<double>(numel));
 }
@@ -475,7 +469,7 @@ struct Recorder::State {
     for (size_t i = 0; i < layers.size(); ++i) {
       Layer& layer = layers[i];
       const Tensor g =
-          layer.tells.defined() && layer.tells.meta() ? gradient_of(layer.tells) : Tensor();
+          layer.tells.defined() && layer.tells.meta() ? kept_gradient(layer.tells) : Tensor();
       const auto is_silent_by_gradient = [&](int64_t unit) {
         return !is_moved(g, unit, layer.units);
       };
@@ -659,7 +653,7 @@ struct Recorder::State {
       Sketch of_w, of_g;
       of_w.add(w);
       const RowGradient* rows = w.meta() ? row_gradient(w) : nullptr;
-      const Tensor g = w.meta() ? gradient_of(w) : Tensor();
+      const Tensor g = w.meta() ? kept_gradient(w) : Tensor();
       if (g.defined()) of_g.add(g);
       if (rows) by_rows.insert(name);
       of_parameters +=
@@ -773,7 +767,7 @@ struct Recorder::State {
     const std::string nodes = glass_join(tape->ops, [&](Op& op) {
       const Node& node = *node_of(op.y);
       int64_t of_gradient = op.y.numel();  // elements
-      if (const Tensor g = node.is_leaf ? gradient_of(op.y) : Tensor(); g.defined()) {
+      if (const Tensor g = node.is_leaf ? kept_gradient(op.y) : Tensor(); g.defined()) {
         op.gradient.add(g);
         of_gradient = g.numel();
       }

@@ -179,12 +179,6 @@ double norm(const Tensor& x) {
                    static_cast<double>(std::max<int64_t>(seen, 1)));
 }
 
-// What there is of it, of a gradient of rows those rows: grad() would make it dense.
-const Tensor& gradient_of(const Tensor& parameter) {
-  const RowGradient* rows = row_gradient(parameter);
-  return rows ? rows->values : node_of(parameter)->grad;
-}
-
 // f(begin, end, g) for pieces of the elements [i, end) of a parameter: g is where their gradient
 // begins, null for a row that has none.
 template <typename T, typename F>
@@ -458,7 +452,7 @@ struct Pass {
     if (std::exchange(went_back, true)) return;
     double squares = 0;
     for (const NamedTensor& p : parameters)
-      if (const Tensor& old = gradient_of(p.tensor); old.defined())
+      if (const Tensor& old = kept_gradient(p.tensor); old.defined())
         squares += std::pow(norm(old), 2);
     stale = std::sqrt(squares);
   }
@@ -711,7 +705,8 @@ struct Doctor::State {
     double all_moved = 0, all_size = 0, slope = 0, gradient_squares = 0;
     for (size_t i = 0; i < pass->parameters.size(); ++i) {
       const std::string& name = pass->parameters[i].name;
-      const Tensor &w = pass->parameters[i].tensor, &before = pass->before[i], &g = gradient_of(w);
+      const Tensor &w = pass->parameters[i].tensor, &before = pass->before[i],
+                   &g = kept_gradient(w);
       if (!before.defined() || !g.defined()) continue;
       double moved = 0, size = 0, gradient = 0, along = 0;
       double its_moved = 0, its_size = 0;  // of what has a gradient: of some rows, those
@@ -793,8 +788,7 @@ struct Doctor::State {
     if (largest_ratio > kReplacingRatio && last_loss > 2 * first_loss && lowest >= 0) {
       add(kLrTooHigh, "rose", "",
           "the loss rose from {first} to {last} in {steps} steps; a step moved the weights by up "
-          "to "
-          "{share} of their size",
+          "to {share} of their size",
           {{"first", text(first_loss)},
            {"last", text(last_loss)},
            {"steps", std::to_string(steps)},

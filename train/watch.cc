@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "ramp/autograd/node.h"
 #include "ramp/layers/activation.h"
 #include "ramp/layers/dense.h"
 #include "ramp/layers/norm.h"
@@ -47,6 +48,11 @@ const Activation* activation_of(ModuleBase& module) {
   if (const auto* batch_norm = dynamic_cast<BatchNorm*>(&module)) f = &batch_norm->activation;
   if (const auto* activate = dynamic_cast<Activate*>(&module)) f = &activate->activation;
   return f && !f->is_identity() ? f : nullptr;
+}
+
+const Tensor& kept_gradient(const Tensor& leaf) {
+  const RowGradient* rows = row_gradient(leaf);
+  return rows ? rows->values : node_of(leaf)->grad;
 }
 
 }  // namespace ramp

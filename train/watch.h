@@ -35,4 +35,8 @@ class ModuleWatch : private NoCopy {
 /// there is none.
 const Activation* activation_of(ModuleBase& module);
 
+/// A leaf's gradient as it is kept, of one by rows those rows (grad() would make it dense);
+/// undefined: none.
+const Tensor& kept_gradient(const Tensor& leaf);
+
 }  // namespace ramp
