@@ -123,12 +123,11 @@ register({
     const lines = file.fires.filter((s) => s.fire[path] && s.fire[path].length);
     if (!lines.length) return null;
     const n = lines[0].fire[path].length;
-    const colour = colours("--ramp"),
-          bad = css("--bad").match(/[\da-f]{2}/g).map((h) => parseInt(h, 16));
-    const c = file.clinic[path];
+    const colour = colours("--ramp"), c = file.clinic[path];
     // Where a silent unit still has a gradient it is no alarm.
     const lives = c && stillLearns(file, path);
-    const never = lives ? css("--muted").match(/[\da-f]{2}/g).map((h) => parseInt(h, 16)) : bad;
+    const alarm = lives ? "--muted" : "--bad";
+    const never = css(alarm).match(/[\da-f]{2}/g).map((h) => parseInt(h, 16));
     const steps = lines.map((l) => l.step);
     return figure({
       title: layerName(file, path) + (name ? `: ${name}` : ""),
@@ -143,8 +142,7 @@ register({
           "--ramp", "0 %", "100 %",
           el("li", {},
              svg("svg", {width: 12, height: 10, "aria-hidden": "true"},
-                 svg("rect",
-                     {width: 10, height: 10, rx: 2, fill: lives ? "var(--muted)" : "var(--bad)"})),
+                 svg("rect", {width: 10, height: 10, rx: 2, fill: `var(${alarm})`})),
              t("clinic.never"))),
       body: heatmap({
         n,
